@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* The configuration, read strictly from YAML. See connhist.yaml(5) and config/connhist.yaml. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "connhist/base/cleanup.h"
+#include "connhist/base/err.h"
+#include "connhist/base/vec.h"
+
+#define CONFIG_DEFAULT_PATH "/etc/connhist/connhist.yaml"
+
+enum detail {
+    DETAIL_ON = 0,        /* every socket is recorded */
+    DETAIL_ANONYMOUS = 1, /* … with peers cut to a prefix */
+    DETAIL_OFF = 2,       /* counts and listeners only */
+};
+
+struct config_service {
+    uint16_t port;
+    uint8_t protocol; /* 6 TCP, 17 UDP */
+    char name[64];    /* letters, digits, '-', '_', '.' */
+};
+
+struct config_service_vec {
+    VEC_FIELDS(struct config_service);
+};
+
+struct config {
+    char *database;              /* path; NULL: file_default_path(); owned */
+    char *group;                 /* who may read; NULL: the folder's group; owned */
+    int64_t interval_ms;         /* 100 ms … 1 h */
+    enum detail detail;
+    unsigned anonymous_ipv4;     /* bits kept of IPv4 peers under DETAIL_ANONYMOUS */
+    unsigned anonymous_ipv6;     /* bits kept of IPv6 peers */
+    int log_level;               /* LOG_ERR … LOG_DEBUG */
+    uint32_t max_client_services; /* client services told apart at a time, the rest is `other` */
+    uint32_t max_syn_recv;       /* SYN_RECV sockets kept as lives, the rest is counted */
+    int64_t queue_bytes;         /* bound of what may wait for the disk */
+    struct config_service_vec services; /* names of one's own; owned */
+};
+
+/* Defaults: those that config/connhist.yaml states. */
+void config_init(struct config *config);
+void config_finish(struct config *config);
+
+/* Reads a file over the defaults in *ret (which must be initialised). On error *ret is unchanged.
+ * -ENOENT, -EACCES …: not readable; -EINVAL: err is "FILE:LINE:COLUMN: …" with what is wrong and what would be
+ * right (for an unknown key the nearest known one). */
+int config_load(const char *path, struct config *ret, struct err *err);
+
+/* The same from memory; name stands for the file in messages. */
+int config_parse(const char *name, const char *yaml, size_t n, struct config *ret, struct err *err);
+
+/* "on", "anonymous", "off". */
+const char *detail_name(enum detail detail);

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* What one tick changed: the ledger fills it, the store writes it in one transaction. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "connhist/base/vec.h"
+#include "connhist/model/life.h"
+#include "connhist/model/service.h"
+
+enum snapshot_status {
+    SNAPSHOT_COMPLETE = 0,
+    SNAPSHOT_INTERRUPTED = 1, /* a dump failed or was inconsistent: nothing is concluded from absence */
+};
+
+struct snapshot {
+    int64_t start_ms;      /* record time; grows strictly from snapshot to snapshot */
+    int64_t took_us;       /* wall time of all its dumps */
+    uint32_t sockets;      /* samples after doubles were dropped */
+    uint32_t doubles;      /* samples of a socket that was seen already */
+    uint32_t unkept;       /* samples tallied but not kept as lives (SYN_RECV flood) */
+    uint8_t status;        /* enum snapshot_status */
+    bool anchor;           /* tallies are written in full, not only changes */
+    bool full;             /* lives are written in full: open ones not in `opened` have ended */
+};
+
+enum loss_kind {
+    LOSS_TICKS_MISSED = 1,  /* the recorder was late (busy, suspended): `count` ticks not taken */
+    LOSS_DUMP_FAILED = 2,   /* a snapshot was interrupted */
+    LOSS_QUEUE_FULL = 3,    /* the disk could not keep up: `count` snapshots not written */
+    LOSS_WRITE_FAILED = 4,  /* the file could not be written for a time (disk full, locked, damaged) */
+    LOSS_RECORDER_DIED = 5, /* the run before ended without its closing note */
+};
+
+/* "ticks missed", "dump failed" …; "?" otherwise. */
+const char *loss_kind_name(unsigned kind);
+
+struct loss {
+    int64_t from_ms;  /* record time: begin of the span in which something may lack */
+    int64_t until_ms; /* its end */
+    uint64_t count;   /* how many, where it is known; else 0 */
+    uint8_t kind;     /* enum loss_kind */
+    char text[120];   /* words for people, "" if none */
+};
+
+struct tally_change {
+    struct service_key service;
+    uint32_t count; /* sockets in this state from this snapshot on */
+    uint8_t state;  /* enum sock_state */
+};
+
+struct queue_change {
+    uint64_t life;    /* number of a listener */
+    uint32_t waiting; /* connections waiting for accept() */
+    uint32_t limit;   /* the queue's limit */
+};
+
+/* From from_ms of record time on, wall clock = record time + offset_ms. */
+struct epoch {
+    int64_t from_ms;
+    int64_t offset_ms;
+};
+
+struct life_vec {
+    VEC_FIELDS(struct life);
+};
+struct loss_vec {
+    VEC_FIELDS(struct loss);
+};
+struct tally_vec {
+    VEC_FIELDS(struct tally_change);
+};
+struct queue_vec {
+    VEC_FIELDS(struct queue_change);
+};
+struct epoch_vec {
+    VEC_FIELDS(struct epoch);
+};
+struct netns_vec {
+    VEC_FIELDS(struct netns_ref);
+};
+
+/* The recorder's own cost, as of this batch. */
+struct recorder_cost {
+    int64_t cpu_ms;          /* CPU time of the process, user and system, in this recording */
+    int64_t rss_bytes;       /* resident memory */
+    int64_t queue_peak;      /* most bytes that ever waited for the disk */
+    uint64_t ticks_missed;   /* in this recording */
+    uint64_t roles_guessed;  /* lives whose role rests on the port class alone, in this recording */
+    uint64_t services_other; /* client services folded into `other` now */
+};
+
+struct batch {
+    bool has_snapshot;        /* snapshot is meaningful (a batch may carry losses alone) */
+    struct snapshot snapshot; /* what was seen, as counts and status */
+    struct recorder_cost cost;
+    struct netns_vec netns;    /* every namespace that keys in this batch use */
+    struct life_vec opened;    /* new lives, alive; when snapshot.full: all lives alive */
+    struct life_vec changed;   /* state, owner or inode changed, alive */
+    struct life_vec closed;    /* ended; some were never in opened */
+    struct tally_vec tallies;  /* counts that changed; all that are not 0 when snapshot.anchor */
+    struct queue_vec queues;   /* listeners' accept queues that changed */
+    struct loss_vec losses;    /* what lacks, and when */
+    struct epoch_vec epochs;   /* changes of the wall clock */
+    struct {
+        VEC_FIELDS(uint8_t);
+    } histories; /* memory behind the lives' history pointers */
+    size_t bytes; /* what it takes in memory, for the queue's bound; batch_seal() sets it */
+};
+
+/* NULL when memory is short. */
+struct batch *batch_new(void);
+void batch_free(struct batch *batch);
+
+/* Appends life to one of batch's vectors with a copy of its history inside the batch. Pointers into
+ * histories are set by batch_seal(). 0 or -ENOMEM. */
+int batch_add_life(struct batch *batch, struct life_vec *to, const struct life *life);
+
+/* To be called once when all is in: sets history pointers and bytes. */
+void batch_seal(struct batch *batch);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* Coverage: which snapshots of a span were planned and done, and where nothing was recorded. */
+#pragma once
+
+#include <stdint.h>
+
+#include "connhist/base/vec.h"
+
+struct gap {
+    int64_t from_ms;  /* last complete snapshot before, or the begin of the span */
+    int64_t until_ms; /* first complete snapshot after, or the end of the span */
+    char reason[96];  /* for people: "recorder not running", "3 ticks missed" … */
+};
+
+struct gap_vec {
+    VEC_FIELDS(struct gap);
+};
+
+struct coverage {
+    int64_t planned;     /* done + interrupted + missed */
+    int64_t done;        /* complete snapshots */
+    int64_t interrupted; /* snapshots whose dump failed */
+    int64_t missed;      /* ticks not taken or not written */
+    int64_t events_lost; /* destroy events known to be lost */
+    int64_t unkept;      /* sockets tallied without detail */
+    struct gap_vec gaps; /* oldest first; owned */
+};
+
+void coverage_finish(struct coverage *coverage);

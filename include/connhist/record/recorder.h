@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* The recorder: source -> ledger -> store, at the ticks of a clock.
+ *
+ * Threads: `dump` takes snapshots and owns source and ledger; `disk` owns the store. Between them is a
+ * queue of batches with a bound in bytes: a batch that does not fit is dropped, the loss noted, and the next
+ * batch tells everything in full, so that the file is right again. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "connhist/base/cleanup.h"
+#include "connhist/base/clock.h"
+#include "connhist/base/err.h"
+#include "connhist/record/ledger.h"
+#include "connhist/record/source.h"
+#include "connhist/store/store.h"
+
+struct recorder;
+
+/* A change that a person should know of; called from any of the recorder's threads. level: syslog's. */
+typedef void (*recorder_notice_fn)(void *arg, int level, const char *text);
+
+struct recorder_options {
+    struct store_options store;
+    struct ledger_options ledger; /* ephemeral and next_life are found by the recorder */
+    const char *detail;           /* as ledger.detail, in words, for the file */
+    const struct service_name *names;
+    size_t n_names;
+    int64_t interval_ms;
+    uint64_t max_ticks;      /* end after this many ticks; 0: never */
+    size_t queue_bytes;      /* bound of what may wait for the disk */
+    const char *version;     /* of the program */
+    struct clock clock;
+    recorder_notice_fn notice;
+    void *notice_arg;
+};
+
+/* Opens the file, reads what earlier runs left, notes the new recording. Takes source (also on error).
+ * Everything that options points to must outlive the recorder. Errors as store_open(). */
+int recorder_new(const struct recorder_options *options, struct source *source,
+                 struct recorder **ret, struct err *err);
+void recorder_free(struct recorder *recorder);
+DEFINE_CLEANUP(struct recorder *, recorder_free)
+
+/* One tick on the calling thread, written at once: for --once and tests; not between start and stop.
+ * Returns the store's error, if any (the batch is kept and retried with the next). */
+int recorder_tick(struct recorder *recorder, struct err *err);
+
+/* Starts the threads. done_fd: an eventfd that is written to when max_ticks are done; -1: none. */
+int recorder_start(struct recorder *recorder, int done_fd, struct err *err);
+
+/* Ends the threads, writes what waits (for at most wait_ms) and the closing note. Idempotent. */
+int recorder_stop(struct recorder *recorder, int64_t wait_ms, struct err *err);
+
+/* Ticks taken so far, for the watchdog; any thread. */
+uint64_t recorder_ticks(struct recorder *recorder);
+
+/* Boot time (ns) of the dump thread's last sign of life; any thread. */
+int64_t recorder_alive_ns(struct recorder *recorder);

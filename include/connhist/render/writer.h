@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* Rows in, text out: one interface for every format. What comes from outside (names, addresses of strangers) is data:
+ * control characters never reach a terminal, formulas never a spreadsheet. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "connhist/base/cleanup.h"
+#include "connhist/base/err.h"
+#include "connhist/model/coverage.h"
+
+enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_JSONL, FORMAT_CSV };
+
+enum cell_kind { CELL_NULL, CELL_INT, CELL_REAL, CELL_TEXT, CELL_TIME };
+
+struct cell {
+    enum cell_kind kind;
+    union {
+        int64_t integer;  /* CELL_INT; CELL_TIME: ms since 1970 UTC (a number in JSON and CSV) */
+        double real;      /* CELL_REAL */
+        const char *text; /* CELL_TEXT; not owned; need not be UTF-8 */
+    };
+};
+
+static inline struct cell cell_null(void)
+{
+    return (struct cell){.kind = CELL_NULL};
+}
+static inline struct cell cell_int(int64_t value)
+{
+    return (struct cell){.kind = CELL_INT, .integer = value};
+}
+static inline struct cell cell_real(double value)
+{
+    return (struct cell){.kind = CELL_REAL, .real = value};
+}
+static inline struct cell cell_text(const char *text)
+{
+    return text ? (struct cell){.kind = CELL_TEXT, .text = text} : cell_null();
+}
+/* TIME_UNKNOWN (INT64_MIN) becomes null. */
+static inline struct cell cell_time(int64_t ms)
+{
+    return ms == INT64_MIN ? cell_null() : (struct cell){.kind = CELL_TIME, .integer = ms};
+}
+
+struct column {
+    const char *name;    /* field name in JSON and CSV, e.g. "local_port" */
+    const char *heading; /* in tables; NULL: the column is left out there */
+    bool right;          /* right-aligned in tables */
+    bool trunc;          /* may be cut in tables when the terminal is narrow */
+};
+
+/* A field of the document beside its rows. */
+struct field {
+    const char *name;
+    struct cell value;
+};
+
+struct document {
+    const char *schema; /* e.g. "connhist/report/1" */
+    const struct field *fields; /* JSON: between schema and coverage; may be NULL */
+    size_t n_fields;
+    const struct coverage *coverage; /* JSON: "coverage"; NULL: none (null) */
+    const struct column *columns;
+    size_t n_columns;
+};
+
+struct writer_options {
+    enum format format;
+    FILE *out;   /* not owned */
+    bool utc;    /* tables: times in UTC */
+    bool color;  /* tables: colour may be used */
+    int width;   /* tables: columns of the terminal; 0: no limit */
+};
+
+struct writer;
+
+int writer_new(const struct writer_options *options, struct writer **ret);
+void writer_free(struct writer *writer);
+DEFINE_CLEANUP(struct writer *, writer_free)
+
+/* Begins a document; document (with what it points to) must stay until writer_end(). 0 or -ENOMEM. */
+int writer_begin(struct writer *writer, const struct document *document);
+
+/* One row with document.n_columns cells; valid during the call. */
+int writer_row(struct writer *writer, const struct cell *cells);
+
+/* Ends the document and flushes. -EIO, -ENOSPC, -EPIPE …: the output could not be written. */
+int writer_end(struct writer *writer, struct err *err);
+
+/* "table", "json" … -EINVAL when it is none. */
+int format_parse(const char *text, enum format *ret);

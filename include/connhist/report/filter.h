@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* Which sockets a question is about. A zeroed filter matches everything. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "connhist/model/address.h"
+#include "connhist/model/service.h"
+#include "connhist/model/state.h"
+
+#define FILTER_PORTS_MAX 64
+
+struct port_choice {
+    uint16_t low;  /* first port */
+    uint16_t high; /* last port, included */
+};
+
+struct filter {
+    struct port_choice ports[FILTER_PORTS_MAX];
+    size_t n_ports;       /* 0: any port */
+    uint8_t protocol;     /* enum protocol; 0: any */
+    uint8_t family;       /* AF_INET, AF_INET6; 0: any */
+    uint16_t states;      /* bit 1 << enum sock_state; 0: any */
+    uint8_t role;         /* enum role; 0: any */
+    bool no_listeners;    /* leave out LISTEN, bound CLOSE, and unconnected UDP */
+    bool has_peer;        /* peer is meaningful */
+    bool has_local;       /* local is meaningful */
+    struct prefix peer;   /* remote address */
+    struct prefix local;  /* local address */
+    const char *netns;    /* name or "inode:N"; NULL: any; not owned */
+};
+
+struct names; /* report/names.h */
+
+/* Adds ports from text: "80", "80,443", "8000-8010", "http", in any mixture, with an optional "/tcp" or "/udp" at the
+ * end of each, which must agree. names may be NULL. -EINVAL: err says which part. */
+struct err;
+int filter_add_ports(struct filter *filter, const char *text, const struct names *names,
+                     struct err *err);
+
+/* Adds states from text: "TIME_WAIT,close-wait". -EINVAL: err says which part. */
+int filter_add_states(struct filter *filter, const char *text, struct err *err);
+
+/* Whether a port is chosen. */
+bool filter_port(const struct filter *filter, int32_t port);
+
+/* Whether a service's tallies belong to the answer (ports, protocol, role). */
+bool filter_service(const struct filter *filter, const struct service_key *service);

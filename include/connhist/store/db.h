@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* A thin wrapper of SQLite for those who ask the file: prepare, bind, step, columns.
+ * Everything returns 0 or a negative errno, with SQLite's words in err. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "connhist/base/cleanup.h"
+#include "connhist/base/err.h"
+
+struct db;   /* a read-only connection */
+struct stmt; /* a prepared statement */
+
+enum db_type { DB_INTEGER = 1, DB_FLOAT = 2, DB_TEXT = 3, DB_BLOB = 4, DB_NULL = 5 };
+
+/* Opens a connhist file for reading; never writes, never checkpoints. Also opens a copy whose -wal is
+ * missing in a folder that can't be written. Registers the helpers of store_functions.h.
+ * -ENOENT: no such file (err says where it looked and how one is made); -EACCES: not readable (err says
+ * which group may); -EMEDIUMTYPE: no SQLite database, or one of another program; -EPROTO: written by a
+ * newer connhist (err names both editions); -EBADMSG: damaged. */
+int db_open(const char *path, struct db **ret, struct err *err);
+void db_close(struct db *db);
+DEFINE_CLEANUP(struct db *, db_close)
+
+/* Path it was opened with; owned by db. */
+const char *db_path(const struct db *db);
+
+/* All that follows on this connection sees one instant of the file, until db_close(). */
+int db_begin(struct db *db, struct err *err);
+
+/* Ends running statements at the deadline (CLOCK_BOOTTIME ns; 0: none): they give -ETIMEDOUT. */
+void db_set_deadline(struct db *db, int64_t boottime_ns);
+
+/* Ends the running statement soon with -EINTR. Safe in a signal handler. */
+void db_interrupt(struct db *db);
+
+/* sql: a constant text with numbered or plain '?' for values. The statement must be freed before the
+ * connection is closed. */
+int db_prepare(struct db *db, const char *sql, struct stmt **ret, struct err *err);
+void stmt_free(struct stmt *stmt);
+DEFINE_CLEANUP(struct stmt *, stmt_free)
+
+/* For statements of a user: prepares the first statement in sql, sets *ret_tail behind it.
+ * *ret is NULL when there is only white space and comments. -EPERM: it would write. */
+int db_prepare_user(struct db *db, const char *sql, struct stmt **ret, const char **ret_tail,
+                    struct err *err);
+
+/* Binds values from index 1 on; text and blob must stay until the next reset. */
+void stmt_bind_i64(struct stmt *stmt, int index, int64_t value);
+void stmt_bind_text(struct stmt *stmt, int index, const char *text);
+void stmt_bind_blob(struct stmt *stmt, int index, const void *bytes, size_t n);
+void stmt_bind_null(struct stmt *stmt, int index);
+
+/* 1: a row is there; 0: done (and reset). -EINTR: interrupted; -ETIMEDOUT; -EBADMSG: damaged; … An error in a
+ * bind shows here. */
+int stmt_step(struct stmt *stmt, struct err *err);
+
+/* Ready to be bound and stepped again. */
+void stmt_reset(struct stmt *stmt);
+
+/* Columns of the row, from 0; text and blob are valid until the next step. */
+int stmt_columns(struct stmt *stmt);
+const char *stmt_column_name(struct stmt *stmt, int column);
+enum db_type stmt_type(struct stmt *stmt, int column);
+bool stmt_is_null(struct stmt *stmt, int column);
+int64_t stmt_i64(struct stmt *stmt, int column);
+double stmt_double(struct stmt *stmt, int column);
+const char *stmt_text(struct stmt *stmt, int column); /* "" for NULL */
+const void *stmt_blob(struct stmt *stmt, int column, size_t *ret_n);
+
+/* Virtual machine steps that the statement took since it was prepared: for tests that bound the work. */
+int64_t stmt_vm_steps(struct stmt *stmt);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* Facts of the file's format that writers and readers share. See schema/ and connhist-schema(5). */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "connhist/base/err.h"
+
+/* PRAGMA application_id of a connhist file: "cnhs". */
+#define FILE_APPLICATION_ID 0x636e6873
+
+#define FILE_CLASSES 32 /* duration classes in the key of `closed` */
+
+/* The newest edition (PRAGMA user_version) that this program knows: the number of migrations. */
+int file_edition(void);
+
+/* The class of a duration: its number of bits, at most 31. duration_ms >= 0. */
+unsigned file_closed_class(int64_t duration_ms);
+
+/* The key of `closed`; closing_ms of record time, 0 … 2^42 - 1. */
+int64_t file_closed_key(unsigned class, int64_t closing_ms, unsigned serial);
+
+/* The range of keys in which sockets of a class stand that were alive at some instant of [from_ms, until_ms]
+ * (record time): *ret_first <= key <= *ret_last. Rows in it must still be tested with their exact times. */
+void file_alive_range(unsigned class, int64_t from_ms, int64_t until_ms, int64_t *ret_first,
+                      int64_t *ret_last);
+
+/* The columns `traits` of open and closed. */
+unsigned file_traits(unsigned state, unsigned role_source, bool opened_known);
+unsigned file_traits_state(unsigned traits);
+unsigned file_traits_role_source(unsigned traits);
+bool file_traits_opened_known(unsigned traits);
+
+/* The file used when none is named: /var/lib/connhist/connhist.db for root, else
+ * $XDG_STATE_HOME/connhist/connhist.db or ~/.local/state/connhist/connhist.db.
+ * -ENAMETOOLONG; -ENOENT: no home. */
+int file_default_path(char *ret, size_t size, struct err *err);
+
+/* The process that records into the file now; 0: none; negative errno when that can't be told. */
+int file_recorder_pid(const char *path);

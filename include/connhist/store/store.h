@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* The recorder's side of the file: the one connection that writes and checkpoints. One object
+ * belongs to one thread at a time. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "connhist/base/cleanup.h"
+#include "connhist/base/err.h"
+#include "connhist/model/batch.h"
+#include "connhist/model/life.h"
+
+struct store;
+
+struct store_options {
+    const char *path;  /* the database; its folder is made if missing (mode 2750) */
+    const char *group; /* group that may read the file; NULL: the folder's */
+};
+
+/* Opens or makes the file: locks out a second recorder (lock file PATH-recorder), checks what it is, brings it
+ * to the newest edition, and sets modes so that the group can read database, -wal and -shm whatever the umask is.
+ * -EBUSY: another recorder writes it (err names its pid); -EMEDIUMTYPE, -EPROTO, -EBADMSG as db_open();
+ * -EACCES, -EROFS, -ENOSPC …: err names the path. */
+int store_open(const struct store_options *options, struct store **ret, struct err *err);
+
+/* Checkpoints, closes (-wal and -shm stay, for readers without write permission), unlocks. */
+void store_close(struct store *store);
+DEFINE_CLEANUP(struct store *, store_close)
+
+/* What the file knows from earlier runs. */
+struct store_past {
+    bool same_boot;            /* boot_base_ms and open lives are of the boot asked for */
+    bool died;                 /* the last run left no closing note */
+    bool has_snapshot;         /* last_snapshot_ms is meaningful */
+    int64_t boot_base_ms;      /* record time at the boot clock's zero; only if same_boot */
+    int64_t last_ms;           /* latest record time in the file; 0: none */
+    int64_t last_snapshot_ms;  /* start of the latest snapshot, complete or not */
+    int64_t last_complete_ms;  /* start of the latest complete snapshot; TIME_UNKNOWN: none */
+    int64_t offset_ms;         /* offset of the latest epoch; 0: none */
+    uint64_t next_life;        /* the next life's number */
+};
+
+int store_read_past(struct store *store, const char *boot_id, struct store_past *ret, struct err *err);
+
+struct recording {
+    char boot_id[40];
+    int64_t boot_base_ms; /* record time at the boot clock's zero */
+    int64_t started_ms;   /* record time */
+    int64_t interval_ms;
+    const char *detail;  /* "on", "anonymous", "off" */
+    const char *version; /* of the program */
+};
+
+struct service_name {
+    uint16_t port;
+    uint8_t protocol; /* enum protocol */
+    char name[64];
+};
+
+/* Begins a recording: notes it, closes lives that another boot left open (at that boot's last snapshot), replaces
+ * the configured service names. One transaction. Also to be called when interval, detail or names change. */
+int store_begin_recording(struct store *store, const struct recording *recording,
+                          const struct service_name *names, size_t n_names, struct err *err);
+
+/* Gives each open life; history is valid during the call. netns ids are those of `netns` as matched by inode and
+ * name; lives of namespaces not in it are not given. fn returns 0 or a negative errno that ends it. */
+int store_each_open(struct store *store, const struct netns_ref *netns, size_t n_netns,
+                    int (*fn)(void *arg, const struct life *life), void *arg, struct err *err);
+
+/* Writes a batch in one transaction: all of it or nothing. On error the same batch may be written
+ * again later. -ENOSPC: disk full; -EBUSY: locked by another process; -EBADMSG: file damaged;
+ * -EROFS, -EIO … A batch with snapshot.full closes all open lives that are not in it. */
+int store_write(struct store *store, const struct batch *batch, struct err *err);
+
+/* The recording's closing note. */
+int store_end_recording(struct store *store, int64_t ended_ms, struct err *err);
+
+/* Whether the path still names the file that is open (it may have been removed or replaced). */
+bool store_is_in_place(const struct store *store);

@@ -1,0 +1,316 @@
+-- SPDX-License-Identifier: MIT
+-- connhist: the file, first edition. See connhist-schema(5).
+--
+-- Times are INTEGER milliseconds since 1970-01-01 UTC on the *record's* clock, which never steps:
+-- add the epoch's offset for the wall clock of that moment (the views do).
+
+CREATE TABLE boots (                     -- one boot of the host
+    id          INTEGER PRIMARY KEY,     -- number, in order of time
+    boot_id     TEXT NOT NULL UNIQUE,    -- /proc/sys/kernel/random/boot_id
+    base_ms     INTEGER NOT NULL         -- record time at the boot clock's zero: record = base + CLOCK_BOOTTIME
+) STRICT;
+
+CREATE TABLE recordings (                -- one run of the recorder
+    id          INTEGER PRIMARY KEY,     -- number, in order of time
+    boot        INTEGER NOT NULL REFERENCES boots (id), -- the boot it ran in
+    started_ms  INTEGER NOT NULL,        -- when it started
+    ended_ms    INTEGER,                 -- when it ended in good order; NULL: running, or died
+    interval_ms INTEGER NOT NULL,        -- the planned distance of snapshots
+    detail      TEXT NOT NULL,           -- 'on', 'anonymous' or 'off'
+    version     TEXT NOT NULL,           -- of connhistd
+    pid         INTEGER NOT NULL,        -- of connhistd
+    uid         INTEGER NOT NULL,        -- connhistd's effective user id
+    cpu_ms      INTEGER NOT NULL DEFAULT 0, -- CPU time that it used so far
+    rss_bytes   INTEGER NOT NULL DEFAULT 0, -- resident memory, last known
+    queue_peak_bytes INTEGER NOT NULL DEFAULT 0, -- most that ever waited for the disk
+    roles_guessed  INTEGER NOT NULL DEFAULT 0,  -- lives whose role rests on the port class alone
+    services_other INTEGER NOT NULL DEFAULT 0   -- client services folded into 'other', last known
+) STRICT;
+
+CREATE TABLE epochs (                    -- changes of the wall clock
+    from_ms     INTEGER PRIMARY KEY,     -- from this record time on …
+    offset_ms   INTEGER NOT NULL         -- … wall clock = record time + offset
+) STRICT;
+
+CREATE TABLE snapshots (                 -- one pass over the socket tables
+    start_ms    INTEGER PRIMARY KEY,     -- its instant
+    recording   INTEGER NOT NULL REFERENCES recordings (id), -- the run that took it
+    status      INTEGER NOT NULL,        -- 0 complete, 1 interrupted
+    anchor      INTEGER NOT NULL,        -- 1: all tallies that are not 0 were written here, not only changes
+    sockets     INTEGER NOT NULL,        -- sockets seen
+    took_us     INTEGER NOT NULL,        -- how long the pass took, microseconds
+    doubles     INTEGER NOT NULL,        -- samples dropped because the socket was seen already
+    unkept      INTEGER NOT NULL         -- sockets counted but not kept in detail
+) STRICT;
+
+CREATE INDEX snapshots_anchor ON snapshots (start_ms) WHERE anchor = 1;
+
+CREATE TABLE losses (                    -- what lacks, and when
+    id          INTEGER PRIMARY KEY,     -- number, in order of writing
+    from_ms     INTEGER NOT NULL,        -- begin of the span
+    until_ms    INTEGER NOT NULL,        -- end of the span
+    kind        INTEGER NOT NULL,        -- see loss_kinds
+    count       INTEGER NOT NULL,        -- how many (ticks, snapshots …); 0: not known
+    text        TEXT NOT NULL            -- words for people
+) STRICT;
+
+CREATE INDEX losses_time ON losses (until_ms);
+
+CREATE TABLE loss_kinds (                -- the names of losses.kind
+    kind        INTEGER PRIMARY KEY,     -- number
+    name        TEXT NOT NULL            -- words
+) STRICT;
+INSERT INTO loss_kinds VALUES (1, 'ticks missed'), (2, 'dump failed'), (3, 'queue full'),
+    (4, 'write failed'), (5, 'recorder died');
+
+CREATE TABLE states (                    -- the names of states, numbered as in the kernel
+    state       INTEGER PRIMARY KEY,     -- number
+    name        TEXT NOT NULL UNIQUE     -- the kernel's name without TCP_
+) STRICT;
+INSERT INTO states VALUES (1, 'ESTABLISHED'), (2, 'SYN_SENT'), (3, 'SYN_RECV'), (4, 'FIN_WAIT1'),
+    (5, 'FIN_WAIT2'), (6, 'TIME_WAIT'), (7, 'CLOSE'), (8, 'CLOSE_WAIT'), (9, 'LAST_ACK'),
+    (10, 'LISTEN'), (11, 'CLOSING');
+
+CREATE TABLE netns (                     -- network namespaces
+    id          INTEGER PRIMARY KEY,     -- number
+    inode       INTEGER NOT NULL,        -- inode number of its /proc/PID/ns/net
+    name        TEXT NOT NULL,           -- its name; '' for the recorder's own
+    UNIQUE (inode, name)
+) STRICT;
+
+CREATE TABLE services (                  -- what a count belongs to
+    id          INTEGER PRIMARY KEY,     -- number
+    netns       INTEGER NOT NULL REFERENCES netns (id), -- namespace
+    protocol    INTEGER NOT NULL,        -- 6 TCP, 17 UDP
+    role        INTEGER NOT NULL,        -- 1 server (the local port is the service), 2 client (the remote port is)
+    port        INTEGER NOT NULL,        -- 0: UDP without a remote end; -1: all others beyond the bound
+    UNIQUE (port, protocol, role, netns)
+) STRICT;
+
+CREATE TABLE service_names (             -- names of one's own from the configuration (`services:`)
+    port        INTEGER NOT NULL,        -- port
+    protocol    INTEGER NOT NULL,        -- 6 TCP, 17 UDP
+    name        TEXT NOT NULL,           -- name
+    PRIMARY KEY (port, protocol)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE owners (                    -- who owns a socket
+    id          INTEGER PRIMARY KEY,     -- number; NULL where sockets refer to it: not known
+    uid         INTEGER NOT NULL UNIQUE  -- user id
+) STRICT;
+
+CREATE TABLE addresses (                 -- local addresses, and remote ones of IPv6
+    id          INTEGER PRIMARY KEY,     -- number
+    bytes       BLOB NOT NULL UNIQUE,    -- 4 or 16 bytes, network byte order
+    -- What follows is computed when asked for and takes no room in the file.
+    -- IPv6: the eight groups without leading zeros, a ':' before and behind each
+    hextets     TEXT AS (CASE length(bytes) WHEN 16 THEN
+        ':' || coalesce(nullif(ltrim(substr(lower(hex(bytes)), 1, 4), '0'), ''), '0')
+        || ':' || coalesce(nullif(ltrim(substr(lower(hex(bytes)), 5, 4), '0'), ''), '0')
+        || ':' || coalesce(nullif(ltrim(substr(lower(hex(bytes)), 9, 4), '0'), ''), '0')
+        || ':' || coalesce(nullif(ltrim(substr(lower(hex(bytes)), 13, 4), '0'), ''), '0')
+        || ':' || coalesce(nullif(ltrim(substr(lower(hex(bytes)), 17, 4), '0'), ''), '0')
+        || ':' || coalesce(nullif(ltrim(substr(lower(hex(bytes)), 21, 4), '0'), ''), '0')
+        || ':' || coalesce(nullif(ltrim(substr(lower(hex(bytes)), 25, 4), '0'), ''), '0')
+        || ':' || coalesce(nullif(ltrim(substr(lower(hex(bytes)), 29, 4), '0'), ''), '0') || ':' END) VIRTUAL,
+    -- IPv6: how many groups the longest run of zeros has, if two or more
+    zero_run    INTEGER AS (CASE
+        WHEN instr(hextets, ':0:0:0:0:0:0:0:0:') THEN 8
+        WHEN instr(hextets, ':0:0:0:0:0:0:0:') THEN 7
+        WHEN instr(hextets, ':0:0:0:0:0:0:') THEN 6
+        WHEN instr(hextets, ':0:0:0:0:0:') THEN 5
+        WHEN instr(hextets, ':0:0:0:0:') THEN 4
+        WHEN instr(hextets, ':0:0:0:') THEN 3
+        WHEN instr(hextets, ':0:0:') THEN 2
+        ELSE 0 END) VIRTUAL,
+    -- the address as inet_ntop(3) writes it
+    text        TEXT AS (CASE
+        WHEN length(bytes) = 4 THEN
+            (instr('123456789ABCDEF', substr(hex(bytes), 1, 1)) * 16 + instr('123456789ABCDEF', substr(hex(bytes), 2, 1)))
+            || '.' || (instr('123456789ABCDEF', substr(hex(bytes), 3, 1)) * 16 + instr('123456789ABCDEF', substr(hex(bytes), 4, 1)))
+            || '.' || (instr('123456789ABCDEF', substr(hex(bytes), 5, 1)) * 16 + instr('123456789ABCDEF', substr(hex(bytes), 6, 1)))
+            || '.' || (instr('123456789ABCDEF', substr(hex(bytes), 7, 1)) * 16 + instr('123456789ABCDEF', substr(hex(bytes), 8, 1)))
+        WHEN substr(bytes, 1, 12) = x'00000000000000000000ffff' THEN '::ffff:' ||
+            (instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 1, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 2, 1)))
+            || '.' || (instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 3, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 4, 1)))
+            || '.' || (instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 5, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 6, 1)))
+            || '.' || (instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 7, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 8, 1)))
+        WHEN zero_run > 1 THEN
+            ltrim(substr(hextets, 1, instr(hextets, substr(':0:0:0:0:0:0:0:0:', 1, 2 * zero_run + 1)) - 1), ':')
+            || '::' ||
+            rtrim(substr(hextets, instr(hextets, substr(':0:0:0:0:0:0:0:0:', 1, 2 * zero_run + 1)) + 2 * zero_run + 1), ':')
+        ELSE trim(hextets, ':') END) VIRTUAL
+) STRICT;
+
+-- Sockets that are alive. A row is written when something changes, so a quiet socket costs nothing.
+-- Columns of the same name mean the same in `open` and `closed`.
+CREATE TABLE open (
+    life        INTEGER PRIMARY KEY,     -- number of the life; never used twice
+    cookie      INTEGER NOT NULL,        -- the kernel's socket cookie (64 bits, may show as negative)
+    inode       INTEGER NOT NULL,        -- the socket's inode; 0: not known
+    service     INTEGER NOT NULL REFERENCES services (id), -- what it counts for
+    local       INTEGER NOT NULL REFERENCES addresses (id), -- local address; 16 bytes: an IPv6 socket
+    remote      INTEGER NOT NULL,        -- >= 0: IPv4 as a number (IPv4-mapped if local is IPv6); < 0: -addresses.id
+    local_port  INTEGER,                 -- local port; NULL: the service's
+    remote_port INTEGER,                 -- remote port; NULL: the service's
+    scope       INTEGER,                 -- interface of a link-local or device-bound socket
+    owner       INTEGER REFERENCES owners (id), -- owner; NULL: not known
+    since_ms    INTEGER NOT NULL,        -- first instant it is known to have existed
+    traits      INTEGER NOT NULL,        -- last state | (role source - 1) << 4 | opening seen << 6
+    states      BLOB NOT NULL            -- state at since_ms, then (ms since the last change as LEB128, state) for each change
+) STRICT;
+
+-- Sockets that are gone. The key is class << 58 | closing << 16 | serial: closing in ms of record time,
+-- class = number of bits of the duration in ms, at most 31. A socket that was alive at T and whose class
+-- is c closed in [T, T + 2^c): 32 short ranges of the key answer "what was open at T".
+CREATE TABLE closed (
+    key         INTEGER PRIMARY KEY,     -- see above
+    service     INTEGER NOT NULL,        -- as in open, like all that follow
+    local       INTEGER NOT NULL,
+    remote      INTEGER NOT NULL,
+    local_port  INTEGER,
+    remote_port INTEGER,
+    scope       INTEGER,
+    owner       INTEGER,
+    duration_ms INTEGER NOT NULL,        -- from since_ms to the closing
+    late_ms     INTEGER NOT NULL,        -- closing = (key >> 16 & (1 << 42) - 1) - late_ms; 0 but for floods
+    traits      INTEGER NOT NULL,
+    states      BLOB NOT NULL,
+    life        INTEGER                  -- number of the life, kept for listeners alone (see queues)
+) STRICT;
+
+CREATE TABLE queues (                    -- accept queues of listeners, written when they change
+    life        INTEGER NOT NULL,        -- number of the listener's life
+    at_ms       INTEGER NOT NULL,        -- snapshot
+    waiting     INTEGER NOT NULL,        -- connections waiting for accept()
+    backlog     INTEGER NOT NULL,        -- how many may wait
+    PRIMARY KEY (life, at_ms)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tallies (                   -- sockets of a service in a state, written when the number changes
+    service     INTEGER NOT NULL REFERENCES services (id), -- service
+    state       INTEGER NOT NULL REFERENCES states (state), -- state
+    at_ms       INTEGER NOT NULL,        -- snapshot from which on it holds, until the next row or the next anchor
+    count       INTEGER NOT NULL,        -- sockets
+    PRIMARY KEY (service, state, at_ms)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE program (                   -- what the recorder must know at its next start; one row
+    id          INTEGER PRIMARY KEY CHECK (id = 1), -- 1
+    next_life   INTEGER NOT NULL,        -- the next life's number
+    last_ms     INTEGER NOT NULL         -- the latest record time written so far
+) STRICT;
+INSERT INTO program VALUES (1, 1, 0);
+
+-- Views: their names and columns are an interface. Times are of the wall clock: *_ms milliseconds since 1970
+-- UTC, *_at the same as ISO text.
+
+CREATE VIEW lives AS                     -- open and closed sockets on the record's clock
+SELECT o.life, o.service, o.local, o.remote, o.local_port, o.remote_port, o.scope, o.owner,
+       o.since_ms, NULL AS ended_ms, o.traits, o.states
+FROM open AS o
+UNION ALL
+SELECT c.life, c.service, c.local, c.remote, c.local_port, c.remote_port, c.scope, c.owner,
+       (c.key >> 16 & (1 << 42) - 1) - c.late_ms - c.duration_ms,
+       (c.key >> 16 & (1 << 42) - 1) - c.late_ms, c.traits, c.states
+FROM closed AS c;
+
+CREATE VIEW sockets AS                   -- every socket ever recorded, for people
+WITH wall AS (
+    SELECT l.*,
+           l.since_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= l.since_ms
+               ORDER BY e.from_ms DESC LIMIT 1), 0) AS first_seen_ms,
+           l.ended_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= l.ended_ms
+               ORDER BY e.from_ms DESC LIMIT 1), 0) AS closed_ms
+    FROM lives AS l)
+SELECT n.name AS netns,
+       CASE s.protocol WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' END AS protocol,
+       st.name AS state,
+       a.text AS local_address,
+       coalesce(w.local_port, s.port) AS local_port,
+       CASE WHEN w.remote < 0 THEN (SELECT r.text FROM addresses AS r WHERE r.id = -w.remote)
+            ELSE iif(length(a.bytes) = 16, '::ffff:', '') || (w.remote >> 24) || '.' ||
+                 (w.remote >> 16 & 255) || '.' || (w.remote >> 8 & 255) || '.' || (w.remote & 255)
+       END AS remote_address,
+       coalesce(w.remote_port, s.port) AS remote_port,
+       CASE s.role WHEN 1 THEN 'server' WHEN 2 THEN 'client' END AS role,
+       nullif(s.port, -1) AS service_port,
+       ow.uid AS uid,
+       iif(w.traits & 64, w.first_seen_ms, NULL) AS opened_ms,
+       w.first_seen_ms,
+       w.closed_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', w.first_seen_ms / 1000.0, 'unixepoch') AS first_seen_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', w.closed_ms / 1000.0, 'unixepoch') AS closed_at
+FROM wall AS w
+JOIN services AS s ON s.id = w.service
+JOIN netns AS n ON n.id = s.netns
+JOIN states AS st ON st.state = (w.traits & 15)
+JOIN addresses AS a ON a.id = w.local
+LEFT JOIN owners AS ow ON ow.id = w.owner;
+
+CREATE VIEW listeners AS                 -- every port that was ever listened on, with its accept queue as last known
+SELECT n.name AS netns,
+       CASE s.protocol WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' END AS protocol,
+       a.text AS local_address,
+       coalesce(l.local_port, s.port) AS local_port,
+       ow.uid AS uid,
+       (SELECT q.waiting FROM queues AS q WHERE q.life = l.life ORDER BY q.at_ms DESC LIMIT 1) AS recv_queue,
+       (SELECT q.backlog FROM queues AS q WHERE q.life = l.life ORDER BY q.at_ms DESC LIMIT 1) AS send_queue,
+       iif(l.traits & 64, l.since_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= l.since_ms ORDER BY e.from_ms DESC LIMIT 1), 0), NULL) AS opened_ms,
+       l.since_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= l.since_ms ORDER BY e.from_ms DESC LIMIT 1), 0) AS first_seen_ms,
+       l.ended_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= l.ended_ms ORDER BY e.from_ms DESC LIMIT 1), 0) AS closed_ms
+FROM lives AS l
+JOIN services AS s ON s.id = l.service
+JOIN netns AS n ON n.id = s.netns
+JOIN addresses AS a ON a.id = l.local
+LEFT JOIN owners AS ow ON ow.id = l.owner
+WHERE (l.traits & 15) = 10;
+
+CREATE VIEW port_history AS              -- counts by port and state; each holds until the next row of its kind or the next anchor
+SELECT t.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= t.at_ms
+           ORDER BY e.from_ms DESC LIMIT 1), 0) AS at_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', (t.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= t.at_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) / 1000.0, 'unixepoch') AS at,
+       n.name AS netns,
+       CASE s.protocol WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' END AS protocol,
+       nullif(s.port, -1) AS port,
+       CASE WHEN s.port < 0 THEN 'other' WHEN s.port < 1024 THEN 'well-known'
+            WHEN s.port < 49152 THEN 'registered' ELSE 'dynamic' END AS port_class,
+       sn.name AS service_name,
+       CASE s.role WHEN 1 THEN 'server' WHEN 2 THEN 'client' END AS role,
+       st.name AS state,
+       t.count AS count
+FROM tallies AS t
+JOIN services AS s ON s.id = t.service
+JOIN netns AS n ON n.id = s.netns
+JOIN states AS st ON st.state = t.state
+LEFT JOIN service_names AS sn ON sn.port = s.port AND sn.protocol = s.protocol;
+
+CREATE VIEW gaps AS                      -- spans without a complete snapshot that are longer than planned
+SELECT from_ms, until_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', (from_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= g.from_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) / 1000.0, 'unixepoch') AS from_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', (until_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= g.until_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) / 1000.0, 'unixepoch') AS until_at
+FROM (SELECT lag(s.start_ms) OVER (ORDER BY s.start_ms) AS from_ms, s.start_ms AS until_ms, r.interval_ms
+      FROM snapshots AS s JOIN recordings AS r ON r.id = s.recording WHERE s.status = 0) AS g
+WHERE until_ms - from_ms > interval_ms * 3 / 2;
+
+CREATE VIEW coverage AS                  -- one row for each run of the recorder
+SELECT c.id AS recording, c.boot_id, c.version, c.detail, c.interval_ms, c.started_ms, c.ended_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', (c.started_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= c.started_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) / 1000.0, 'unixepoch') AS started_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', (c.ended_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= c.ended_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) / 1000.0, 'unixepoch') AS ended_at,
+       c.done + c.interrupted + c.missed AS planned, c.done, c.interrupted, c.missed
+FROM (SELECT r.*, b.boot_id,
+             (SELECT count(*) FROM snapshots AS s WHERE s.recording = r.id AND s.status = 0) AS done,
+             (SELECT count(*) FROM snapshots AS s WHERE s.recording = r.id AND s.status <> 0) AS interrupted,
+             (SELECT coalesce(sum(l.count), 0) FROM losses AS l WHERE l.kind IN (1, 3, 4)
+                 AND l.until_ms >= r.started_ms
+                 AND l.until_ms < coalesce((SELECT min(n.started_ms) FROM recordings AS n
+                     WHERE n.id > r.id), 9223372036854775807)) AS missed
+      FROM recordings AS r JOIN boots AS b ON b.id = r.boot) AS c;

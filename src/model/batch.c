@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#include "connhist/model/batch.h"
+
+#include <errno.h>
+#include <string.h>
+
+const char *loss_kind_name(unsigned kind)
+{
+    static const char *const names[] = {"?",          "ticks missed", "dump failed",
+                                        "queue full", "write failed", "recorder died"};
+
+    return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : names[0];
+}
+
+struct batch *batch_new(void)
+{
+    return calloc(1, sizeof(struct batch));
+}
+
+void batch_free(struct batch *batch)
+{
+    if (!batch)
+        return;
+    vec_finish(&batch->netns);
+    vec_finish(&batch->opened);
+    vec_finish(&batch->changed);
+    vec_finish(&batch->closed);
+    vec_finish(&batch->tallies);
+    vec_finish(&batch->queues);
+    vec_finish(&batch->losses);
+    vec_finish(&batch->epochs);
+    vec_finish(&batch->histories);
+    free(batch);
+}
+
+int batch_add_life(struct batch *batch, struct life_vec *to, const struct life *life)
+{
+    if (vec_reserve(&batch->histories, life->history_bytes) < 0 || vec_push(to, *life) < 0)
+        return -ENOMEM;
+    memcpy(batch->histories.items + batch->histories.n, life->history, life->history_bytes);
+    /* histories may still move: until batch_seal() the place is kept as an offset */
+    to->items[to->n - 1].history = (const uint8_t *)(uintptr_t)batch->histories.n;
+    batch->histories.n += life->history_bytes;
+    return 0;
+}
+
+static void seal_lives(struct batch *batch, struct life_vec *lives)
+{
+    for (size_t i = 0; i < lives->n; i++)
+        lives->items[i].history = batch->histories.items + (uintptr_t)lives->items[i].history;
+}
+
+void batch_seal(struct batch *batch)
+{
+    seal_lives(batch, &batch->opened);
+    seal_lives(batch, &batch->changed);
+    seal_lives(batch, &batch->closed);
+    batch->bytes = sizeof(*batch) + batch->histories.capacity +
+                   (batch->opened.capacity + batch->changed.capacity + batch->closed.capacity) *
+                       sizeof(struct life) +
+                   batch->tallies.capacity * sizeof(struct tally_change) +
+                   batch->queues.capacity * sizeof(struct queue_change) +
+                   batch->losses.capacity * sizeof(struct loss) +
+                   batch->epochs.capacity * sizeof(struct epoch) +
+                   batch->netns.capacity * sizeof(struct netns_ref);
+}

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+#include "connhist/model/coverage.h"
+
+void coverage_finish(struct coverage *coverage)
+{
+    vec_finish(&coverage->gaps);
+}
