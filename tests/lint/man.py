@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Man pages: mandoc's lint, options held together with the programs' own help, completions and the
 configuration's example, and the SQL examples, which run: man.py ROOT [CONNHIST [CONNHISTD]]."""
+import os
 import re
 import shutil
 import sqlite3
@@ -128,7 +129,7 @@ def main():
     check_mandoc(findings)
     check_yaml_keys(findings)
     check_sql(findings)
-    programs = sys.argv[2:4]
+    programs = [os.path.abspath(program) for program in sys.argv[2:4]]
     if programs:
         check_programs(findings, programs[0], programs[1] if len(programs) > 1 else None)
     else:

@@ -49,7 +49,7 @@ def check_page(findings, database):
             findings.add(page, 0, f"has no subsection on {table}")
             continue
         words = set(re.findall(r"^\.It (.*)$", sections[table], re.M))
-        named = {word for line in words for word in re.findall(r"[a-z_]+", line)}
+        named = {word for line in words for word in re.findall(r"\b[a-z_]+\b", line)}
         for row in database.execute(f"PRAGMA table_xinfo({table})"):
             findings.checked += 1
             if row[1] not in named:

@@ -3,6 +3,7 @@
 """Style that can be counted (CONTRIBUTING.md, "Style"): style.py ROOT [STATIC-LIBRARY...].
 
 The static libraries are those of the rooms below the programs: they may hold no state of their own."""
+import os
 import re
 import sys
 
@@ -120,7 +121,7 @@ def main():
             check_calls(findings, path, code)
             check_gotos(findings, path, code)
             check_conditions(findings, path, code)
-    for library in sys.argv[2:]:
+    for library in map(os.path.abspath, sys.argv[2:]):
         check_state(findings, library)
     findings.finish()
 
