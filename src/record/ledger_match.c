@@ -36,10 +36,14 @@ static unsigned progress(unsigned state)
 }
 
 /* Whether the socket was used anew, with the same cookie and endpoints: connect() again, or
- * listen() again. */
+ * listen() again. One whose history is full begins a new life too, so that no state is lost. */
 static bool is_reused(const struct entry *entry, const struct sample *sample)
 {
-    if (entry->protocol != PROTOCOL_TCP || entry->state == sample->state)
+    if (entry->state == sample->state)
+        return false;
+    if (entry->history_bytes > HISTORY_MAX_BYTES - HISTORY_CHANGE_MAX)
+        return true;
+    if (entry->protocol != PROTOCOL_TCP)
         return false;
     if (sample->state == STATE_LISTEN)
         return entry->flags & ENTRY_LISTENED;
