@@ -88,3 +88,20 @@ bool same_word(const char *a, const char *b)
             return false;
     return !*a && !*b;
 }
+
+const char *quote_text(const char *text, char buf[static QUOTE_TEXT_MAX])
+{
+    size_t n = strlen(text), room = QUOTE_TEXT_MAX - 3, used = 0;
+    bool cut = n > room;
+
+    if (cut)
+        n = room - 3;
+    buf[used++] = '\'';
+    for (size_t i = 0; i < n; i++)
+        buf[used++] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
+    for (size_t i = 0; cut && i < 3; i++)
+        buf[used++] = '.';
+    buf[used++] = '\'';
+    buf[used] = '\0';
+    return buf;
+}

@@ -16,3 +16,9 @@ const char *nearest_word(const char *word, const char *const *candidates, size_t
 
 /* Whether both are the same apart from the case of ASCII letters, and of '-' and '_'. */
 bool same_word(const char *a, const char *b);
+
+#define QUOTE_TEXT_MAX 48
+
+/* Writes 'text' in quotes for a message: one line of printable ASCII, anything else as '?', long
+ * text cut with "...". Returns buf. */
+const char *quote_text(const char *text, char buf[static QUOTE_TEXT_MAX]);
