@@ -226,6 +226,11 @@ static int put_rows(const struct context *ctx, const struct trend_question *ques
     return r < 0 ? output_failed(r) : output_finish();
 }
 
+static const char *name_of_port(void *arg, unsigned protocol, uint16_t port)
+{
+    return names_of_port(arg, protocol, port);
+}
+
 static int put_chart(const struct context *ctx, const struct trend *trend)
 {
     int width = context_width();
@@ -235,7 +240,8 @@ static int put_chart(const struct context *ctx, const struct trend *trend)
         .color = ctx->color,
         .ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0,
         .width = width > 0 ? width : CHART_WIDTH,
-        .names = ctx->names,
+        .name_of_port = name_of_port,
+        .name_arg = ctx->names,
     };
 
     chart_print(trend, &options);
