@@ -368,7 +368,8 @@ static void hand_over(struct reader *reader, struct config *ret)
 
 int config_parse(const char *name, const char *yaml, size_t n, struct config *ret, struct err *err)
 {
-    static const char bom[3] = "\xef\xbb\xbf";
+    static const char bom[] = "\xef\xbb\xbf";
+    const size_t bom_bytes = sizeof(bom) - 1;
     struct reader reader = {.name = name, .yaml = yaml, .n = n, .err = err, .config = *ret};
     int r;
 
@@ -377,9 +378,9 @@ int config_parse(const char *name, const char *yaml, size_t n, struct config *re
     if (n > CONFIG_MAX_BYTES)
         return fail(&reader, (yaml_mark_t){0}, "larger than 1 MiB, which no configuration is");
     /* libyaml would count it as a column */
-    if (n >= sizeof(bom) && memcmp(yaml, bom, sizeof(bom)) == 0) {
-        reader.yaml += sizeof(bom);
-        reader.n -= sizeof(bom);
+    if (n >= bom_bytes && memcmp(yaml, bom, bom_bytes) == 0) {
+        reader.yaml += bom_bytes;
+        reader.n -= bom_bytes;
     }
     if (!yaml_parser_initialize(&reader.parser))
         return out_of_memory(&reader);
