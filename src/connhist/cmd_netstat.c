@@ -62,8 +62,12 @@ static int end_table(struct socket_table *table, const struct filter *filter, in
     if (r < 0 && r != -ECANCELED)
         return cannot_answer("%s", err->text);
     status = socket_table_end(table);
-    if (status == EXIT_ANSWERED && table->rows == 0)
+    if (status != EXIT_ANSWERED)
+        return status;
+    if (table->rows == 0)
         complain_empty(filter);
+    if (r > 0) /* the kernel's answer was not whole */
+        complain("%s", err->text);
     return status;
 }
 

@@ -217,7 +217,7 @@ static int put_rows(const struct context *ctx, const struct trend_question *ques
     if (status != EXIT_ANSWERED)
         return status;
     r = writer_begin(writer, &document);
-    for (size_t i = 0; i < trend->series.n && r >= 0 && !ferror(stdout); i++)
+    for (size_t i = 0; i < trend->series.n && r >= 0; i++)
         r = put_series(writer, ctx, question, &trend->series.items[i]);
     if (r >= 0)
         r = writer_end(writer, NULL);

@@ -178,7 +178,7 @@ static int put_statement(struct context *ctx, struct stmt *stmt)
     document.n_columns = row.columns.n;
     if (r >= 0)
         r = writer_begin(writer, &document);
-    while (r >= 0 && step == 1 && !ferror(stdout)) {
+    while (r >= 0 && step == 1) {
         r = put_row(writer, &row, stmt);
         if (r >= 0)
             step = stmt_step(stmt, &err);

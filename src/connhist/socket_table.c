@@ -159,10 +159,11 @@ int socket_table_row(void *arg, const struct socket_row *row)
     struct socket_table *table = arg;
 
     table->cut = table->limit && table->rows == table->limit;
-    if (table->cut || ferror(stdout))
+    if (table->cut)
         return -ECANCELED;
     table->rows++;
-    return table->people ? row_for_people(table, row) : row_for_programs(table, row);
+    table->failed = table->people ? row_for_people(table, row) : row_for_programs(table, row);
+    return table->failed < 0 ? -ECANCELED : 0;
 }
 
 static size_t choose_columns(struct socket_table *table)
@@ -199,7 +200,7 @@ int socket_table_begin(struct socket_table *table, const struct context *ctx,
 
 int socket_table_end(struct socket_table *table)
 {
-    int r = writer_end(table->writer, NULL);
+    int r = table->failed < 0 ? table->failed : writer_end(table->writer, NULL);
 
     return r < 0 ? output_failed(r) : output_finish();
 }
