@@ -152,7 +152,7 @@ static int make_columns(struct row *row, struct stmt *stmt, bool has_row)
 /* Bad SQL and refused writes are the asker's, the rest is not. */
 static int query_failed(int code, const struct err *err)
 {
-    if (code == -EINVAL || code == -EPERM)
+    if (code == -EINVAL || code == -EPERM || code == -E2BIG)
         return wrong_usage("%s", err->text);
     return cannot_answer("%s", err->text);
 }
@@ -216,7 +216,7 @@ static int read_input(struct text *text)
         complain("reading SQL from the terminal until Ctrl+D");
     do {
         if (vec_reserve(text, INPUT_CHUNK + 1) < 0)
-            return cannot_answer("standard input: %s", strerror(ENOMEM));
+            return cannot_answer("standard input: %s", errno_words(-ENOMEM));
         errno = 0;
         got = fread(text->items + text->n, 1, INPUT_CHUNK, stdin);
         text->n += got;
@@ -224,7 +224,7 @@ static int read_input(struct text *text)
             return wrong_usage("standard input is longer than %u MiB of SQL", INPUT_MAX >> 20);
     } while (got > 0);
     if (ferror(stdin))
-        return cannot_answer("standard input: %s", strerror(errno ? errno : EIO));
+        return cannot_answer("standard input: %s", errno_words(errno ? -errno : -EIO));
     if (memchr(text->items, '\0', text->n))
         return wrong_usage("standard input is no SQL: it holds a NUL byte");
     text->items[text->n] = '\0';

@@ -57,7 +57,7 @@ static void recorder_words(const struct context *ctx, const struct status *statu
         line("recorder", "running, pid %d, since %s", status->recorder_pid,
              ago(ctx, status->started_ms, when, sizeof(when)));
     else if (status->recorder_pid < 0)
-        line("recorder", "whether it runs can't be told (%s)", strerror(-status->recorder_pid));
+        line("recorder", "whether it runs can't be told (%s)", errno_words(status->recorder_pid));
     else if (status->ended_ms != TIME_UNKNOWN)
         line("recorder", "not running, ended %s", ago(ctx, status->ended_ms, when, sizeof(when)));
     else

@@ -51,11 +51,18 @@ int cannot_answer(const char *format, ...)
     return EXIT_CANNOT;
 }
 
+const char *errno_words(int code)
+{
+    const char *words = strerrordesc_np(-code);
+
+    return words ? words : "unknown error";
+}
+
 int output_failed(int code)
 {
     if (code == -EPIPE)
         return EXIT_ANSWERED;
-    return cannot_answer("the answer could not be written: %s", strerror(-code));
+    return cannot_answer("the answer could not be written: %s", errno_words(code));
 }
 
 int output_finish(void)

@@ -18,6 +18,9 @@ __attribute__((format(printf, 1, 2))) int wrong_usage(const char *format, ...);
 /* The same: returns EXIT_CANNOT. */
 __attribute__((format(printf, 1, 2))) int cannot_answer(const char *format, ...);
 
+/* The system's words for a negative errno. */
+const char *errno_words(int code);
+
 /* Complains that a negative errno of memory or output stopped the answer. A reader that went away
  * (EPIPE) is no news: then nothing is said and EXIT_ANSWERED returned, else EXIT_CANNOT. */
 int output_failed(int code);

@@ -128,7 +128,7 @@ int context_names(struct context *ctx)
         r = names_add(ctx->names, services->items[i].protocol, services->items[i].port,
                       services->items[i].name);
     if (r < 0)
-        return cannot_answer("the names of ports could not be read: %s", strerror(-r));
+        return cannot_answer("the names of ports could not be read: %s", errno_words(r));
     return EXIT_ANSWERED;
 }
 

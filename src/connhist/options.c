@@ -50,7 +50,7 @@ static void syntax_init(struct syntax *syntax, const struct option_table *own,
                         const struct option_table *common, bool only_leading)
 {
     *syntax = (struct syntax){0};
-    strcpy(syntax->letters, only_leading ? "+:" : ":");
+    snprintf(syntax->letters, sizeof(syntax->letters), "%s", only_leading ? "+:" : ":");
     for (size_t i = 0; i < own->n; i++)
         syntax_add(syntax, &own->rows[i]);
     for (size_t i = 0; common && i < common->n; i++)

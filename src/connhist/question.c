@@ -116,7 +116,7 @@ static int read_protocol(const char *text, bool families, struct filter *filter)
     size_t length = strlen(text);
 
     if (length < sizeof(name))
-        strcpy(name, text);
+        snprintf(name, sizeof(name), "%s", text);
     if (families && length == 5 && (same_word(name + 3, "v4") || same_word(name + 3, "v6"))) {
         filter->family = name[4] == '4' ? AF_INET : AF_INET6;
         name[3] = '\0';

@@ -25,6 +25,7 @@ struct socket_table {
     uint64_t rows;             /* shown so far */
     bool cut;                  /* there were more than limit */
     bool people;               /* the format is a table */
+    int failed;                /* negative errno: the output is broken; 0 */
     struct writer *writer;     /* owned */
     struct column columns[20]; /* of the document */
     struct document document;
