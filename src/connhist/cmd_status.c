@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "connhist/base/clock.h"
 #include "connhist/base/timetext.h"
 #include "connhist/model/life.h"
 #include "connhist/render/text.h"
@@ -65,6 +66,14 @@ static void recorder_words(const struct context *ctx, const struct status *statu
              ago(ctx, status->started_ms, when, sizeof(when)));
 }
 
+/* Whether a running recorder has taken no snapshot for longer than a tick that was missed explains.
+ */
+static bool is_late(const struct context *ctx, const struct status *status)
+{
+    return status->recorder_pid > 0 &&
+           ctx->now_ms - status->last_snapshot_ms > 3 * status->interval_ms + MS_PER_SEC;
+}
+
 static void recording_words(const struct context *ctx, const struct status *status)
 {
     char interval[TIME_TEXT_MAX], when[2 * TIME_TEXT_MAX];
@@ -79,9 +88,9 @@ static void recording_words(const struct context *ctx, const struct status *stat
         return;
     }
     line("record begins", "%s", ago(ctx, status->first_snapshot_ms, when, sizeof(when)));
-    line("last snapshot", "%s, %lld sockets in %.1f ms",
+    line("last snapshot", "%s, %lld sockets in %.1f ms%s",
          ago(ctx, status->last_snapshot_ms, when, sizeof(when)), (long long)status->last_sockets,
-         (double)status->last_took_us / 1000.0);
+         (double)status->last_took_us / 1000.0, is_late(ctx, status) ? ": THE NEXT IS LATE" : "");
 }
 
 static void cost_words(const struct status *status)

@@ -26,8 +26,9 @@ static int read_config(struct context *ctx)
         return EXIT_ANSWERED;
     if (path)
         return cannot_answer("%s", err.text);
-    /* None there, or not for us: nothing to say. One that is broken only costs names of ports. */
-    if (r == -EINVAL)
+    /* None there, or not for us: nothing to say. One that is broken costs names of ports, not the
+     * answer. */
+    if (r != -ENOENT && r != -EACCES)
         complain("%s; going on without this configuration", err.text);
     return EXIT_ANSWERED;
 }

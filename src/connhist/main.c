@@ -62,8 +62,8 @@ static int print_help(void)
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  %-10s%s\n", commands[i]->name, commands[i]->summary);
     printf("\nOptions, before or behind the command:\n");
-    option_table_help(stdout, &leading, NULL);
     option_table_help(stdout, &common, NULL);
+    option_table_help(stdout, &leading, NULL);
     printf("\n`connhist COMMAND --help` tells the options of a command, connhist(1) everything.\n");
     return output_finish();
 }

@@ -60,7 +60,7 @@ def make_file(path, now):
     database.executemany("INSERT INTO tallies VALUES (1, ?, ?, ?)",
                          [(10, begin, 1), (1, begin, 2), (1, half, 3)])
     address(database, "127.0.0.1")
-    add_open(database, 1, 1, 10, begin)
+    add_open(database, 1, 1, 10, begin, remote_port=0)
     for life, since in (2, begin), (3, begin), (4, half):
         add_open(database, life, 1, 1, since, remote=0x0A000000 + life, remote_port=40000 + life)
     database.execute("UPDATE program SET next_life = 5, last_ms = ?", (now,))
@@ -270,8 +270,9 @@ def test_netstat_at_says_which_snapshot_it_shows(small):
     assert not document["in_gap"]
     assert len(document["rows"]) == 4
     listener = document["rows"][0]
-    assert (listener["state"], listener["local_address"], listener["local_port"], listener["role"]) == (
-        "LISTEN", "127.0.0.1", 8000, "server")
+    assert (listener["state"], listener["local_address"], listener["local_port"], listener["remote_port"]) == (
+        "LISTEN", "127.0.0.1", 8000, 0)
+    assert {row["role"] for row in document["rows"]} == {"server"}
 
 
 def test_netstat_without_all_leaves_listeners_out_but_not_when_asked_by_state(small):
