@@ -111,17 +111,17 @@ int link_receive(struct sock_diag *diag, size_t *ret, struct err *err)
  * acknowledgement that is asked for here sets that dump going again. */
 int link_drain(struct sock_diag *diag, struct err *err)
 {
-    const struct nlmsghdr nothing = {
+    struct nlmsghdr nothing = {
         .nlmsg_len = sizeof(nothing),
         .nlmsg_type = NLMSG_NOOP,
         .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
-        .nlmsg_seq = link_take_seq(diag, 1),
     };
     size_t n;
     int r;
 
     if (!diag->dirty)
         return 0;
+    nothing.nlmsg_seq = link_take_seq(diag, 1);
     r = link_send(diag, &nothing, sizeof(nothing), err);
     if (r < 0)
         return r;

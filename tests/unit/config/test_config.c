@@ -307,7 +307,7 @@ static void text_that_is_no_yaml_is_refused_where_it_breaks(void **state)
     assert_refused("interval: 5s\n\tdetail: on\n", "2:1", "not YAML");
     assert_refused("limits: {queue: 2MiB]", "1:21", "not YAML");
     assert_refused("group: 'a", "1:10", "not YAML");
-    assert_refused("interval: 5s\n  detail: on\n", "2:9", "not YAML");
+    assert_refused("interval: 5s\n  detail: on\n", "1:11", "'5s detail'");
 }
 
 static void bytes_that_are_no_text_are_refused(void **state)
