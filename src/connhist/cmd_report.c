@@ -43,7 +43,19 @@ static const struct option_row rows[] = {
      "chart, table, json, jsonl or csv\n(on a terminal chart, else table)"},
 };
 
-enum { COLUMN_PEER = 5, COLUMNS = 10 };
+enum {
+    COLUMN_TIME,
+    COLUMN_PROTOCOL,
+    COLUMN_PORT,
+    COLUMN_ROLE,
+    COLUMN_STATE,
+    COLUMN_PEER,
+    COLUMN_MIN,
+    COLUMN_AVG,
+    COLUMN_MAX,
+    COLUMN_LAST,
+    COLUMNS,
+};
 
 static const struct column all_columns[COLUMNS] = {
     {"at_ms", "TIME", false, false},  {"protocol", "PROTO", false, false},
@@ -53,34 +65,47 @@ static const struct column all_columns[COLUMNS] = {
     {"max", "MAX", true, false},      {"last", "LAST", true, false},
 };
 
+/* Adds one word of --by. */
+static int add_by(const char *word, unsigned *by)
+{
+    static const struct {
+        const char *word;
+        enum trend_by bit;
+    } known[] = {
+        {"port", TREND_BY_PORT},
+        {"role", TREND_BY_ROLE},
+        {"state", TREND_BY_STATE},
+        {"peer", TREND_BY_PEER},
+    };
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (same_word(word, known[i].word)) {
+            *by |= known[i].bit;
+            return EXIT_ANSWERED;
+        }
+    return wrong_usage("--by '%s' is not known; there are port, role, state, peer", word);
+}
+
 static int read_by(const struct context *ctx, unsigned *ret)
 {
-    static const char *const words[] = {"port", "role", "state", "peer"};
     unsigned by = 0;
+    int status = EXIT_ANSWERED;
 
-    for (size_t i = 0; i < ctx->options.n; i++) {
-        const char *text = ctx->options.items[i].text;
+    for (size_t i = 0; i < ctx->options.n && status == EXIT_ANSWERED; i++) {
+        const char *rest = ctx->options.items[i].text;
 
-        while (ctx->options.items[i].id == OPT_BY && text) {
-            char word[16];
-            size_t length = strcspn(text, ","), w = 0;
+        while (ctx->options.items[i].id == OPT_BY && rest && status == EXIT_ANSWERED) {
+            char word[32];
+            size_t length = strcspn(rest, ",");
 
-            snprintf(word, sizeof(word), "%.*s", (int)length, text);
-            while (w < 4 && (length >= sizeof(word) || !same_word(word, words[w])))
-                w++;
-            if (w == 4)
-                return wrong_usage("--by %s is not known; there are port, role, state, peer", word);
-            by |= 1u << w;
-            text = text[length] ? text + length + 1 : NULL;
+            snprintf(word, sizeof(word), "%.*s", (int)length, rest);
+            status = add_by(word, &by);
+            rest = rest[length] ? rest + length + 1 : NULL;
         }
     }
     *ret = by ? by : TREND_BY_PORT | TREND_BY_ROLE | TREND_BY_STATE;
-    return EXIT_ANSWERED;
+    return status;
 }
-
-_Static_assert(TREND_BY_PORT == 1 && TREND_BY_ROLE == 2 && TREND_BY_STATE == 4 &&
-                   TREND_BY_PEER == 8,
-               "read_by() counts on this order");
 
 static int read_question(struct context *ctx, struct trend_question *question)
 {
@@ -142,10 +167,10 @@ static void series_cells(const struct context *ctx, const struct trend_question 
     unsigned role = series->role ? series->role : question->filter.role;
     unsigned state = series->state ? series->state : only_state(&question->filter);
 
-    cells[1] = protocol ? cell_text(protocol_name(protocol)) : cell_null();
-    cells[2] = port_cell(ctx, series, buf, size);
-    cells[3] = role ? cell_text(role_name(role)) : cell_null();
-    cells[4] = state ? cell_text(state_name(state)) : cell_null();
+    cells[COLUMN_PROTOCOL] = protocol ? cell_text(protocol_name(protocol)) : cell_null();
+    cells[COLUMN_PORT] = port_cell(ctx, series, buf, size);
+    cells[COLUMN_ROLE] = role ? cell_text(role_name(role)) : cell_null();
+    cells[COLUMN_STATE] = state ? cell_text(state_name(state)) : cell_null();
     cells[COLUMN_PEER] = *series->peer ? cell_text(series->peer) : cell_null();
 }
 
@@ -173,23 +198,48 @@ static int put_series(struct writer *writer, const struct context *ctx,
     for (size_t i = 0; i < series->points.n && r >= 0; i++) {
         const struct trend_point *point = &series->points.items[i];
 
-        cells[0] = cell_time(point->at_ms);
-        cells[6] = point->recorded ? cell_int(point->min) : cell_null();
-        cells[7] = point->recorded ? cell_real(point->avg) : cell_null();
-        cells[8] = point->recorded ? cell_int(point->max) : cell_null();
-        cells[9] = point->recorded ? cell_int(point->last) : cell_null();
+        cells[COLUMN_TIME] = cell_time(point->at_ms);
+        cells[COLUMN_MIN] = point->recorded ? cell_int(point->min) : cell_null();
+        cells[COLUMN_AVG] = point->recorded ? cell_real(point->avg) : cell_null();
+        cells[COLUMN_MAX] = point->recorded ? cell_int(point->max) : cell_null();
+        cells[COLUMN_LAST] = point->recorded ? cell_int(point->last) : cell_null();
         r = put_row(writer, question->by, cells);
     }
     return r;
 }
 
-static size_t choose_columns(unsigned by, struct column columns[static COLUMNS])
+/* Whether a column tells anything, or is summed over in all rows: then people need not see it. */
+static bool column_tells(const struct trend_question *question, size_t column)
+{
+    const struct filter *filter = &question->filter;
+
+    switch (column) {
+    case COLUMN_PROTOCOL:
+        return question->by & TREND_BY_PORT || filter->protocol;
+    case COLUMN_PORT:
+        return question->by & TREND_BY_PORT;
+    case COLUMN_ROLE:
+        return question->by & TREND_BY_ROLE || filter->role;
+    case COLUMN_STATE:
+        return question->by & TREND_BY_STATE || only_state(filter);
+    default:
+        return true;
+    }
+}
+
+static size_t choose_columns(const struct trend_question *question,
+                             struct column columns[static COLUMNS])
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < COLUMNS; i++)
-        if (i != COLUMN_PEER || by & TREND_BY_PEER)
-            columns[n++] = all_columns[i];
+    for (size_t i = 0; i < COLUMNS; i++) {
+        if (i == COLUMN_PEER && !(question->by & TREND_BY_PEER))
+            continue;
+        columns[n] = all_columns[i];
+        if (!column_tells(question, i))
+            columns[n].heading = NULL;
+        n++;
+    }
     return n;
 }
 
@@ -210,7 +260,7 @@ static int put_rows(const struct context *ctx, const struct trend_question *ques
         .n_fields = sizeof(fields) / sizeof(fields[0]),
         .coverage = &trend->coverage,
         .columns = columns,
-        .n_columns = choose_columns(question->by, columns),
+        .n_columns = choose_columns(question, columns),
     };
     int r, status = context_writer(ctx, &writer);
 

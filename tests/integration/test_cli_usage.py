@@ -248,6 +248,16 @@ def test_report_tells_peers_apart_when_asked(small):
     assert {"10.0.0.2", "10.0.0.3", "10.0.0.4"} <= {row["peer"] for row in document["rows"]}
 
 
+def test_what_report_sums_over_is_null_for_programs_and_not_there_for_people(small):
+    rows = strict_json(connhist("--db", small, "report", "--by", "state", "--format", "json").stdout)["rows"]
+    assert {(row["protocol"], row["port"], row["role"]) for row in rows} == {(None, None, None)}
+    assert connhist("--db", small, "report", "--by", "state").stdout.split()[:3] == ["TIME", "STATE", "MIN"]
+    # A state that was asked for is known, summed over or not.
+    rows = strict_json(connhist("--db", small, "report", "--by", "port", "--state", "established",
+                                "--format", "json").stdout)["rows"]
+    assert {(row["port"], row["state"]) for row in rows} == {(8000, "ESTABLISHED")}
+
+
 def test_report_draws_a_chart_only_when_asked_or_on_a_terminal(small):
     into_pipe = connhist("--db", small, "report", env=ENV).stdout
     assert into_pipe.split()[:3] == ["TIME", "PROTO", "PORT"] and "coverage:" in into_pipe
