@@ -306,7 +306,7 @@ static void put_notes(const struct context *ctx, const struct trend_question *qu
                          question->until_ms);
     else if (!ctx->chart)
         coverage_warn(ctx, &trend->coverage);
-    if (trend->series_hidden > 0)
+    if (trend->series_hidden > 0 && !ctx->chart) /* the chart says so itself */
         complain("%zu more series had a lower maximum; --top 0 shows all", trend->series_hidden);
 }
 
