@@ -148,6 +148,7 @@ static void a_missing_module_hides_its_own_protocol_alone(void **state)
     filter.protocol = 0;
     assert_int_equal(sockets_live(&filter, keep, &rows, &err), -EPROTO);
     assert_int_equal(rows.n, 0);
+    vec_finish(&rows);
 }
 
 int main(void)
