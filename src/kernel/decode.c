@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "decode.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* States of the kernel's enum that its user header does not have. */
+#define KERNEL_NEW_SYN_RECV   12
+#define KERNEL_BOUND_INACTIVE 13
+
+static int decode_state(uint8_t state, uint8_t *ret)
+{
+    if (state == KERNEL_NEW_SYN_RECV)
+        state = STATE_SYN_RECV;
+    else if (state == KERNEL_BOUND_INACTIVE)
+        state = STATE_CLOSE;
+    else if (state < STATE_ESTABLISHED || state >= STATE_COUNT)
+        return -EPROTO;
+    *ret = state;
+    return 0;
+}
+
+static int decode_endpoints(const struct inet_diag_msg *message, struct sample *sample)
+{
+    const struct inet_diag_sockid *id = &message->id;
+
+    if (message->idiag_family != AF_INET && message->idiag_family != AF_INET6)
+        return -EPROTO;
+    sample->family = message->idiag_family;
+    memcpy(sample->local.bytes, id->idiag_src, address_bytes(sample->family));
+    memcpy(sample->remote.bytes, id->idiag_dst, address_bytes(sample->family));
+    sample->local_port = ntohs(id->idiag_sport);
+    sample->remote_port = ntohs(id->idiag_dport);
+    sample->scope_ifindex = id->idiag_if;
+    sample->cookie = (uint64_t)id->idiag_cookie[1] << 32 | id->idiag_cookie[0];
+    return 0;
+}
+
+static void decode_numbers(const struct inet_diag_msg *message, struct sample *sample)
+{
+    sample->timer = message->idiag_timer;
+    sample->expires_ms = message->idiag_expires;
+    sample->recv_queue = message->idiag_rqueue;
+    sample->send_queue = message->idiag_wqueue;
+    sample->inode = message->idiag_inode;
+    sample->uid = message->idiag_uid;
+    /* Mini-sockets (TIME_WAIT, SYN_RECV, FIN_WAIT2 after close) and orphans come with uid 0 and
+     * inode 0, as would a connection that root has not accepted yet: what root is not known from
+     * them. */
+    sample->has_uid = sample->inode || sample->uid;
+}
+
+static enum opener decode_info(enum sock_state state, const struct nlattr *attr)
+{
+    struct tcp_info info = {0};
+    size_t n = mnl_attr_get_payload_len(attr);
+
+    /* Before Linux 4.19 the struct ended above the counters. */
+    if (n < offsetof(struct tcp_info, tcpi_bytes_retrans) + sizeof(info.tcpi_bytes_retrans))
+        return OPENER_UNKNOWN;
+    memcpy(&info, mnl_attr_get_payload(attr), n < sizeof(info) ? n : sizeof(info));
+    return sample_opener(state, info.tcpi_bytes_acked, info.tcpi_bytes_sent,
+                         info.tcpi_bytes_retrans, info.tcpi_unacked);
+}
+
+static int decode_attribute(const struct nlattr *attr, struct sample *sample)
+{
+    size_t n = mnl_attr_get_payload_len(attr);
+
+    switch (mnl_attr_get_type(attr)) {
+    case INET_DIAG_INFO:
+        if (sample->protocol == PROTOCOL_TCP)
+            sample->opener = (uint8_t)decode_info((enum sock_state)sample->state, attr);
+        return 0;
+    case INET_DIAG_SKV6ONLY:
+        if (n < sizeof(uint8_t))
+            return -EPROTO;
+        sample->v6only = mnl_attr_get_u8(attr) != 0;
+        return 0;
+    case INET_DIAG_CGROUP_ID:
+        if (n < sizeof(sample->cgroup))
+            return -EPROTO;
+        memcpy(&sample->cgroup, mnl_attr_get_payload(attr), sizeof(sample->cgroup));
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static int decode_attributes(const uint8_t *bytes, size_t n, struct sample *sample)
+{
+    while (n > 0) {
+        const struct nlattr *attr = (const void *)bytes;
+        size_t step;
+        int r;
+
+        if (n < sizeof(*attr) || attr->nla_len < sizeof(*attr) || attr->nla_len > n)
+            return -EPROTO;
+        r = decode_attribute(attr, sample);
+        if (r < 0)
+            return r;
+        step = MNL_ALIGN(attr->nla_len);
+        if (step >= n) /* the last one's padding may be left out */
+            break;
+        bytes += step;
+        n -= step;
+    }
+    return 0;
+}
+
+int decode_sample(const void *payload, size_t n, enum protocol protocol, int64_t sampled_ns,
+                  struct sample *ret)
+{
+    struct inet_diag_msg message;
+    struct sample sample = {.protocol = (uint8_t)protocol, .sampled_ns = sampled_ns};
+    int r;
+
+    if (n < sizeof(message))
+        return -EPROTO;
+    memcpy(&message, payload, sizeof(message));
+    r = decode_state(message.idiag_state, &sample.state);
+    if (r < 0)
+        return r;
+    r = decode_endpoints(&message, &sample);
+    if (r < 0)
+        return r;
+    decode_numbers(&message, &sample);
+    r = decode_attributes((const uint8_t *)payload + sizeof(message), n - sizeof(message), &sample);
+    if (r < 0)
+        return r;
+    *ret = sample;
+    return 0;
+}
