@@ -24,12 +24,12 @@ CREATE TABLE recordings (                -- one run of the recorder
     rss_bytes   INTEGER NOT NULL DEFAULT 0, -- resident memory, last known
     queue_peak_bytes INTEGER NOT NULL DEFAULT 0, -- most that ever waited for the disk
     roles_guessed  INTEGER NOT NULL DEFAULT 0,  -- lives whose role rests on the port class alone
-    services_other INTEGER NOT NULL DEFAULT 0   -- client services folded into 'other', last known
+    services_other INTEGER NOT NULL DEFAULT 0   -- lives that count for services that are not told apart
 ) STRICT;
 
 CREATE TABLE epochs (                    -- changes of the wall clock
-    from_ms     INTEGER PRIMARY KEY,     -- from this record time on …
-    offset_ms   INTEGER NOT NULL         -- … wall clock = record time + offset
+    from_ms     INTEGER PRIMARY KEY,     -- from this record time on ...
+    offset_ms   INTEGER NOT NULL         -- ... wall clock = record time + offset
 ) STRICT;
 
 CREATE TABLE snapshots (                 -- one pass over the socket tables
@@ -50,7 +50,7 @@ CREATE TABLE losses (                    -- what lacks, and when
     from_ms     INTEGER NOT NULL,        -- begin of the span
     until_ms    INTEGER NOT NULL,        -- end of the span
     kind        INTEGER NOT NULL,        -- see loss_kinds
-    count       INTEGER NOT NULL,        -- how many (ticks, snapshots …); 0: not known
+    count       INTEGER NOT NULL,        -- how many (ticks, snapshots ...); 0: not known
     text        TEXT NOT NULL            -- words for people
 ) STRICT;
 
@@ -130,7 +130,10 @@ CREATE TABLE addresses (                 -- local addresses, and remote ones of 
             || '.' || (instr('123456789ABCDEF', substr(hex(bytes), 3, 1)) * 16 + instr('123456789ABCDEF', substr(hex(bytes), 4, 1)))
             || '.' || (instr('123456789ABCDEF', substr(hex(bytes), 5, 1)) * 16 + instr('123456789ABCDEF', substr(hex(bytes), 6, 1)))
             || '.' || (instr('123456789ABCDEF', substr(hex(bytes), 7, 1)) * 16 + instr('123456789ABCDEF', substr(hex(bytes), 8, 1)))
-        WHEN substr(bytes, 1, 12) = x'00000000000000000000ffff' THEN '::ffff:' ||
+        -- IPv4-mapped, and IPv4-compatible: inet_ntop(3) writes the last four bytes with dots
+        WHEN substr(bytes, 1, 12) = x'00000000000000000000ffff'
+          OR zero_run = 6 AND substr(bytes, 1, 12) = x'000000000000000000000000' THEN
+            iif(zero_run = 6, '::', '::ffff:') ||
             (instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 1, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 2, 1)))
             || '.' || (instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 3, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 4, 1)))
             || '.' || (instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 5, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 6, 1)))
@@ -290,27 +293,36 @@ JOIN states AS st ON st.state = t.state
 LEFT JOIN service_names AS sn ON sn.port = s.port AND sn.protocol = s.protocol;
 
 CREATE VIEW gaps AS                      -- spans without a complete snapshot that are longer than planned
-SELECT from_ms, until_ms,
-       strftime('%Y-%m-%dT%H:%M:%fZ', (from_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
-           WHERE e.from_ms <= g.from_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) / 1000.0, 'unixepoch') AS from_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', (until_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
-           WHERE e.from_ms <= g.until_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) / 1000.0, 'unixepoch') AS until_at
-FROM (SELECT lag(s.start_ms) OVER (ORDER BY s.start_ms) AS from_ms, s.start_ms AS until_ms, r.interval_ms
-      FROM snapshots AS s JOIN recordings AS r ON r.id = s.recording WHERE s.status = 0) AS g
-WHERE until_ms - from_ms > interval_ms * 3 / 2;
+WITH pairs AS (
+    SELECT lag(s.start_ms) OVER (ORDER BY s.start_ms) AS from_ms, s.start_ms AS until_ms, r.interval_ms
+    FROM snapshots AS s JOIN recordings AS r ON r.id = s.recording WHERE s.status = 0),
+wall AS (
+    SELECT p.from_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= p.from_ms
+               ORDER BY e.from_ms DESC LIMIT 1), 0) AS from_ms,
+           p.until_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= p.until_ms
+               ORDER BY e.from_ms DESC LIMIT 1), 0) AS until_ms
+    FROM pairs AS p WHERE p.until_ms - p.from_ms > p.interval_ms * 3 / 2)
+SELECT w.from_ms, w.until_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', w.from_ms / 1000.0, 'unixepoch') AS from_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', w.until_ms / 1000.0, 'unixepoch') AS until_at
+FROM wall AS w;
 
 CREATE VIEW coverage AS                  -- one row for each run of the recorder
-SELECT c.id AS recording, c.boot_id, c.version, c.detail, c.interval_ms, c.started_ms, c.ended_ms,
-       strftime('%Y-%m-%dT%H:%M:%fZ', (c.started_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
-           WHERE e.from_ms <= c.started_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) / 1000.0, 'unixepoch') AS started_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', (c.ended_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
-           WHERE e.from_ms <= c.ended_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) / 1000.0, 'unixepoch') AS ended_at,
+WITH runs AS (
+    SELECT r.id AS recording, b.boot_id, r.version, r.detail, r.interval_ms,
+           r.started_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= r.started_ms
+               ORDER BY e.from_ms DESC LIMIT 1), 0) AS started_ms,
+           r.ended_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= r.ended_ms
+               ORDER BY e.from_ms DESC LIMIT 1), 0) AS ended_ms,
+           (SELECT count(*) FROM snapshots AS s WHERE s.recording = r.id AND s.status = 0) AS done,
+           (SELECT count(*) FROM snapshots AS s WHERE s.recording = r.id AND s.status <> 0) AS interrupted,
+           (SELECT coalesce(sum(l.count), 0) FROM losses AS l WHERE l.kind IN (1, 3, 4)
+               AND l.until_ms >= r.started_ms
+               AND l.until_ms < coalesce((SELECT min(n.started_ms) FROM recordings AS n
+                   WHERE n.id > r.id), 9223372036854775807)) AS missed
+    FROM recordings AS r JOIN boots AS b ON b.id = r.boot)
+SELECT c.recording, c.boot_id, c.version, c.detail, c.interval_ms, c.started_ms, c.ended_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', c.started_ms / 1000.0, 'unixepoch') AS started_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', c.ended_ms / 1000.0, 'unixepoch') AS ended_at,
        c.done + c.interrupted + c.missed AS planned, c.done, c.interrupted, c.missed
-FROM (SELECT r.*, b.boot_id,
-             (SELECT count(*) FROM snapshots AS s WHERE s.recording = r.id AND s.status = 0) AS done,
-             (SELECT count(*) FROM snapshots AS s WHERE s.recording = r.id AND s.status <> 0) AS interrupted,
-             (SELECT coalesce(sum(l.count), 0) FROM losses AS l WHERE l.kind IN (1, 3, 4)
-                 AND l.until_ms >= r.started_ms
-                 AND l.until_ms < coalesce((SELECT min(n.started_ms) FROM recordings AS n
-                     WHERE n.id > r.id), 9223372036854775807)) AS missed
-      FROM recordings AS r JOIN boots AS b ON b.id = r.boot) AS c;
+FROM runs AS c;

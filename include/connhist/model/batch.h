@@ -88,7 +88,7 @@ struct recorder_cost {
     int64_t queue_peak;      /* most bytes that ever waited for the disk */
     uint64_t ticks_missed;   /* in this recording */
     uint64_t roles_guessed;  /* lives whose role rests on the port class alone, in this recording */
-    uint64_t services_other; /* client services folded into `other` now */
+    uint64_t services_other; /* lives that count for `other`, in this recording */
 };
 
 struct batch {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The ledger: the recorder's memory of all sockets that are alive, and of what became of them since the last
- * snapshot. Samples go in, batches come out. It does no I/O and reads no clock. */
+/* The ledger: the recorder's memory of all sockets that are alive, and of what became of them since
+ * the last snapshot. Samples go in, batches come out. It does no I/O and reads no clock. */
 #pragma once
 
 #include <stdbool.h>
@@ -28,6 +28,7 @@ struct ledger_options {
     uint32_t max_client_services; /* client services told apart at a time; the rest is `other` */
     uint32_t max_syn_recv;        /* SYN_RECV sockets kept as lives; the rest is tallied alone */
     struct port_range ephemeral;
+    int64_t base_ms;    /* record time = base_ms + CLOCK_BOOTTIME in ms; for samples' timers */
     uint64_t next_life; /* the first number to give; never 0 */
 };
 
@@ -36,44 +37,48 @@ int ledger_new(const struct ledger_options *options, struct ledger **ret);
 void ledger_free(struct ledger *ledger);
 DEFINE_CLEANUP(struct ledger *, ledger_free)
 
-/* New bounds, ephemeral range; detail only as given to ledger_new(). */
+/* The ephemeral range may change while the recorder runs. */
 void ledger_set_ephemeral(struct ledger *ledger, const struct port_range *range);
 
-/* A life that the file holds as open, from an earlier run in the same boot; before the first snapshot.
- * life->service.netns must be this run's id. Its number must be below next_life. 0 or -ENOMEM. */
+/* A life that the file holds as open, from an earlier run in the same boot; before the first
+ * snapshot. life->service.netns must be this run's id. Its number must be below next_life. 0 or
+ * -ENOMEM. */
 int ledger_resume(struct ledger *ledger, const struct life *life);
 
-/* The instant of the last complete snapshot of an earlier run in the same boot: lower bound for what ended
- * meanwhile. Only to be called before the first snapshot. */
-void ledger_resume_at(struct ledger *ledger, int64_t last_complete_ms);
+/* The instant of the last complete snapshot of an earlier run in the same boot: lower bound for
+ * what ended or began meanwhile. contiguous: no tick was missed since, so that what is new at the
+ * first snapshot is known to have opened since. Only to be called before the first snapshot. */
+void ledger_resume_at(struct ledger *ledger, int64_t last_complete_ms, bool contiguous);
 
-/* Record time = base_ms + CLOCK_BOOTTIME in ms; for samples' timers. To be called before the first snapshot. */
-void ledger_set_base(struct ledger *ledger, int64_t base_ms);
+/* Begins a snapshot at start_ms, which must be later than the one before. batch gets what it
+ * changes (all but losses, epochs and netns), sealed by the caller after ledger_end(); it must stay
+ * until then. */
+void ledger_begin(struct ledger *ledger, int64_t start_ms, struct batch *batch);
 
-/* Begins snapshot number k at start_ms, which must be later than the one before. */
-void ledger_begin(struct ledger *ledger, int64_t start_ms);
-
-/* One sample of this snapshot; a second one of the same socket is dropped. 0 or -ENOMEM (the snapshot
- * must then be ended as interrupted). */
+/* One sample of this snapshot; a second one of the same socket is dropped. 0 or -ENOMEM (the
+ * snapshot must then be ended as interrupted). */
 int ledger_sample(struct ledger *ledger, uint32_t netns, const struct sample *sample);
 
-/* New TCP sockets of a namespace whose tcp_info could tell the role: *ret points to at most max samples that the
- * caller may complete (sample.opener) in place until ledger_end(). Returns how many. */
-size_t ledger_unsure(struct ledger *ledger, uint32_t netns, size_t max, struct sample **ret);
+/* New TCP sockets since the last call whose tcp_info could tell the role: *ret points to at most
+ * max samples that the caller may complete (sample.opener) in place until the next ledger_sample()
+ * or ledger_end(). Returns how many; those beyond max are decided without. To be called after each
+ * namespace's TCP. */
+size_t ledger_unsure(struct ledger *ledger, size_t max, struct sample **ret);
 
-/* Ends the snapshot: roles are decided, lives that were not seen have ended (if status is complete), counts
- * are compared. Fills batch (all vectors but losses, epochs, netns). With `full`, lives and tallies are told in full.
- * anchor: tallies in full. -ENOMEM: batch is unusable, the next one must be full. */
-int ledger_end(struct ledger *ledger, enum snapshot_status status, bool anchor, bool full,
-               struct batch *batch);
+/* Ends the snapshot: roles are decided, lives that were not seen have ended (if status is
+ * complete), counts are compared. full: lives are told in full. anchor: tallies are told in full
+ * (if complete). -ENOMEM: batch is unusable and must be dropped; the next one must be full and an
+ * anchor, as after any batch that was lost. */
+int ledger_end(struct ledger *ledger, enum snapshot_status status, bool anchor, bool full);
 
 /* Counters for status. */
 struct ledger_stats {
-    size_t lives;             /* alive now */
-    size_t services;          /* in use now */
-    uint64_t services_other;  /* client services folded into `other` at the last snapshot */
-    uint64_t roles_guessed;   /* lives so far whose role rests on the port class alone */
-    size_t bytes;             /* memory held */
+    size_t lives;            /* alive now */
+    size_t services;         /* in use now */
+    uint64_t services_other; /* lives so far that count for `other`, their client service being
+                                beyond the bound */
+    uint64_t roles_guessed;  /* lives so far whose role rests on the port class alone */
+    size_t bytes;            /* memory held */
 };
 
 void ledger_stats(const struct ledger *ledger, struct ledger_stats *ret);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The recorder: source -> ledger -> store, at the ticks of a clock.
  *
- * Threads: `dump` takes snapshots and owns source and ledger; `disk` owns the store. Between them is a
- * queue of batches with a bound in bytes: a batch that does not fit is dropped, the loss noted, and the next
- * batch tells everything in full, so that the file is right again. */
+ * Threads: `dump` takes snapshots and owns source and ledger; `disk` owns the store. Between them
+ * is a queue of batches with a bound in bytes: a batch that does not fit is dropped, the loss
+ * noted, and the next batch tells everything in full, so that the file is right again. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,7 +18,8 @@
 
 struct recorder;
 
-/* A change that a person should know of; called from any of the recorder's threads. level: syslog's. */
+/* A change that a person should know of; called from any of the recorder's threads. level:
+ * syslog's. */
 typedef void (*recorder_notice_fn)(void *arg, int level, const char *text);
 
 struct recorder_options {
@@ -28,33 +29,38 @@ struct recorder_options {
     const struct service_name *names;
     size_t n_names;
     int64_t interval_ms;
-    uint64_t max_ticks;      /* end after this many ticks; 0: never */
-    size_t queue_bytes;      /* bound of what may wait for the disk */
-    const char *version;     /* of the program */
+    uint64_t max_ticks;  /* end after this many ticks; 0: never */
+    size_t queue_bytes;  /* bound of what may wait for the disk */
+    const char *version; /* of the program */
+    const char *boot_id; /* the boot that samples are of; NULL: this host's */
     struct clock clock;
     recorder_notice_fn notice;
     void *notice_arg;
 };
 
-/* Opens the file, reads what earlier runs left, notes the new recording. Takes source (also on error).
- * Everything that options points to must outlive the recorder. Errors as store_open(). */
+/* Opens the file, reads what earlier runs left, notes the new recording. Takes source (also on
+ * error). Everything that options points to must outlive the recorder. Errors as store_open(). */
 int recorder_new(const struct recorder_options *options, struct source *source,
                  struct recorder **ret, struct err *err);
 void recorder_free(struct recorder *recorder);
 DEFINE_CLEANUP(struct recorder *, recorder_free)
 
-/* One tick on the calling thread, written at once: for --once and tests; not between start and stop.
- * Returns the store's error, if any (the batch is kept and retried with the next). */
+/* One tick on the calling thread, written at once: for --once and tests; not between start and
+ * stop. Returns the store's error, if any (the batch is kept and retried with the next). */
 int recorder_tick(struct recorder *recorder, struct err *err);
 
 /* Starts the threads. done_fd: an eventfd that is written to when max_ticks are done; -1: none. */
 int recorder_start(struct recorder *recorder, int done_fd, struct err *err);
 
-/* Ends the threads, writes what waits (for at most wait_ms) and the closing note. Idempotent. */
+/* Ends the threads, after what waits was written or wait_ms went by in trying, and writes the
+ * closing note. Also to be called in the end without recorder_start(). A recorder that is freed
+ * without it leaves a file like one that died. Returns the store's error, if what waits or the note
+ * could not be written. */
 int recorder_stop(struct recorder *recorder, int64_t wait_ms, struct err *err);
 
 /* Ticks taken so far, for the watchdog; any thread. */
 uint64_t recorder_ticks(struct recorder *recorder);
 
-/* Boot time (ns) of the dump thread's last sign of life; any thread. */
-int64_t recorder_alive_ns(struct recorder *recorder);
+/* How long the dump thread has been at work on its current tick, ns; 0: it waits for the next. Any
+ * thread. */
+int64_t recorder_busy_ns(struct recorder *recorder);

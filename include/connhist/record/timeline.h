@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The record's clock: a wall anchor plus boot time. It never steps back; what the wall clock does besides is
- * noted in epochs. */
+/* The record's clock: a wall anchor plus boot time. It never steps back; what the wall clock does
+ * besides is noted in epochs. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,8 +18,8 @@ struct timeline {
     int64_t offset_ms; /* wall clock - record time, as last noted */
 };
 
-/* The first run in this boot: record time is the wall clock's, or if that lies behind last_ms (the latest
- * record time in the file, 0: none), the time just after it. *ret_epoch must be stored. */
+/* The first run in this boot: record time is the wall clock's, or if that lies behind last_ms (the
+ * latest record time in the file, 0: none), the time just after it. *ret_epoch must be stored. */
 void timeline_begin(struct timeline *timeline, const struct clock *clock, int64_t last_ms,
                     struct epoch *ret_epoch);
 

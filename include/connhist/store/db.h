@@ -15,11 +15,17 @@ struct stmt; /* a prepared statement */
 
 enum db_type { DB_INTEGER = 1, DB_FLOAT = 2, DB_TEXT = 3, DB_BLOB = 4, DB_NULL = 5 };
 
-/* Opens a connhist file for reading; never writes, never checkpoints. Also opens a copy whose -wal is
- * missing in a folder that can't be written. Registers the helpers of store_functions.h.
- * -ENOENT: no such file (err says where it looked and how one is made); -EACCES: not readable (err says
- * which group may); -EMEDIUMTYPE: no SQLite database, or one of another program; -EPROTO: written by a
- * newer connhist (err names both editions); -EBADMSG: damaged. */
+/* Opens a connhist file for reading; never writes, never checkpoints. Also opens a copy whose -wal
+ * is missing in a folder that can't be written. Files of older editions are opened too: what they
+ * lack shows when a statement is prepared. Registers functions for SQL, all NULL if an argument is
+ * NULL: state_name(n)                   'TIME_WAIT' …; NULL: n is no state state_since(states,
+ * since_ms, n) record time at which state n was entered last; NULL: never history(states, since_ms)
+ * 'ESTABLISHED@1763800000000,TIME_WAIT@1763800000123', record time; ends in '?' where states is
+ * damaged addr_in(address, prefix)        1: the address (text) lies in '10.0.0.0/8' or
+ * '2001:db8::/32', IPv4-mapped ones in IPv4 prefixes too; else 0 -ENOENT: no such file (err says
+ * where it looked and how one is made); -EACCES: not readable (err says who may); -EMEDIUMTYPE: no
+ * SQLite database, an empty one, or one of another program; -EPROTO: written by a newer connhist
+ * (err names both editions); -EBADMSG: damaged. */
 int db_open(const char *path, struct db **ret, struct err *err);
 void db_close(struct db *db);
 DEFINE_CLEANUP(struct db *, db_close)
@@ -36,8 +42,8 @@ void db_set_deadline(struct db *db, int64_t boottime_ns);
 /* Ends the running statement soon with -EINTR. Safe in a signal handler. */
 void db_interrupt(struct db *db);
 
-/* sql: a constant text with numbered or plain '?' for values. The statement must be freed before the
- * connection is closed. */
+/* sql: a constant text with numbered or plain '?' for values. The statement must be freed before
+ * the connection is closed. */
 int db_prepare(struct db *db, const char *sql, struct stmt **ret, struct err *err);
 void stmt_free(struct stmt *stmt);
 DEFINE_CLEANUP(struct stmt *, stmt_free)
@@ -53,8 +59,8 @@ void stmt_bind_text(struct stmt *stmt, int index, const char *text);
 void stmt_bind_blob(struct stmt *stmt, int index, const void *bytes, size_t n);
 void stmt_bind_null(struct stmt *stmt, int index);
 
-/* 1: a row is there; 0: done (and reset). -EINTR: interrupted; -ETIMEDOUT; -EBADMSG: damaged; … An error in a
- * bind shows here. */
+/* 1: a row is there; 0: done (and reset). -EINTR: interrupted; -ETIMEDOUT; -EBADMSG: damaged; … An
+ * error in a bind shows here. */
 int stmt_step(struct stmt *stmt, struct err *err);
 
 /* Ready to be bound and stepped again. */
@@ -70,5 +76,6 @@ double stmt_double(struct stmt *stmt, int column);
 const char *stmt_text(struct stmt *stmt, int column); /* "" for NULL */
 const void *stmt_blob(struct stmt *stmt, int column, size_t *ret_n);
 
-/* Virtual machine steps that the statement took since it was prepared: for tests that bound the work. */
+/* Virtual machine steps that the statement took since it was prepared: for tests that bound the
+ * work. */
 int64_t stmt_vm_steps(struct stmt *stmt);

@@ -22,8 +22,9 @@ unsigned file_closed_class(int64_t duration_ms);
 /* The key of `closed`; closing_ms of record time, 0 … 2^42 - 1. */
 int64_t file_closed_key(unsigned class, int64_t closing_ms, unsigned serial);
 
-/* The range of keys in which sockets of a class stand that were alive at some instant of [from_ms, until_ms]
- * (record time): *ret_first <= key <= *ret_last. Rows in it must still be tested with their exact times. */
+/* The range of keys in which sockets of a class stand that were alive at some instant of [from_ms,
+ * until_ms] (record time): *ret_first <= key <= *ret_last. Rows in it must still be tested with
+ * their exact times. */
 void file_alive_range(unsigned class, int64_t from_ms, int64_t until_ms, int64_t *ret_first,
                       int64_t *ret_last);
 

@@ -20,10 +20,10 @@ struct store_options {
     const char *group; /* group that may read the file; NULL: the folder's */
 };
 
-/* Opens or makes the file: locks out a second recorder (lock file PATH-recorder), checks what it is, brings it
- * to the newest edition, and sets modes so that the group can read database, -wal and -shm whatever the umask is.
- * -EBUSY: another recorder writes it (err names its pid); -EMEDIUMTYPE, -EPROTO, -EBADMSG as db_open();
- * -EACCES, -EROFS, -ENOSPC …: err names the path. */
+/* Opens or makes the file: locks out a second recorder (lock file PATH-recorder), checks what it
+ * is, brings it to the newest edition, and sets modes so that the group can read database, -wal and
+ * -shm whatever the umask is. -EBUSY: another recorder writes it (err names its pid); -EMEDIUMTYPE,
+ * -EPROTO, -EBADMSG as db_open(); -EACCES, -EROFS, -ENOSPC …: err names the path. */
 int store_open(const struct store_options *options, struct store **ret, struct err *err);
 
 /* Checkpoints, closes (-wal and -shm stay, for readers without write permission), unlocks. */
@@ -32,18 +32,19 @@ DEFINE_CLEANUP(struct store *, store_close)
 
 /* What the file knows from earlier runs. */
 struct store_past {
-    bool same_boot;            /* boot_base_ms and open lives are of the boot asked for */
-    bool died;                 /* the last run left no closing note */
-    bool has_snapshot;         /* last_snapshot_ms is meaningful */
-    int64_t boot_base_ms;      /* record time at the boot clock's zero; only if same_boot */
-    int64_t last_ms;           /* latest record time in the file; 0: none */
-    int64_t last_snapshot_ms;  /* start of the latest snapshot, complete or not */
-    int64_t last_complete_ms;  /* start of the latest complete snapshot; TIME_UNKNOWN: none */
-    int64_t offset_ms;         /* offset of the latest epoch; 0: none */
-    uint64_t next_life;        /* the next life's number */
+    bool same_boot;           /* boot_base_ms and open lives are of the boot asked for */
+    bool died;                /* the last run left no closing note */
+    bool has_snapshot;        /* last_snapshot_ms is meaningful */
+    int64_t boot_base_ms;     /* record time at the boot clock's zero; only if same_boot */
+    int64_t last_ms;          /* latest record time in the file; 0: none */
+    int64_t last_snapshot_ms; /* start of the latest snapshot, complete or not */
+    int64_t last_complete_ms; /* start of the latest complete snapshot; TIME_UNKNOWN: none */
+    int64_t offset_ms;        /* offset of the latest epoch; 0: none */
+    uint64_t next_life;       /* the next life's number */
 };
 
-int store_read_past(struct store *store, const char *boot_id, struct store_past *ret, struct err *err);
+int store_read_past(struct store *store, const char *boot_id, struct store_past *ret,
+                    struct err *err);
 
 struct recording {
     char boot_id[40];
@@ -60,13 +61,15 @@ struct service_name {
     char name[64];
 };
 
-/* Begins a recording: notes it, closes lives that another boot left open (at that boot's last snapshot), replaces
- * the configured service names. One transaction. Also to be called when interval, detail or names change. */
+/* Begins a recording: notes it, closes lives that another boot left open (at that boot's last
+ * snapshot), replaces the configured service names. One transaction. Also to be called when
+ * interval, detail or names change. */
 int store_begin_recording(struct store *store, const struct recording *recording,
                           const struct service_name *names, size_t n_names, struct err *err);
 
-/* Gives each open life; history is valid during the call. netns ids are those of `netns` as matched by inode and
- * name; lives of namespaces not in it are not given. fn returns 0 or a negative errno that ends it. */
+/* Gives each open life; history is valid during the call. netns ids are those of `netns` as matched
+ * by inode and name; lives of namespaces not in it are not given. fn returns 0 or a negative errno
+ * that ends it. */
 int store_each_open(struct store *store, const struct netns_ref *netns, size_t n_netns,
                     int (*fn)(void *arg, const struct life *life), void *arg, struct err *err);
 

@@ -1,0 +1,80 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Completion of connhist and connhistd for bash.
+
+_connhist_options() {
+    local common="--db --config --format --color --utc --help --version"
+    case $1 in
+    report) echo "$common --netns --port --proto --state --role --by --peer --since --until --step --top" ;;
+    netstat) echo "$common --netns --all --numeric --proto --at --port --state --peer --local --role" ;;
+    list) echo "$common --netns --port --proto --peer --local --state --role --since --until --open --limit" ;;
+    sql) echo "$common --timeout" ;;
+    status) echo "$common" ;;
+    *) echo "$common --netns" ;;
+    esac
+}
+
+# The values of an option; fails where it takes what nobody can guess.
+_connhist_values() {
+    case $1 in
+    --format) echo "table json jsonl csv chart" ;;
+    --color) echo "auto always never" ;;
+    --proto | -p) echo "tcp udp tcpv4 udpv4 tcpv6 udpv6" ;;
+    --role) echo "server client" ;;
+    --by) echo "port state role peer" ;;
+    --state)
+        echo "ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING"
+        ;;
+    --since | --until | --at) echo "now today yesterday" ;;
+    --log-level) echo "error warning notice info debug" ;;
+    --port | --peer | --local | --step | --top | --limit | --timeout | --netns | --interval | --count) echo ;;
+    *) return 1 ;;
+    esac
+}
+
+# The command among the words so far; nothing if there is none yet.
+_connhist_command() {
+    local i
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+        --db | --config | --format | --color | --netns) i=$((i + 1)) ;;
+        report | netstat | list | status | sql) echo "${COMP_WORDS[i]}" && return ;;
+        esac
+    done
+}
+
+_connhist_reply() {
+    mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2")
+}
+
+_connhist() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command values
+    case $before in
+    --db | --config) mapfile -t COMPREPLY < <(compgen -f -- "$word") && return ;;
+    esac
+    if values=$(_connhist_values "$before"); then
+        _connhist_reply "$values" "$word"
+        return
+    fi
+    command=$(_connhist_command)
+    if [ -z "$command" ] && [ "${word:0:1}" != - ]; then
+        _connhist_reply "report netstat list status sql" "$word"
+    else
+        _connhist_reply "$(_connhist_options "$command")" "$word"
+    fi
+}
+
+_connhistd() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} values
+    case $before in
+    --db | --config) mapfile -t COMPREPLY < <(compgen -f -- "$word") && return ;;
+    esac
+    if values=$(_connhist_values "$before"); then
+        _connhist_reply "$values" "$word"
+    else
+        _connhist_reply "--config --db --interval --once --count --log-level --help --version" "$word"
+    fi
+}
+
+complete -o filenames -F _connhist connhist
+complete -o filenames -F _connhistd connhistd

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+# Completion of connhist and connhistd for fish.
+
+set -l commands report netstat list status sql
+set -l states ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING
+set -l some "__fish_seen_subcommand_from report netstat list"
+
+complete -c connhist -f
+complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a report -d 'Counts over time'
+complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a netstat -d 'The socket table, now or at an instant'
+complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a list -d 'Sockets with their lives'
+complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a status -d 'The health of the recorder'
+complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a sql -d 'Ask in SQL, read-only'
+
+complete -c connhist -l db -r -F -d 'The record'
+complete -c connhist -l config -r -F -d 'The configuration'
+complete -c connhist -l format -x -a 'table json jsonl csv chart' -d 'How to print'
+complete -c connhist -l color -x -a 'auto always never' -d 'Colour'
+complete -c connhist -l utc -d 'Times in UTC'
+complete -c connhist -s h -l help -d 'Print a summary'
+complete -c connhist -l version -d 'Print the version'
+
+complete -c connhist -n $some -l netns -x -d 'Network namespace'
+complete -c connhist -n $some -l port -x -d 'Ports of services'
+complete -c connhist -n $some -s p -l proto -x -a 'tcp udp tcpv4 udpv4 tcpv6 udpv6' -d 'Protocol'
+complete -c connhist -n $some -l state -x -a "$states" -d 'States'
+complete -c connhist -n $some -l role -x -a 'server client' -d 'End of the service'
+complete -c connhist -n $some -l peer -x -d 'Remote addresses'
+complete -c connhist -n '__fish_seen_subcommand_from report list' -l since -x -a 'today yesterday' -d 'Begin'
+complete -c connhist -n '__fish_seen_subcommand_from report list' -l until -x -a 'now today yesterday' -d 'End'
+complete -c connhist -n '__fish_seen_subcommand_from netstat list' -l local -x -d 'Local addresses'
+complete -c connhist -n '__fish_seen_subcommand_from report' -l by -x -a 'port state role peer' -d 'What tells series apart'
+complete -c connhist -n '__fish_seen_subcommand_from report' -l step -x -d 'Width of a bucket'
+complete -c connhist -n '__fish_seen_subcommand_from report' -l top -x -d 'Only the highest'
+complete -c connhist -n '__fish_seen_subcommand_from netstat' -s a -l all -d 'Listening ones, too'
+complete -c connhist -n '__fish_seen_subcommand_from netstat' -s n -l numeric -d 'Ports as numbers'
+complete -c connhist -n '__fish_seen_subcommand_from netstat' -l at -x -a 'now today yesterday' -d 'Instant'
+complete -c connhist -n '__fish_seen_subcommand_from list' -l open -d 'Only those still open'
+complete -c connhist -n '__fish_seen_subcommand_from list' -l limit -x -d 'At most so many'
+complete -c connhist -n '__fish_seen_subcommand_from sql' -l timeout -x -d 'End after'
+
+complete -c connhistd -f
+complete -c connhistd -l config -r -F -d 'The configuration'
+complete -c connhistd -l db -r -F -d 'The file to record into'
+complete -c connhistd -l interval -x -d 'Time between snapshots'
+complete -c connhistd -l once -d 'One snapshot'
+complete -c connhistd -l count -x -d 'End after so many snapshots'
+complete -c connhistd -l log-level -x -a 'error warning notice info debug' -d 'Least grave lines'
+complete -c connhistd -l help -d 'Print a summary'
+complete -c connhistd -l version -d 'Print the version'

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* connhistd: records the kernel's socket tables into a SQLite file. */
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "build_config.h"
+#include "service.h"
+
+int main(int argc, char **argv)
+{
+    struct daemon_options options;
+    struct err err = {0};
+
+    if (options_read(argc, argv, &options, &err) < 0) {
+        fprintf(stderr, "connhistd: %s\n", err.text);
+        return EXIT_USAGE;
+    }
+    if (options.help) {
+        options_help();
+        return EXIT_SUCCESS;
+    }
+    if (options.version) {
+        printf("connhistd %s\n", CONNHIST_VERSION);
+        return EXIT_SUCCESS;
+    }
+    /* two threads allocate: an arena each would cost more memory than it saves time */
+    mallopt(M_ARENA_MAX, 1);
+    return service_run(&options);
+}

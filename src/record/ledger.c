@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* The ledger from its making over its snapshots to its end. */
+#include "ledger_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connhist/base/clock.h"
+#include "connhist/model/history.h"
+
+int ledger_new(const struct ledger_options *options, struct ledger **ret)
+{
+    struct ledger *ledger = calloc(1, sizeof(*ledger));
+
+    assert(options->next_life > 0);
+    if (!ledger)
+        return -ENOMEM;
+    ledger->options = *options;
+    ledger->next_life = options->next_life;
+    ledger->complete_ms = TIME_UNKNOWN;
+    services_init(&ledger->services, options->max_client_services);
+    if (lives_init(&ledger->lives) < 0) {
+        ledger_free(ledger);
+        return -ENOMEM;
+    }
+    *ret = ledger;
+    return 0;
+}
+
+void ledger_free(struct ledger *ledger)
+{
+    if (!ledger)
+        return;
+    lives_finish(&ledger->lives);
+    services_finish(&ledger->services);
+    vec_finish(&ledger->fresh);
+    vec_finish(&ledger->unsure);
+    vec_finish(&ledger->unsure_entries);
+    vec_finish(&ledger->listeners);
+    vec_finish(&ledger->touched);
+    free(ledger);
+}
+
+void ledger_set_ephemeral(struct ledger *ledger, const struct port_range *range)
+{
+    ledger->options.ephemeral = *range;
+}
+
+void ledger_resume_at(struct ledger *ledger, int64_t last_complete_ms, bool contiguous)
+{
+    ledger->complete_ms = last_complete_ms;
+    ledger->opening_known = contiguous;
+}
+
+int ledger_resume(struct ledger *ledger, const struct life *life)
+{
+    struct history_change change = {.at_ms = life->since_ms};
+    struct entry *entry;
+    uint32_t index;
+    size_t offset = 0;
+    int r = lives_add(&ledger->lives, life->service.netns, life->cookie, life->number, &index);
+
+    if (r < 0)
+        return r;
+    entry = lives_get(&ledger->lives, index);
+    entry->since_ms = life->since_ms;
+    entry->local = life->local;
+    entry->remote = life->remote;
+    entry->local_port = life->local_port;
+    entry->remote_port = life->remote_port;
+    entry->scope_ifindex = life->scope_ifindex;
+    entry->inode = life->inode;
+    entry->uid = life->uid;
+    entry->family = life->family;
+    entry->protocol = life->service.protocol;
+    entry->role_source = life->role_source;
+    entry->flags = ENTRY_TOLD | (life->opened_known ? ENTRY_OPENED_KNOWN : 0);
+    while (history_next(life->history, life->history_bytes, &offset, &change) > 0) {
+        entry->state = change.state;
+        entry->changed_ms = change.at_ms;
+        if (change.state == STATE_LISTEN)
+            entry->flags |= ENTRY_LISTENED;
+    }
+    r = lives_set_history(&ledger->lives, entry, life->history, life->history_bytes);
+    if (r == 0)
+        r = services_get(&ledger->services, &life->service, &entry->service);
+    if (r < 0) {
+        lives_remove(&ledger->lives, index);
+        return r;
+    }
+    ledger->services.slots.items[entry->service].lives++;
+    return 0;
+}
+
+void ledger_begin(struct ledger *ledger, int64_t start_ms, struct batch *batch)
+{
+    assert(ledger->snapshot == 0 || start_ms > ledger->start_ms);
+    ledger->batch = batch;
+    ledger->start_ms = start_ms;
+    ledger->snapshot++;
+    ledger->n_seen = ledger->n_syn_recv = 0;
+    ledger->last_seen = LIVES_NONE;
+    ledger->counts = (struct snapshot){.start_ms = start_ms};
+    ledger->unsure_given = 0;
+    ledger->error = 0;
+    vec_clear(&ledger->fresh);
+    vec_clear(&ledger->unsure);
+    vec_clear(&ledger->unsure_entries);
+    services_begin(&ledger->services);
+}
+
+size_t ledger_unsure(struct ledger *ledger, size_t max, struct sample **ret)
+{
+    size_t from = ledger->unsure_given, n = ledger->unsure.n - from;
+
+    ledger->unsure_given = ledger->unsure.n;
+    *ret = ledger->unsure.items + from;
+    return n < max ? n : max;
+}
+
+/* When a life that this snapshot did not see was over. */
+static int64_t planned_end(const struct ledger *ledger, const struct entry *entry)
+{
+    int64_t planned = entry->changed_ms + TIME_WAIT_MS;
+
+    if (entry->state == STATE_TIME_WAIT && planned < ledger->start_ms &&
+        planned > entry->changed_ms && planned > ledger->complete_ms)
+        return planned;
+    return ledger->start_ms;
+}
+
+static int end_unseen(struct ledger *ledger)
+{
+    if (ledger->n_seen == ledger->lives.n)
+        return 0;
+    for (uint32_t i = 0; i < ledger->lives.end; i++) {
+        const struct entry *entry = lives_get(&ledger->lives, i);
+        int r;
+
+        if (!entry->number || entry->seen == ledger->snapshot)
+            continue;
+        r = ledger_end_life(ledger, i, planned_end(ledger, entry));
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Without memory to tell what began, nothing began yet: the next snapshot sees it again. */
+static void forget_fresh(struct ledger *ledger)
+{
+    for (size_t i = 0; i < ledger->fresh.n; i++) {
+        struct entry *entry = lives_get(&ledger->lives, ledger->fresh.items[i]);
+
+        if (entry->role_source)
+            ledger->services.slots.items[entry->service].lives--;
+        lives_remove(&ledger->lives, ledger->fresh.items[i]);
+    }
+    vec_clear(&ledger->fresh);
+}
+
+int ledger_end(struct ledger *ledger, enum snapshot_status status, bool anchor, bool full)
+{
+    bool complete = status == SNAPSHOT_COMPLETE;
+    int r = ledger->error;
+
+    if (r == 0)
+        r = roles_decide(ledger);
+    if (r == 0 && complete)
+        r = end_unseen(ledger);
+    if (r == 0)
+        r = ledger_tell(ledger, full);
+    if (r == 0 && complete)
+        r = services_tell(&ledger->services, anchor, &ledger->batch->tallies);
+    if (r < 0) {
+        forget_fresh(ledger);
+        return r;
+    }
+    ledger->counts.status = (uint8_t)status;
+    ledger->counts.anchor = anchor && complete;
+    ledger->counts.full = full;
+    ledger->batch->snapshot = ledger->counts;
+    ledger->batch->has_snapshot = true;
+    if (complete) {
+        ledger->complete_ms = ledger->start_ms;
+        ledger->opening_known = true;
+    }
+    return 0;
+}
+
+void ledger_stats(const struct ledger *ledger, struct ledger_stats *ret)
+{
+    *ret = (struct ledger_stats){
+        .lives = ledger->lives.n,
+        .services = ledger->services.n,
+        .services_other = ledger->services.folded,
+        .roles_guessed = ledger->roles_guessed,
+        .bytes = lives_bytes(&ledger->lives) +
+                 ledger->services.slots.capacity * sizeof(struct service_slot),
+    };
+}

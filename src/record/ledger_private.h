@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of the ledger share: taking samples in (ledger.c), deciding roles (roles.c),
+ * telling the file (ledger_tell.c). */
+#pragma once
+
+#include "connhist/record/ledger.h"
+#include "lives.h"
+#include "services.h"
+
+/* TIME_WAIT lasts 2 MSL: TCP_TIMEWAIT_LEN of the kernel, 60 s in ms. */
+#define TIME_WAIT_MS 60000
+
+struct ledger {
+    struct ledger_options options;
+    struct lives lives;
+    struct services services;
+    int64_t start_ms;    /* this snapshot */
+    int64_t complete_ms; /* the last complete snapshot before it; TIME_UNKNOWN: none */
+    bool opening_known;  /* complete_ms is the planned distance away: new means opened since */
+    uint64_t next_life;
+    uint64_t roles_guessed;
+    uint32_t snapshot;      /* its number in this run, from 1 */
+    uint32_t n_seen;        /* lives seen in it */
+    uint32_t last_seen;     /* entry of the sample before; LIVES_NONE */
+    uint32_t n_syn_recv;    /* SYN_RECV kept as lives in this snapshot */
+    struct snapshot counts; /* sockets, doubles, unkept of this snapshot */
+    struct {
+        VEC_FIELDS(uint32_t);
+    } fresh; /* entries born in this snapshot; role not decided yet */
+    struct {
+        VEC_FIELDS(struct sample);
+    } unsure; /* samples of fresh ones whose tcp_info may tell */
+    struct {
+        VEC_FIELDS(uint32_t);
+    } unsure_entries;    /* the entry of each */
+    size_t unsure_given; /* how many of them ledger_unsure() gave out */
+    struct {
+        VEC_FIELDS(uint32_t);
+    } listeners; /* entries in LISTEN, made by roles_decide() */
+    struct {
+        VEC_FIELDS(uint32_t);
+    } touched;           /* entries that became dirty since they were told */
+    struct batch *batch; /* what this snapshot changed; the caller's */
+    int error;           /* -ENOMEM that made the snapshot unusable */
+};
+
+/* Decides the role and service of all fresh lives. 0 or -ENOMEM. */
+int roles_decide(struct ledger *ledger);
+
+/* The service that a SYN_RECV beyond the bound counts for. */
+struct service_key roles_server_key(uint32_t netns, const struct sample *sample);
+
+/* A life is over: it goes into the batch, and its entry is free. 0 or -ENOMEM. */
+int ledger_end_life(struct ledger *ledger, uint32_t index, int64_t ended_ms);
+
+/* Fills the batch with lives that began or changed; all that are alive if `full`. 0 or -ENOMEM. */
+int ledger_tell(struct ledger *ledger, bool full);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* What the ledger tells the file. */
+#include <errno.h>
+
+#include "ledger_private.h"
+
+static struct life life_of(const struct ledger *ledger, const struct entry *entry, int64_t ended_ms)
+{
+    return (struct life){
+        .number = entry->number,
+        .cookie = entry->cookie,
+        .since_ms = entry->since_ms,
+        .ended_ms = ended_ms,
+        .local = entry->local,
+        .remote = entry->remote,
+        .local_port = entry->local_port,
+        .remote_port = entry->remote_port,
+        .scope_ifindex = entry->scope_ifindex,
+        .inode = entry->inode,
+        .uid = entry->uid,
+        .service = ledger->services.slots.items[entry->service].key,
+        .family = entry->family,
+        .state = entry->state,
+        .role_source = entry->role_source,
+        .opened_known = entry->flags & ENTRY_OPENED_KNOWN,
+        .history_bytes = entry->history_bytes,
+        .history = entry_history(entry),
+    };
+}
+
+/* Without detail only what has no peer is told: listeners, and UDP sockets that serve. */
+static bool is_for_file(const struct ledger *ledger, const struct entry *entry)
+{
+    if (ledger->options.detail != LEDGER_DETAIL_OFF)
+        return true;
+    if (entry->protocol == PROTOCOL_UDP)
+        return entry->state == STATE_CLOSE &&
+               ledger->services.slots.items[entry->service].key.role == ROLE_SERVER;
+    return entry->flags & ENTRY_LISTENED;
+}
+
+int ledger_end_life(struct ledger *ledger, uint32_t index, int64_t ended_ms)
+{
+    struct entry *entry = lives_get(&ledger->lives, index);
+    struct life life = life_of(ledger, entry, ended_ms);
+    int r = 0;
+
+    if (is_for_file(ledger, entry) || (entry->flags & ENTRY_TOLD))
+        r = batch_add_life(ledger->batch, &ledger->batch->closed, &life);
+    if (r < 0)
+        return r;
+    ledger->services.slots.items[entry->service].lives--;
+    lives_remove(&ledger->lives, index);
+    return 0;
+}
+
+static int tell_queue(struct ledger *ledger, const struct entry *entry)
+{
+    return vec_push(&ledger->batch->queues,
+                    ((struct queue_change){
+                        .life = entry->number, .waiting = entry->waiting, .limit = entry->limit}));
+}
+
+static int tell_entry(struct ledger *ledger, uint32_t index, bool full)
+{
+    struct entry *entry = lives_get(&ledger->lives, index);
+    struct batch *batch = ledger->batch;
+    struct life life;
+    int r = 0;
+
+    /* a touched place may have been given up since, or be of a new life */
+    if (!entry->number || !is_for_file(ledger, entry))
+        return 0;
+    life = life_of(ledger, entry, TIME_UNKNOWN);
+    if (full || !(entry->flags & ENTRY_TOLD))
+        r = batch_add_life(batch, &batch->opened, &life);
+    else if (entry->flags & ENTRY_DIRTY)
+        r = batch_add_life(batch, &batch->changed, &life);
+    if (r == 0 && entry->state == STATE_LISTEN && (full || (entry->flags & ENTRY_QUEUE_DIRTY)))
+        r = tell_queue(ledger, entry);
+    if (r < 0)
+        return r;
+    entry->flags |= ENTRY_TOLD;
+    entry->flags &= (uint8_t) ~(ENTRY_DIRTY | ENTRY_QUEUE_DIRTY);
+    return 0;
+}
+
+int ledger_tell(struct ledger *ledger, bool full)
+{
+    int r = 0;
+
+    if (full) {
+        for (uint32_t i = 0; i < ledger->lives.end && r == 0; i++)
+            r = tell_entry(ledger, i, true);
+    } else {
+        for (size_t i = 0; i < ledger->fresh.n && r == 0; i++)
+            r = tell_entry(ledger, ledger->fresh.items[i], false);
+        for (size_t i = 0; i < ledger->touched.n && r == 0; i++)
+            r = tell_entry(ledger, ledger->touched.items[i], false);
+    }
+    vec_clear(&ledger->touched);
+    return r;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* Beginning and end of a recording. */
+#include "connhist/record/recorder.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <syslog.h>
+
+#include "connhist/kernel/host.h"
+#include "recorder_private.h"
+
+static void free_batch(void *batch)
+{
+    batch_free(batch);
+}
+
+void recorder_notice(const struct recorder *recorder, int level, const char *format, ...)
+{
+    char text[ERR_TEXT_MAX + 128];
+    va_list args;
+
+    if (!recorder->options.notice)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    recorder->options.notice(recorder->options.notice_arg, level, text);
+}
+
+static void set_recording(struct recorder *recorder)
+{
+    recorder->recording.boot_base_ms = recorder->timeline.base_ms;
+    recorder->recording.started_ms = timeline_now_ms(&recorder->timeline);
+    recorder->recording.interval_ms = recorder->options.interval_ms;
+    recorder->recording.detail = recorder->options.detail;
+    recorder->recording.version = recorder->options.version;
+}
+
+/* The record's clock goes on from where the file is. */
+static int begin_time(struct recorder *recorder, const struct store_past *past)
+{
+    const struct clock *clock = &recorder->options.clock;
+    struct epoch epoch;
+
+    if (past->same_boot) {
+        timeline_resume(&recorder->timeline, clock, past->boot_base_ms, past->offset_ms);
+        return 0;
+    }
+    timeline_begin(&recorder->timeline, clock, past->last_ms, &epoch);
+    return vec_push(&recorder->epochs, epoch);
+}
+
+static int resume_life(void *arg, const struct life *life)
+{
+    struct recorder *recorder = arg;
+
+    /* connections that were recorded in detail before are closed by not telling them again */
+    if (recorder->options.ledger.detail == LEDGER_DETAIL_OFF &&
+        (life->remote_port || life->service.role != ROLE_SERVER))
+        return 0;
+    return ledger_resume(recorder->ledger, life);
+}
+
+/* Lives that the file holds as open are still those of this boot: they are matched by cookie. */
+static int resume_lives(struct recorder *recorder, const struct store_past *past, struct err *err)
+{
+    const struct netns_ref *netns;
+    int64_t now_ms = timeline_now_ms(&recorder->timeline);
+    size_t n;
+    int r = recorder->source.ops->namespaces(recorder->source.ctx, &netns, &n, err);
+
+    if (r < 0)
+        return r;
+    if (past->last_complete_ms != TIME_UNKNOWN)
+        ledger_resume_at(recorder->ledger, past->last_complete_ms,
+                         now_ms - past->last_complete_ms < recorder->options.interval_ms * 3 / 2);
+    return store_each_open(recorder->store, netns, n, resume_life, recorder, err);
+}
+
+static int begin_ledger(struct recorder *recorder, const struct store_past *past, struct err *err)
+{
+    struct ledger_options options = recorder->options.ledger;
+
+    recorder->source.ops->ephemeral(recorder->source.ctx, &options.ephemeral);
+    options.base_ms = recorder->timeline.base_ms;
+    options.next_life = past->next_life;
+    if (ledger_new(&options, &recorder->ledger) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    recorder->full_next = options.detail == LEDGER_DETAIL_OFF;
+    return past->same_boot ? resume_lives(recorder, past, err) : 0;
+}
+
+static int find_boot(struct recorder *recorder, struct err *err)
+{
+    if (!recorder->options.boot_id)
+        return host_boot_id(recorder->recording.boot_id, err);
+    snprintf(recorder->recording.boot_id, sizeof(recorder->recording.boot_id), "%s",
+             recorder->options.boot_id);
+    return 0;
+}
+
+static int begin(struct recorder *recorder, struct err *err)
+{
+    const struct recorder_options *options = &recorder->options;
+    struct store_past past;
+    int64_t rss_bytes;
+    int r = find_boot(recorder, err);
+
+    host_own_cost(&recorder->cpu_base_ms, &rss_bytes);
+    if (r == 0)
+        r = store_open(&options->store, &recorder->store, err);
+    if (r == 0)
+        r = store_read_past(recorder->store, recorder->recording.boot_id, &past, err);
+    if (r == 0 && begin_time(recorder, &past) < 0)
+        r = err_set(err, -ENOMEM, "out of memory");
+    if (r < 0)
+        return r;
+    recorder->last_start_ms = past.last_ms;
+    recorder->anchor_hour = -1;
+    set_recording(recorder);
+    r = store_begin_recording(recorder->store, &recorder->recording, options->names,
+                              options->n_names, err);
+    if (r == 0)
+        r = begin_ledger(recorder, &past, err);
+    return r;
+}
+
+int recorder_new(const struct recorder_options *options, struct source *source,
+                 struct recorder **ret, struct err *err)
+{
+    _cleanup_(cleanup_recorder_free) struct recorder *recorder = calloc(1, sizeof(*recorder));
+    int r;
+
+    if (!recorder) {
+        source_finish(source);
+        return err_set(err, -ENOMEM, "out of memory");
+    }
+    recorder->options = *options;
+    recorder->source = *source;
+    *source = (struct source){0};
+    recorder->done_fd = -1;
+    recorder->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (recorder->stop_fd < 0)
+        return err_errno(err, -errno, "eventfd");
+    if (queue_new(options->queue_bytes, free_batch, &recorder->queue) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    r = begin(recorder, err);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(recorder);
+    return 0;
+}
+
+int recorder_tick(struct recorder *recorder, struct err *err)
+{
+    int r = disk_write_held(recorder, err);
+
+    tick_take(recorder);
+    while (r == 0 &&
+           (recorder->held || queue_pop(recorder->queue, 0, (void **)&recorder->held) == 0))
+        r = disk_write_held(recorder, err);
+    return r;
+}
+
+int recorder_start(struct recorder *recorder, int done_fd, struct err *err)
+{
+    int r;
+
+    recorder->done_fd = done_fd;
+    r = pthread_create(&recorder->disk_thread, NULL, disk_main, recorder);
+    if (r != 0)
+        return err_errno(err, -r, "can't start the disk thread");
+    recorder->disk_started = true;
+    r = pthread_create(&recorder->dump_thread, NULL, tick_main, recorder);
+    if (r != 0)
+        return err_errno(err, -r, "can't start the dump thread");
+    recorder->dump_started = true;
+    return 0;
+}
+
+static void join_threads(struct recorder *recorder, int64_t wait_ms)
+{
+    eventfd_write(recorder->stop_fd, 1);
+    if (recorder->dump_started)
+        pthread_join(recorder->dump_thread, NULL);
+    atomic_store(&recorder->give_up_ns,
+                 clock_boottime_ns(&recorder->timeline.clock) + wait_ms * NS_PER_MS);
+    queue_close(recorder->queue);
+    if (recorder->disk_started)
+        pthread_join(recorder->disk_thread, NULL);
+    recorder->dump_started = recorder->disk_started = false;
+}
+
+void recorder_free(struct recorder *recorder)
+{
+    if (!recorder)
+        return;
+    if (recorder->dump_started || recorder->disk_started)
+        join_threads(recorder, 0);
+    batch_free(recorder->held);
+    queue_free(recorder->queue);
+    ledger_free(recorder->ledger);
+    store_close(recorder->store);
+    source_finish(&recorder->source);
+    vec_finish(&recorder->losses);
+    vec_finish(&recorder->epochs);
+    if (recorder->stop_fd >= 0)
+        close(recorder->stop_fd);
+    free(recorder);
+}
+
+int recorder_stop(struct recorder *recorder, int64_t wait_ms, struct err *err)
+{
+    int r;
+
+    join_threads(recorder, wait_ms);
+    r = disk_write_held(recorder, err);
+    if (r == 0 && recorder->store)
+        r = store_end_recording(recorder->store, timeline_now_ms(&recorder->timeline), err);
+    return r;
+}
+
+uint64_t recorder_ticks(struct recorder *recorder)
+{
+    return atomic_load(&recorder->ticks);
+}
+
+int64_t recorder_busy_ns(struct recorder *recorder)
+{
+    int64_t since_ns = atomic_load(&recorder->busy_since_ns);
+
+    return since_ns ? clock_boottime_ns(&recorder->timeline.clock) - since_ns : 0;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* What the recorder's threads share. `dump` (tick.c, or the caller of recorder_tick()) owns source,
+ * ledger and timeline; `disk` (disk.c) owns the store; the queue and the atomics stand between
+ * them. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "connhist/base/queue.h"
+#include "connhist/record/recorder.h"
+#include "connhist/record/timeline.h"
+
+struct recorder {
+    struct recorder_options options;
+    struct source source;
+    struct timeline timeline;
+    struct ledger *ledger;
+    struct store *store; /* NULL while a lost file can't be opened again */
+    struct queue *queue; /* of struct batch */
+    struct recording recording;
+    int64_t cpu_base_ms; /* the process's CPU time when this recorder began */
+
+    /* dump */
+    int64_t last_start_ms;   /* record time of the last snapshot */
+    int64_t next_ns;         /* boot time of the next planned tick; 0: the first is due */
+    int64_t anchor_hour;     /* hour of record time of the last anchor */
+    bool full_next;          /* the file must be told everything again */
+    bool info_next;          /* ask for tcp_info of all sockets, there are many new ones */
+    bool first_done;         /* the first snapshot was taken */
+    uint32_t ephemeral_age;  /* ticks since the ephemeral range was read */
+    uint64_t ticks_missed;   /* in this recording */
+    struct loss_vec losses;  /* not in a batch yet */
+    struct epoch_vec epochs; /* not in a batch yet */
+    struct loss dropped;     /* batches that did not fit; count 0: none */
+    struct loss failing; /* snapshots whose dump failed in a row; count 0: none since it was told */
+    bool is_failing;     /* the last dump failed */
+    bool lacks[2];       /* the kernel can't dump TCP, UDP */
+
+    /* disk */
+    struct batch *held; /* taken from the queue, not written yet */
+    bool write_failing; /* the last write failed */
+    int write_error;    /* how, so that a change is told */
+
+    pthread_t dump_thread, disk_thread;
+    bool dump_started, disk_started;
+    int stop_fd;        /* eventfd: readable when threads shall end */
+    int done_fd;        /* the caller's; -1 */
+    atomic_bool resync; /* disk asks dump to tell everything in the next batch */
+    atomic_uint_fast64_t ticks;
+    atomic_int_fast64_t busy_since_ns; /* boot time at which the tick at work began; 0: none */
+    atomic_int_fast64_t
+        give_up_ns; /* boot time at which disk gives up on what waits; 0: not ending */
+};
+
+/* Tells a person. */
+__attribute__((format(printf, 3, 4))) void recorder_notice(const struct recorder *recorder,
+                                                           int level, const char *format, ...);
+
+/* Takes one snapshot and queues what it changed (tick.c). Failures are recorded, none is returned.
+ */
+void tick_take(struct recorder *recorder);
+
+/* Body of the dump thread: ticks until stop_fd or max_ticks (tick.c). */
+void *tick_main(void *recorder);
+
+/* Writes the batch that is held, if any. 0, or the store's error: it is kept (disk.c). */
+int disk_write_held(struct recorder *recorder, struct err *err);
+
+/* Body of the disk thread: writes until the queue is closed and empty (disk.c). */
+void *disk_main(void *recorder);

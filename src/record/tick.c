@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/* One tick after the other: source -> ledger -> queue. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "connhist/kernel/host.h"
+#include "recorder_private.h"
+
+#define ASK_INFO_MAX      4096 /* sockets asked one by one for tcp_info in a tick */
+#define EPHEMERAL_EVERY   60   /* ticks between looks at the ephemeral range */
+#define FAILING_TOLD_EACH 60   /* failed snapshots in a row between loss records */
+#define HOUR_MS           INT64_C(3600000)
+
+static void add_loss(struct recorder *recorder, const struct loss *loss)
+{
+    /* without memory for a note there is none to be had for the snapshot either, which shows as a
+     * gap */
+    if (vec_push(&recorder->losses, *loss) < 0)
+        recorder_notice(recorder, LOG_ERR, "out of memory: a loss could not be noted");
+}
+
+/* Counts the ticks that went by while the recorder was busy, stopped or suspended. */
+static void account_missed(struct recorder *recorder, int64_t now_ns)
+{
+    int64_t interval_ns = recorder->options.interval_ms * NS_PER_MS;
+    int64_t missed;
+
+    if (!recorder->next_ns)
+        recorder->next_ns = now_ns;
+    missed = (now_ns - recorder->next_ns) / interval_ns;
+    if (missed > 0) {
+        struct loss loss = {
+            .from_ms = timeline_record_ms(&recorder->timeline, recorder->next_ns),
+            .until_ms = timeline_record_ms(&recorder->timeline, now_ns),
+            .count = (uint64_t)missed,
+            .kind = LOSS_TICKS_MISSED,
+        };
+
+        recorder->ticks_missed += loss.count;
+        add_loss(recorder, &loss);
+        recorder->next_ns += missed * interval_ns;
+    }
+    recorder->next_ns = (now_ns < recorder->next_ns ? now_ns : recorder->next_ns) + interval_ns;
+}
+
+struct taker {
+    struct ledger *ledger;
+    uint32_t netns;
+};
+
+static int take_sample(void *arg, const struct sample *sample)
+{
+    const struct taker *taker = arg;
+
+    return ledger_sample(taker->ledger, taker->netns, sample);
+}
+
+static void ask_info(struct recorder *recorder, const struct netns_ref *netns)
+{
+    struct sample *samples;
+    size_t n = ledger_unsure(recorder->ledger, ASK_INFO_MAX, &samples);
+
+    /* what can't be told this way is told by listeners and ports, and role_source says so */
+    if (n > 0)
+        recorder->source.ops->ask_info(recorder->source.ctx, netns, samples, n, NULL);
+    recorder->info_next = n == ASK_INFO_MAX;
+}
+
+/* A protocol that this kernel can't dump is left out, and said once. */
+static int lacks_protocol(struct recorder *recorder, enum protocol protocol, const struct err *err)
+{
+    bool *lacks = &recorder->lacks[protocol == PROTOCOL_UDP];
+    struct loss loss = {.from_ms = recorder->last_start_ms,
+                        .until_ms = recorder->last_start_ms,
+                        .kind = LOSS_DUMP_FAILED};
+
+    if (*lacks)
+        return 0;
+    *lacks = true;
+    snprintf(loss.text, sizeof(loss.text), "%.119s", err->text);
+    add_loss(recorder, &loss);
+    recorder_notice(recorder, LOG_WARNING, "%s is not recorded: %s", protocol_name(protocol),
+                    err->text);
+    return 0;
+}
+
+static int dump_protocol(struct recorder *recorder, const struct netns_ref *netns,
+                         enum protocol protocol, struct err *err)
+{
+    struct taker taker = {.ledger = recorder->ledger, .netns = netns->id};
+    bool want_info = protocol == PROTOCOL_TCP && (!recorder->first_done || recorder->info_next);
+    int r = recorder->source.ops->dump(recorder->source.ctx, netns, protocol, want_info,
+                                       take_sample, &taker, err);
+
+    if (r == -ENOENT)
+        return lacks_protocol(recorder, protocol, err);
+    if (r == 0)
+        recorder->lacks[protocol == PROTOCOL_UDP] = false;
+    return r;
+}
+
+static int dump_all(struct recorder *recorder, struct batch *batch, struct err *err)
+{
+    const struct netns_ref *netns;
+    size_t n;
+    int r = recorder->source.ops->namespaces(recorder->source.ctx, &netns, &n, err);
+
+    for (size_t i = 0; i < n && r == 0; i++) {
+        if (vec_push(&batch->netns, netns[i]) < 0)
+            return err_set(err, -ENOMEM, "out of memory");
+        r = dump_protocol(recorder, &netns[i], PROTOCOL_TCP, err);
+        if (r == 0 || r == -EINTR)
+            ask_info(recorder, &netns[i]);
+        if (r == 0)
+            r = dump_protocol(recorder, &netns[i], PROTOCOL_UDP, err);
+    }
+    return r;
+}
+
+/* Keeps the file's notes of failed snapshots few: one when it begins, then one for many. */
+static void account_failure(struct recorder *recorder, int r, const struct err *err, int64_t now_ms)
+{
+    struct loss *failing = &recorder->failing;
+    bool began = r < 0 && !recorder->is_failing;
+
+    if (began)
+        recorder_notice(recorder, LOG_WARNING, "a snapshot was interrupted: %s", err->text);
+    if (r == 0 && recorder->is_failing)
+        recorder_notice(recorder, LOG_NOTICE, "snapshots are complete again");
+    recorder->is_failing = r < 0;
+    if (r < 0) {
+        if (failing->count == 0)
+            *failing = (struct loss){.from_ms = recorder->last_start_ms, .kind = LOSS_DUMP_FAILED};
+        failing->until_ms = now_ms;
+        failing->count++;
+        snprintf(failing->text, sizeof(failing->text), "%.119s", err->text);
+    }
+    if (failing->count && (began || r == 0 || failing->count >= FAILING_TOLD_EACH)) {
+        add_loss(recorder, failing);
+        failing->count = 0;
+    }
+}
+
+static void look_at_clock(struct recorder *recorder)
+{
+    struct epoch epoch;
+    int64_t before = recorder->timeline.offset_ms;
+
+    if (!timeline_check(&recorder->timeline, &epoch))
+        return;
+    recorder_notice(recorder, LOG_NOTICE,
+                    "the wall clock was set by %+.3f s; the record goes on with boot time",
+                    (double)(epoch.offset_ms - before) / MS_PER_SEC);
+    if (vec_push(&recorder->epochs, epoch) < 0)
+        recorder->timeline.offset_ms = before; /* seen again at the next tick */
+}
+
+static void fill_cost(struct recorder *recorder, struct recorder_cost *cost)
+{
+    struct ledger_stats stats;
+
+    ledger_stats(recorder->ledger, &stats);
+    host_own_cost(&cost->cpu_ms, &cost->rss_bytes);
+    cost->cpu_ms -= recorder->cpu_base_ms;
+    cost->queue_peak = (int64_t)queue_peak_bytes(recorder->queue);
+    cost->ticks_missed = recorder->ticks_missed;
+    cost->roles_guessed = stats.roles_guessed;
+    cost->services_other = stats.services_other;
+}
+
+static int put_notes(struct recorder *recorder, struct batch *batch)
+{
+    for (size_t i = 0; i < recorder->losses.n; i++)
+        if (vec_push(&batch->losses, recorder->losses.items[i]) < 0)
+            return -ENOMEM;
+    for (size_t i = 0; i < recorder->epochs.n; i++)
+        if (vec_push(&batch->epochs, recorder->epochs.items[i]) < 0)
+            return -ENOMEM;
+    if (recorder->dropped.count && vec_push(&batch->losses, recorder->dropped) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+/* The batch is lost: its snapshot is noted as such, and the next one tells everything. */
+static void drop_batch(struct recorder *recorder, struct batch *batch, const char *why)
+{
+    struct loss *dropped = &recorder->dropped;
+
+    if (dropped->count == 0) {
+        *dropped = (struct loss){.from_ms = recorder->last_start_ms, .kind = LOSS_QUEUE_FULL};
+        recorder_notice(recorder, LOG_ERR, "%s: snapshots are being lost from now on", why);
+    }
+    dropped->until_ms = recorder->last_start_ms;
+    dropped->count++;
+    snprintf(dropped->text, sizeof(dropped->text), "%s", why);
+    recorder->full_next = true;
+    batch_free(batch);
+}
+
+static void send_batch(struct recorder *recorder, struct batch *batch)
+{
+    int r = put_notes(recorder, batch);
+
+    if (r == 0) {
+        batch_seal(batch);
+        r = queue_push(recorder->queue, batch, batch->bytes);
+    }
+    if (r < 0) {
+        drop_batch(recorder, batch, r == -ENOBUFS ? "the disk does not keep up" : "out of memory");
+        return;
+    }
+    if (recorder->dropped.count)
+        recorder_notice(recorder, LOG_NOTICE, "snapshots are stored again; %llu were lost",
+                        (unsigned long long)recorder->dropped.count);
+    recorder->dropped.count = 0;
+    recorder->full_next = false;
+    vec_clear(&recorder->losses);
+    vec_clear(&recorder->epochs);
+}
+
+static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now_ns)
+{
+    int64_t start_ms = timeline_record_ms(&recorder->timeline, now_ns);
+    struct err err = {0};
+    bool full, anchor;
+    int r;
+
+    if (start_ms <= recorder->last_start_ms)
+        start_ms = recorder->last_start_ms + 1;
+    recorder->last_start_ms = start_ms;
+    if (atomic_exchange(&recorder->resync, false))
+        recorder->full_next = true;
+    full = recorder->full_next;
+    anchor = full || start_ms / HOUR_MS != recorder->anchor_hour;
+    ledger_begin(recorder->ledger, start_ms, batch);
+    r = dump_all(recorder, batch, &err);
+    account_failure(recorder, r, &err, timeline_now_ms(&recorder->timeline));
+    r = ledger_end(recorder->ledger, r < 0 ? SNAPSHOT_INTERRUPTED : SNAPSHOT_COMPLETE, anchor,
+                   full);
+    if (r < 0) {
+        drop_batch(recorder, batch, "out of memory");
+        return;
+    }
+    recorder->first_done = true;
+    batch->snapshot.took_us =
+        (clock_boottime_ns(&recorder->timeline.clock) - now_ns) / (NS_PER_MS / 1000);
+    fill_cost(recorder, &batch->cost);
+    if (batch->snapshot.anchor)
+        recorder->anchor_hour = start_ms / HOUR_MS;
+    send_batch(recorder, batch);
+}
+
+void tick_take(struct recorder *recorder)
+{
+    int64_t now_ns = clock_boottime_ns(&recorder->timeline.clock);
+    struct batch *batch = batch_new();
+
+    atomic_store(&recorder->busy_since_ns, now_ns);
+    account_missed(recorder, now_ns);
+    look_at_clock(recorder);
+    if (recorder->ephemeral_age++ % EPHEMERAL_EVERY == 0) {
+        struct port_range range;
+
+        recorder->source.ops->ephemeral(recorder->source.ctx, &range);
+        ledger_set_ephemeral(recorder->ledger, &range);
+    }
+    if (batch)
+        snapshot(recorder, batch, now_ns);
+    else
+        drop_batch(recorder, NULL, "out of memory");
+    atomic_store(&recorder->busy_since_ns, 0);
+    atomic_fetch_add(&recorder->ticks, 1);
+}
+
+/* Waits for the next tick. False: the recorder shall end. */
+static bool wait_for_tick(const struct recorder *recorder, int timer_fd)
+{
+    struct itimerspec at = {.it_value = {.tv_sec = recorder->next_ns / NS_PER_SEC,
+                                         .tv_nsec = recorder->next_ns % NS_PER_SEC}};
+    struct pollfd fds[2] = {{.fd = recorder->stop_fd, .events = POLLIN},
+                            {.fd = timer_fd, .events = POLLIN}};
+    uint64_t expirations;
+
+    if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &at, NULL) < 0)
+        return false;
+    while (poll(fds, 2, -1) < 0)
+        if (errno != EINTR)
+            return false;
+    if (fds[0].revents)
+        return false;
+    return read(timer_fd, &expirations, sizeof(expirations)) > 0 || errno == EAGAIN;
+}
+
+void *tick_main(void *arg)
+{
+    struct recorder *recorder = arg;
+    int timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    uint64_t max = recorder->options.max_ticks;
+
+    if (timer_fd < 0)
+        recorder_notice(recorder, LOG_ERR, "no timer: %s", strerrordesc_np(errno));
+    do {
+        if (timer_fd < 0)
+            break;
+        tick_take(recorder);
+    } while ((!max || recorder_ticks(recorder) < max) && wait_for_tick(recorder, timer_fd));
+    if (timer_fd >= 0)
+        close(timer_fd);
+    if (recorder->done_fd >= 0)
+        eventfd_write(recorder->done_fd, 1);
+    return NULL;
+}

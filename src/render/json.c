@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <math.h>
+
+#include "connhist/render/text.h"
+#include "number.h"
+#include "writer_ops.h"
+
+static void write_value(FILE *out, const struct cell *cell)
+{
+    char buf[NUMBER_TEXT_MAX];
+
+    switch (cell->kind) {
+    case CELL_INT:
+    case CELL_TIME:
+        fprintf(out, "%" PRId64, cell->integer);
+        return;
+    case CELL_REAL:
+        fputs(isfinite(cell->real) ? number_format(cell->real, buf) : "null", out);
+        return;
+    case CELL_TEXT:
+        text_for_json(out, cell->text);
+        return;
+    case CELL_NULL:
+        break;
+    }
+    fputs("null", out);
+}
+
+static void write_name(FILE *out, const char *name)
+{
+    text_for_json(out, name);
+    fputs(": ", out);
+}
+
+void json_write_row(struct writer *writer, const struct cell *cells)
+{
+    const struct document *document = writer->document;
+    FILE *out = writer->options.out;
+
+    for (size_t i = 0; i < document->n_columns; i++) {
+        fputs(i == 0 ? "{" : ", ", out);
+        write_name(out, document->columns[i].name);
+        write_value(out, &cells[i]);
+    }
+    putc('}', out);
+}
+
+static void write_gaps(FILE *out, const struct gap_vec *gaps)
+{
+    fputs(", \"gaps\": [", out);
+    for (size_t i = 0; i < gaps->n; i++) {
+        const struct gap *gap = &gaps->items[i];
+
+        fprintf(out, "%s{\"from_ms\": %" PRId64 ", \"until_ms\": %" PRId64 ", \"reason\": ",
+                i == 0 ? "" : ", ", gap->from_ms, gap->until_ms);
+        text_for_json(out, gap->reason);
+        putc('}', out);
+    }
+    putc(']', out);
+}
+
+static void write_coverage(FILE *out, const struct coverage *coverage)
+{
+    fputs(",\n\"coverage\": ", out);
+    if (!coverage) {
+        fputs("null", out);
+        return;
+    }
+    fprintf(out,
+            "{\"planned\": %" PRId64 ", \"done\": %" PRId64 ", \"interrupted\": %" PRId64
+            ", \"missed\": %" PRId64 ", \"events_lost\": %" PRId64,
+            coverage->planned, coverage->done, coverage->interrupted, coverage->missed,
+            coverage->events_lost);
+    write_gaps(out, &coverage->gaps);
+    putc('}', out);
+}
+
+static int json_begin(struct writer *writer)
+{
+    const struct document *document = writer->document;
+    FILE *out = writer->options.out;
+
+    fputs("{\"schema\": ", out);
+    text_for_json(out, document->schema);
+    for (size_t i = 0; i < document->n_fields; i++) {
+        fputs(", ", out);
+        write_name(out, document->fields[i].name);
+        write_value(out, &document->fields[i].value);
+    }
+    write_coverage(out, document->coverage);
+    fputs(",\n\"rows\": [", out);
+    return 0;
+}
+
+static int json_row(struct writer *writer, const struct cell *cells)
+{
+    fputs(writer->n_rows == 0 ? "\n" : ",\n", writer->options.out);
+    json_write_row(writer, cells);
+    return 0;
+}
+
+static int json_end(struct writer *writer)
+{
+    fputs(writer->n_rows == 0 ? "]}\n" : "\n]}\n", writer->options.out);
+    return 0;
+}
+
+const struct writer_ops writer_json = {.begin = json_begin, .row = json_row, .end = json_end};

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/* Tables are laid out by libsmartcols, which must hold the rows to know their widths. So that a
+ * long table neither takes the memory of its length nor keeps its reader waiting, it is laid out
+ * CHUNK_ROWS rows at a time; each chunk is at least as wide as the one before. */
+#include <errno.h>
+#include <inttypes.h>
+#include <libsmartcols.h>
+#include <math.h>
+#include <string.h>
+
+#include "connhist/base/timetext.h"
+#include "connhist/render/text.h"
+#include "number.h"
+#include "writer_ops.h"
+
+#define CHUNK_ROWS  5000
+#define NO_VALUE    "-" /* as ss and netstat do; keeps columns countable for awk */
+#define HEADING_SGR "bold"
+
+struct table_state {
+    struct libscols_table *table; /* the chunk being gathered */
+    size_t n_lines;               /* in it */
+    bool printed;                 /* a chunk of this document is out already */
+};
+
+static void table_free(struct writer *writer)
+{
+    struct table_state *state = writer->state;
+
+    if (!state)
+        return;
+    scols_unref_table(state->table);
+    free(state);
+    writer->state = NULL;
+}
+
+static int set_limits(struct libscols_table *table, const struct writer_options *options)
+{
+    if (options->width <= 0)
+        return scols_table_set_termforce(table, SCOLS_TERMFORCE_NEVER);
+    if (scols_table_set_termforce(table, SCOLS_TERMFORCE_ALWAYS))
+        return -EINVAL;
+    return scols_table_set_termwidth(table, (size_t)options->width);
+}
+
+static int add_columns(struct libscols_table *table, const struct writer *writer)
+{
+    const struct document *document = writer->document;
+
+    for (size_t i = 0; i < document->n_columns; i++) {
+        const struct column *column = &document->columns[i];
+        int flags = (column->right ? SCOLS_FL_RIGHT : 0) | (column->trunc ? SCOLS_FL_TRUNC : 0);
+        struct libscols_column *added;
+
+        if (!column->heading)
+            continue;
+        added = scols_table_new_column(table, column->heading, 0, flags);
+        if (!added)
+            return -ENOMEM;
+        if (writer->options.color &&
+            scols_cell_set_color(scols_column_get_header(added), HEADING_SGR))
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int table_begin(struct writer *writer)
+{
+    struct table_state *state;
+    struct libscols_table *table;
+
+    table_free(writer);
+    state = writer->state = calloc(1, sizeof(*state));
+    table = scols_new_table();
+    if (!state || !table) {
+        scols_unref_table(table);
+        return -ENOMEM;
+    }
+    state->table = table;
+    scols_table_set_stream(table, writer->options.out);
+    /* what could harm a terminal is escaped here already, alike in every locale */
+    if (scols_table_enable_noencoding(table, 1) ||
+        scols_table_enable_colors(table, writer->options.color) ||
+        set_limits(table, &writer->options))
+        return -ENOMEM;
+    return add_columns(table, writer);
+}
+
+static bool is_plain(const char *text)
+{
+    for (; *text; text++)
+        if (*text < ' ' || *text > '~' || *text == '\\')
+            return false;
+    return true;
+}
+
+static int set_text(struct libscols_line *line, size_t column, const char *text)
+{
+    _cleanup_free_ char *safe = NULL;
+    size_t size = 0;
+    FILE *buffer;
+
+    if (is_plain(text))
+        return scols_line_set_data(line, column, *text ? text : NO_VALUE);
+    buffer = open_memstream(&safe, &size);
+    if (!buffer)
+        return -ENOMEM;
+    text_for_terminal(buffer, text);
+    if (fclose(buffer))
+        return -ENOMEM;
+    return scols_line_set_data(line, column, safe);
+}
+
+static int set_cell(struct libscols_line *line, size_t column, const struct cell *cell, bool utc)
+{
+    char number[NUMBER_TEXT_MAX], time[TIME_TEXT_MAX];
+
+    switch (cell->kind) {
+    case CELL_INT:
+        snprintf(number, sizeof(number), "%" PRId64, cell->integer);
+        return scols_line_set_data(line, column, number);
+    case CELL_REAL:
+        return scols_line_set_data(line, column,
+                                   isfinite(cell->real) ? number_format_short(cell->real, number)
+                                                        : NO_VALUE);
+    case CELL_TEXT:
+        return set_text(line, column, cell->text);
+    case CELL_TIME:
+        return scols_line_set_data(line, column, time_format(cell->integer, utc, false, time));
+    case CELL_NULL:
+        break;
+    }
+    return scols_line_set_data(line, column, NO_VALUE);
+}
+
+/* Makes the next chunk's columns as wide as this one's; headings are only above the first. */
+static void keep_widths(struct libscols_table *table)
+{
+    for (size_t i = 0; i < scols_table_get_ncols(table); i++) {
+        struct libscols_column *column = scols_table_get_column(table, i);
+
+        scols_column_set_whint(column, (double)scols_column_get_width(column));
+        scols_column_set_flags(column, scols_column_get_flags(column) | SCOLS_FL_STRICTWIDTH);
+    }
+    scols_table_enable_noheadings(table, 1);
+}
+
+static int print_chunk(struct table_state *state)
+{
+    int result = scols_print_table(state->table);
+
+    if (result)
+        return result < 0 ? result : -EIO;
+    keep_widths(state->table);
+    scols_table_remove_lines(state->table);
+    state->n_lines = 0;
+    state->printed = true;
+    return 0;
+}
+
+static int table_row(struct writer *writer, const struct cell *cells)
+{
+    const struct document *document = writer->document;
+    struct table_state *state = writer->state;
+    struct libscols_line *line;
+    size_t shown = 0;
+
+    if (state->n_lines == CHUNK_ROWS) {
+        int result = print_chunk(state);
+
+        if (result)
+            return result;
+    }
+    line = scols_table_new_line(state->table, NULL);
+    if (!line)
+        return -ENOMEM;
+    for (size_t i = 0; i < document->n_columns; i++) {
+        if (!document->columns[i].heading)
+            continue;
+        if (set_cell(line, shown++, &cells[i], writer->options.utc))
+            return -ENOMEM;
+    }
+    state->n_lines++;
+    return 0;
+}
+
+/* libsmartcols prints nothing for a table without rows; headings say what was looked for. */
+static void print_headings(const struct writer *writer)
+{
+    const struct document *document = writer->document;
+    FILE *out = writer->options.out;
+    const char *separator = "";
+
+    for (size_t i = 0; i < document->n_columns; i++) {
+        const char *heading = document->columns[i].heading;
+
+        if (!heading)
+            continue;
+        fprintf(out, writer->options.color ? "%s\033[1m%s\033[0m" : "%s%s", separator, heading);
+        separator = " ";
+    }
+    putc('\n', out);
+}
+
+static int table_end(struct writer *writer)
+{
+    struct table_state *state = writer->state;
+
+    if (writer->n_rows == 0) {
+        print_headings(writer);
+        return 0;
+    }
+    return state->n_lines > 0 ? print_chunk(state) : 0;
+}
+
+const struct writer_ops writer_table = {
+    .begin = table_begin, .row = table_row, .end = table_end, .free = table_free};

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+#include "connhist/store/file.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "schema.h"
+
+#define CLASS_SHIFT   58
+#define CLOSING_SHIFT 16
+#define CLOSING_MAX   ((INT64_C(1) << 42) - 1)
+#define SERIAL_MAX    0xffff
+
+int file_edition(void)
+{
+    return schema_migrations_n;
+}
+
+unsigned file_closed_class(int64_t duration_ms)
+{
+    unsigned bits;
+
+    if (duration_ms <= 0)
+        return 0;
+    bits = 64 - (unsigned)__builtin_clzll((unsigned long long)duration_ms);
+    return bits < FILE_CLASSES ? bits : FILE_CLASSES - 1;
+}
+
+int64_t file_closed_key(unsigned class, int64_t closing_ms, unsigned serial)
+{
+    return (int64_t) class << CLASS_SHIFT | closing_ms << CLOSING_SHIFT | (int64_t)serial;
+}
+
+static int64_t clamp_closing(int64_t ms)
+{
+    return ms < 0 ? 0 : ms > CLOSING_MAX ? CLOSING_MAX : ms;
+}
+
+/* A life of the class took less than 2^class ms up to the time in its key, which is never before
+ * its end: alive within the span, that time is not before from_ms and before until_ms + 2^class. */
+void file_alive_range(unsigned class, int64_t from_ms, int64_t until_ms, int64_t *ret_first,
+                      int64_t *ret_last)
+{
+    int64_t from = clamp_closing(from_ms), until = clamp_closing(until_ms);
+    int64_t last = class < FILE_CLASSES - 1 ? until + (INT64_C(1) << class) - 1 : CLOSING_MAX;
+
+    *ret_first = file_closed_key(class, from, 0);
+    *ret_last = file_closed_key(class, clamp_closing(last), SERIAL_MAX);
+}
+
+unsigned file_traits(unsigned state, unsigned role_source, bool opened_known)
+{
+    return (state & 15) | ((role_source - 1) & 3) << 4 | (unsigned)opened_known << 6;
+}
+
+unsigned file_traits_state(unsigned traits)
+{
+    return traits & 15;
+}
+
+unsigned file_traits_role_source(unsigned traits)
+{
+    return (traits >> 4 & 3) + 1;
+}
+
+bool file_traits_opened_known(unsigned traits)
+{
+    return traits >> 6 & 1;
+}
+
+/* The user's home, also where HOME is not set; -ENOENT: none. */
+static int home_of_user(char *ret, size_t size)
+{
+    char buf[4096];
+    struct passwd entry, *found = NULL;
+    const char *home = secure_getenv("HOME");
+
+    if (!home || *home != '/') {
+        if (getpwuid_r(geteuid(), &entry, buf, sizeof(buf), &found) != 0 || !found)
+            return -ENOENT;
+        home = entry.pw_dir;
+    }
+    return (size_t)snprintf(ret, size, "%s", home) < size ? 0 : -ENAMETOOLONG;
+}
+
+int file_default_path(char *ret, size_t size, struct err *err)
+{
+    const char *state = secure_getenv("XDG_STATE_HOME");
+    char home[PATH_MAX], path[PATH_MAX];
+    int n, r;
+
+    if (geteuid() == 0)
+        n = snprintf(path, sizeof(path), "/var/lib/connhist/connhist.db");
+    else if (state && *state == '/') /* the specification says to ignore relative ones */
+        n = snprintf(path, sizeof(path), "%s/connhist/connhist.db", state);
+    else {
+        r = home_of_user(home, sizeof(home));
+        if (r < 0)
+            return err_errno(err, r, "no home folder to look in: set HOME, or name the file");
+        n = snprintf(path, sizeof(path), "%s/.local/state/connhist/connhist.db", home);
+    }
+    if (n < 0 || (size_t)n >= sizeof(path) || (size_t)n >= size)
+        return err_errno(err, -ENAMETOOLONG, "the default path of the file");
+    memcpy(ret, path, (size_t)n + 1);
+    return 0;
+}

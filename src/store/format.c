@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#include "format.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "connhist/store/file.h"
+#include "schema.h"
+#include "sql.h"
+
+/* A file that is ours can be damaged in what its first page says, too. */
+static int read_header(sqlite3 *db, int64_t *ret_id, int64_t *ret_edition, int64_t *ret_tables,
+                       struct err *err)
+{
+    int r = sql_query_i64(db, "SELECT count(*) FROM sqlite_schema", ret_tables, err);
+
+    if (r >= 0)
+        r = sql_query_i64(db, "PRAGMA application_id", ret_id, err);
+    if (r >= 0)
+        r = sql_query_i64(db, "PRAGMA user_version", ret_edition, err);
+    if (r < 0 && sqlite3_errcode(db) == SQLITE_NOTADB)
+        return err_set(err, -EMEDIUMTYPE, "%s is not an SQLite database",
+                       sqlite3_db_filename(db, "main"));
+    return r;
+}
+
+int format_check(sqlite3 *db, int *ret_edition, struct err *err)
+{
+    const char *path = sqlite3_db_filename(db, "main");
+    int64_t id = 0, edition = 0, tables = 0;
+    int r = read_header(db, &id, &edition, &tables, err);
+
+    if (r < 0)
+        return r;
+    if (id != FILE_APPLICATION_ID && (id != 0 || edition != 0 || tables > 0))
+        return err_set(err, -EMEDIUMTYPE, "%s is a database of another program, not of connhist",
+                       path);
+    if (edition > file_edition())
+        return err_set(err, -EPROTO,
+                       "%s was written by a newer connhist: it is of edition %lld, this program "
+                       "knows editions up to %d",
+                       path, (long long)edition, file_edition());
+    if (edition < 0 || (edition == 0 && id != 0) || (edition > 0 && tables == 0))
+        return err_set(err, -EBADMSG, "%s is damaged: edition %lld with %lld tables", path,
+                       (long long)edition, (long long)tables);
+    *ret_edition = (int)edition;
+    return 0;
+}
+
+static int apply(sqlite3 *db, int number, struct err *err)
+{
+    const struct migration *migration = &schema_migrations[number - 1];
+    char header[128];
+    int r = sql_exec(db, "BEGIN IMMEDIATE", err);
+
+    if (r < 0)
+        return r;
+    snprintf(header, sizeof(header), "PRAGMA user_version = %d; PRAGMA application_id = %d", number,
+             FILE_APPLICATION_ID);
+    r = sql_exec(db, migration->sql, err);
+    if (r >= 0)
+        r = sql_exec(db, header, err);
+    if (r >= 0)
+        r = sql_exec(db, "COMMIT", err);
+    if (r >= 0)
+        return 0;
+    if (!sqlite3_get_autocommit(db))
+        sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    return err_prefix(err, r, "bringing the file to edition %d (%s)", number, migration->name);
+}
+
+int format_migrate(sqlite3 *db, int edition, struct err *err)
+{
+    int r = 0;
+
+    for (int number = edition + 1; number <= file_edition() && r >= 0; number++)
+        r = apply(db, number, err);
+    return r;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of struct db and struct stmt, for the files that read. */
+#pragma once
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "connhist/store/db.h"
+
+struct db {
+    sqlite3 *db;         /* read-only connection */
+    char *path;          /* as it was given */
+    int64_t deadline_ns; /* CLOCK_BOOTTIME; 0: none */
+    bool late;           /* the running statement was ended at the deadline */
+    bool user;           /* a user's statement is being prepared: the authorizer is stricter */
+    bool denied;         /* the authorizer refused something since this was cleared */
+};
+
+struct stmt {
+    struct db *db;
+    sqlite3_stmt *stmt;
+    int bind_rc; /* first error of a bind since the last reset */
+};
+
+/* Sets err for a failed call; knows of the deadline. */
+int reader_fail(struct db *db, int rc, struct err *err);
+
+/* Takes stmt, also on error. */
+int reader_wrap(struct db *db, sqlite3_stmt *stmt, struct stmt **ret, struct err *err);
+
+/* Registers the helpers that db.h names. */
+int functions_register(sqlite3 *db, struct err *err);
+
+/* sqlite3_set_authorizer()'s callback; arg: the struct db. */
+int user_sql_authorize(void *arg, int action, const char *a, const char *b, const char *schema,
+                       const char *trigger);

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#include "serials.h"
+
+#include <errno.h>
+
+#include "connhist/store/file.h"
+#include "sql.h"
+#include "writer.h"
+
+#define SERIALS_PER_MS 65536
+#define CLOSING_MAX    ((INT64_C(1) << 42) - 1)
+#define LATE_MAX_MS    100000 /* 6.5 billion sockets closed in one ms: not in this world */
+
+void serials_forget(struct serials *serials)
+{
+    for (unsigned i = 0; i < SERIALS_SLOTS; i++)
+        serials->slots[i].first = -1;
+}
+
+/* Multiplication spreads class (top bits) and milliseconds over the slots. */
+static unsigned slot_of(int64_t first)
+{
+    return (unsigned)(((uint64_t)first >> 16) * UINT64_C(0x9e3779b97f4a7c15) >> 32) % SERIALS_SLOTS;
+}
+
+static int look_up_next(struct store *store, int64_t first, uint32_t *ret, struct err *err)
+{
+    static const char sql[] = "SELECT key FROM closed WHERE key BETWEEN ?1 AND ?2 "
+                              "ORDER BY key DESC LIMIT 1";
+    sqlite3_stmt *stmt;
+    int r = writer_stmt(store, STMT_LAST_KEY, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, first, first + SERIALS_PER_MS - 1);
+    r = sql_step(stmt, err);
+    if (r < 0)
+        return r;
+    *ret = r ? (uint32_t)(sqlite3_column_int64(stmt, 0) - first) + 1 : 0;
+    sqlite3_reset(stmt);
+    return 0;
+}
+
+/* 1: *ret is a free key; 0: this class has none left in this millisecond. */
+static int take_at(struct store *store, unsigned class, int64_t at_ms, int64_t *ret,
+                   struct err *err)
+{
+    int64_t first = file_closed_key(class, at_ms, 0);
+    unsigned i = slot_of(first);
+    uint32_t next;
+    int r;
+
+    if (store->serials.slots[i].first != first) {
+        r = look_up_next(store, first, &next, err);
+        if (r < 0)
+            return r;
+        store->serials.slots[i].first = first;
+        store->serials.slots[i].next = next;
+    }
+    if (store->serials.slots[i].next >= SERIALS_PER_MS)
+        return 0;
+    *ret = first + store->serials.slots[i].next++;
+    return 1;
+}
+
+int serials_take(struct store *store, int64_t since_ms, int64_t ended_ms, int64_t *ret_key,
+                 int64_t *ret_late_ms, struct err *err)
+{
+    int64_t at_ms = ended_ms < 0 ? 0 : ended_ms > CLOSING_MAX ? CLOSING_MAX : ended_ms;
+    int64_t end_ms = at_ms < CLOSING_MAX - LATE_MAX_MS ? at_ms + LATE_MAX_MS : CLOSING_MAX;
+
+    for (; at_ms <= end_ms; at_ms++) {
+        /* of the time in the key, so that file_alive_range() holds for it */
+        unsigned class = file_closed_class(at_ms - since_ms);
+        int r = take_at(store, class, at_ms, ret_key, err);
+
+        if (r < 0)
+            return r;
+        if (r > 0) {
+            *ret_late_ms = at_ms - ended_ms;
+            return 0;
+        }
+    }
+    return err_set(err, -EOVERFLOW, "%s: too many sockets closed at %lld ms", store->path,
+                   (long long)ended_ms);
+}

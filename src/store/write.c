@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sql.h"
+#include "writer.h"
+
+static int find_netns(struct store *store, const struct batch *batch, int64_t *ids, struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < batch->netns.n && r >= 0; i++)
+        r = dictionary_netns(store, &batch->netns.items[i], &ids[i], err);
+    return r;
+}
+
+static int write_epochs(struct store *store, const struct batch *batch, struct err *err)
+{
+    static const char sql[] = "INSERT OR REPLACE INTO epochs (from_ms, offset_ms) VALUES (?1, ?2)";
+    int r = 0;
+
+    for (size_t i = 0; i < batch->epochs.n && r >= 0; i++)
+        r = WRITER_RUN(store, STMT_ADD_EPOCH, sql, err, batch->epochs.items[i].from_ms,
+                       batch->epochs.items[i].offset_ms);
+    return r;
+}
+
+static int write_snapshot(struct store *store, const struct batch *batch, struct err *err)
+{
+    static const char sql[] = "INSERT INTO snapshots (start_ms, recording, status, anchor, "
+                              "sockets, took_us, doubles, unkept) "
+                              "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    const struct snapshot *s = &batch->snapshot;
+
+    if (!batch->has_snapshot)
+        return 0;
+    return WRITER_RUN(store, STMT_ADD_SNAPSHOT, sql, err, s->start_ms, store->recording, s->status,
+                      s->anchor, s->sockets, s->took_us, s->doubles, s->unkept);
+}
+
+/* Closes what the file holds as open and a full batch doesn't name. */
+static int close_unnamed(struct store *store, const struct batch *batch, struct err *err)
+{
+    size_t n = batch->opened.n;
+    _cleanup_free_ uint64_t *numbers = NULL;
+
+    if (!batch->has_snapshot || !batch->snapshot.full)
+        return 0;
+    numbers = reallocarray(NULL, n ? n : 1, sizeof(*numbers));
+    if (!numbers)
+        return err_errno(err, -ENOMEM, "%s", store->path);
+    for (size_t i = 0; i < n; i++)
+        numbers[i] = batch->opened.items[i].number;
+    qsort(numbers, n, sizeof(*numbers), lives_compare_numbers);
+    return lives_close_others(store, numbers, n, batch->snapshot.start_ms, err);
+}
+
+/* Opened first and closed last: a life may be in both. */
+static int write_lives(struct store *store, const struct netns_ids *netns,
+                       const struct batch *batch, struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < batch->opened.n && r >= 0; i++)
+        r = lives_put_open(store, netns, &batch->opened.items[i], err);
+    for (size_t i = 0; i < batch->changed.n && r >= 0; i++)
+        r = lives_put_open(store, netns, &batch->changed.items[i], err);
+    for (size_t i = 0; i < batch->closed.n && r >= 0; i++)
+        r = lives_add_closed(store, netns, &batch->closed.items[i], err);
+    return r < 0 ? r : close_unnamed(store, batch, err);
+}
+
+static int write_tallies(struct store *store, const struct netns_ids *netns,
+                         const struct batch *batch, struct err *err)
+{
+    static const char sql[] = "INSERT OR REPLACE INTO tallies (service, state, at_ms, count) "
+                              "VALUES (?1, ?2, ?3, ?4)";
+    int64_t service;
+    int r = 0;
+
+    for (size_t i = 0; i < batch->tallies.n && r >= 0; i++) {
+        const struct tally_change *t = &batch->tallies.items[i];
+
+        r = lives_find_service(store, netns, &t->service, &service, err);
+        if (r >= 0)
+            r = WRITER_RUN(store, STMT_ADD_TALLY, sql, err, service, t->state,
+                           batch->snapshot.start_ms, t->count);
+    }
+    return r;
+}
+
+static int write_queues(struct store *store, const struct batch *batch, struct err *err)
+{
+    static const char sql[] = "INSERT OR REPLACE INTO queues (life, at_ms, waiting, backlog) "
+                              "VALUES (?1, ?2, ?3, ?4)";
+    int r = 0;
+
+    for (size_t i = 0; i < batch->queues.n && r >= 0; i++) {
+        const struct queue_change *q = &batch->queues.items[i];
+
+        r = WRITER_RUN(store, STMT_ADD_QUEUE, sql, err, (int64_t)q->life, batch->snapshot.start_ms,
+                       q->waiting, q->limit);
+    }
+    return r;
+}
+
+static int write_losses(struct store *store, const struct batch *batch, struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < batch->losses.n && r >= 0; i++)
+        r = writer_add_loss(store, &batch->losses.items[i], err);
+    return r;
+}
+
+static int write_cost(struct store *store, const struct recorder_cost *cost, struct err *err)
+{
+    static const char sql[] = "UPDATE recordings SET cpu_ms = ?2, rss_bytes = ?3, "
+                              "queue_peak_bytes = ?4, roles_guessed = ?5, services_other = ?6 "
+                              "WHERE id = ?1";
+
+    return WRITER_RUN(store, STMT_SET_COST, sql, err, store->recording, cost->cpu_ms,
+                      cost->rss_bytes, cost->queue_peak, (int64_t)cost->roles_guessed,
+                      (int64_t)cost->services_other);
+}
+
+static void look_at_lives(const struct life_vec *lives, uint64_t *next_life, int64_t *last_ms)
+{
+    for (size_t i = 0; i < lives->n; i++) {
+        const struct life *life = &lives->items[i];
+
+        if (life->number >= *next_life)
+            *next_life = life->number + 1;
+        if (life->since_ms > *last_ms)
+            *last_ms = life->since_ms;
+        if (life->ended_ms > *last_ms)
+            *last_ms = life->ended_ms;
+    }
+}
+
+static int write_program(struct store *store, const struct batch *batch, struct err *err)
+{
+    int64_t last_ms = batch->has_snapshot ? batch->snapshot.start_ms : 0;
+    uint64_t next_life = 1;
+
+    look_at_lives(&batch->opened, &next_life, &last_ms);
+    look_at_lives(&batch->changed, &next_life, &last_ms);
+    look_at_lives(&batch->closed, &next_life, &last_ms);
+    for (size_t i = 0; i < batch->losses.n; i++)
+        if (batch->losses.items[i].until_ms > last_ms)
+            last_ms = batch->losses.items[i].until_ms;
+    for (size_t i = 0; i < batch->epochs.n; i++)
+        if (batch->epochs.items[i].from_ms > last_ms)
+            last_ms = batch->epochs.items[i].from_ms;
+    return writer_set_program(store, next_life, last_ms, err);
+}
+
+static int write_all(struct store *store, const struct netns_ids *netns, const struct batch *batch,
+                     struct err *err)
+{
+    int r = write_epochs(store, batch, err);
+
+    if (r >= 0)
+        r = write_snapshot(store, batch, err);
+    if (r >= 0)
+        r = write_lives(store, netns, batch, err);
+    if (r >= 0 && batch->has_snapshot)
+        r = write_tallies(store, netns, batch, err);
+    if (r >= 0 && batch->has_snapshot)
+        r = write_queues(store, batch, err);
+    if (r >= 0)
+        r = write_losses(store, batch, err);
+    if (r >= 0)
+        r = write_cost(store, &batch->cost, err);
+    if (r >= 0)
+        r = write_program(store, batch, err);
+    return r;
+}
+
+int store_write(struct store *store, const struct batch *batch, struct err *err)
+{
+    _cleanup_free_ int64_t *ids = calloc(batch->netns.n + 1, sizeof(*ids));
+    struct netns_ids netns = {batch->netns.items, ids, batch->netns.n};
+    int r;
+
+    if (!ids)
+        return err_errno(err, -ENOMEM, "%s", store->path);
+    if (!store->recording)
+        return err_set(err, -EINVAL, "%s: no recording was begun", store->path);
+    r = writer_begin(store, err);
+    if (r < 0)
+        return r;
+    r = find_netns(store, batch, ids, err);
+    if (r >= 0)
+        r = write_all(store, &netns, batch, err);
+    return writer_end(store, r, err);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "writer.h"
+
+#include "sql.h"
+
+int writer_stmt(struct store *store, enum writer_stmt which, const char *sql, sqlite3_stmt **ret,
+                struct err *err)
+{
+    int r = store->stmts[which] ? 0 : sql_prepare(store->db, sql, &store->stmts[which], err);
+
+    if (r < 0)
+        return r;
+    *ret = store->stmts[which];
+    return 0;
+}
+
+int writer_run(struct store *store, enum writer_stmt which, const char *sql, const int64_t *values,
+               size_t n, struct err *err)
+{
+    sqlite3_stmt *stmt;
+    int r = writer_stmt(store, which, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    sql_bind_values(stmt, values, n);
+    return sql_run(stmt, err);
+}
+
+int writer_begin(struct store *store, struct err *err)
+{
+    return writer_run(store, STMT_BEGIN, "BEGIN IMMEDIATE", NULL, 0, err);
+}
+
+int writer_end(struct store *store, int r, struct err *err)
+{
+    if (r >= 0)
+        r = writer_run(store, STMT_COMMIT, "COMMIT", NULL, 0, err);
+    if (r >= 0)
+        return r;
+    /* some errors have rolled back already; a failing ROLLBACK has nothing more to say */
+    if (!sqlite3_get_autocommit(store->db))
+        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    dictionary_forget(&store->dictionary);
+    serials_forget(&store->serials);
+    return r;
+}
+
+int writer_set_program(struct store *store, uint64_t next_life, int64_t last_ms, struct err *err)
+{
+    static const char sql[] = "UPDATE program SET next_life = max(next_life, ?1), "
+                              "last_ms = max(last_ms, ?2)";
+
+    return WRITER_RUN(store, STMT_SET_PROGRAM, sql, err, (int64_t)next_life, last_ms);
+}
+
+int writer_add_loss(struct store *store, const struct loss *loss, struct err *err)
+{
+    static const char sql[] = "INSERT INTO losses (from_ms, until_ms, kind, count, text) "
+                              "VALUES (?1, ?2, ?3, ?4, ?5)";
+    sqlite3_stmt *stmt;
+    int r = writer_stmt(store, STMT_ADD_LOSS, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, loss->from_ms, loss->until_ms, loss->kind, (int64_t)loss->count);
+    sql_bind_string(stmt, 5, loss->text);
+    return sql_run(stmt, err);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of struct store, for the files that write. */
+#pragma once
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "connhist/store/store.h"
+#include "dictionary.h"
+#include "serials.h"
+
+/* Statements that are kept: each is prepared when it is first needed. */
+enum writer_stmt {
+    STMT_BEGIN,
+    STMT_COMMIT,
+    STMT_FIND_NETNS,
+    STMT_ADD_NETNS,
+    STMT_FIND_SERVICE,
+    STMT_ADD_SERVICE,
+    STMT_FIND_OWNER,
+    STMT_ADD_OWNER,
+    STMT_FIND_ADDRESS,
+    STMT_ADD_ADDRESS,
+    STMT_LAST_KEY,
+    STMT_PUT_OPEN,
+    STMT_DROP_OPEN,
+    STMT_ADD_CLOSED,
+    STMT_LIST_OPEN,
+    STMT_GET_OPEN,
+    STMT_MOVE_CLOSED,
+    STMT_ADD_EPOCH,
+    STMT_ADD_SNAPSHOT,
+    STMT_ADD_TALLY,
+    STMT_ADD_QUEUE,
+    STMT_ADD_LOSS,
+    STMT_SET_COST,
+    STMT_SET_PROGRAM,
+    STMT_COUNT
+};
+
+struct store {
+    sqlite3 *db;                     /* the one connection that writes */
+    char *path;                      /* as SQLite resolved it */
+    int lock_fd;                     /* see lock.h; -1: none */
+    gid_t gid;                       /* group that was asked for, or GID_UNCHANGED */
+    int64_t recording;               /* recordings.id of the one that runs; 0: none */
+    struct dictionary dictionary;    /* numbers of what was looked up lately */
+    struct serials serials;          /* serials given lately in keys of `closed` */
+    sqlite3_stmt *stmts[STMT_COUNT]; /* NULL: not prepared yet */
+};
+
+/* A kept statement, ready to be bound. */
+int writer_stmt(struct store *store, enum writer_stmt which, const char *sql, sqlite3_stmt **ret,
+                struct err *err);
+
+/* Prepares, binds integers from index 1 on, and runs a kept statement. */
+int writer_run(struct store *store, enum writer_stmt which, const char *sql, const int64_t *values,
+               size_t n, struct err *err);
+
+#define WRITER_RUN(store, which, sql, err, ...)                         \
+    writer_run((store), (which), (sql), (const int64_t[]){__VA_ARGS__}, \
+               sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t), (err))
+
+/* A transaction: writer_end() commits if r >= 0, else rolls back and forgets what was cached since;
+ * it returns r or the commit's error. */
+int writer_begin(struct store *store, struct err *err);
+int writer_end(struct store *store, int r, struct err *err);
+
+/* Raises program.next_life and program.last_ms. */
+int writer_set_program(struct store *store, uint64_t next_life, int64_t last_ms, struct err *err);
+
+/* Inside a transaction. */
+int writer_add_loss(struct store *store, const struct loss *loss, struct err *err);
+
+/* Lives, inside a transaction. netns: the dictionary's numbers by the recorder's. */
+struct netns_ids {
+    const struct netns_ref *refs; /* the batch's */
+    const int64_t *ids;           /* as many */
+    size_t n;
+};
+int lives_put_open(struct store *store, const struct netns_ids *netns, const struct life *life,
+                   struct err *err);
+int lives_add_closed(struct store *store, const struct netns_ids *netns, const struct life *life,
+                     struct err *err);
+
+/* Closes at ended_ms all open lives whose numbers are not among the n, which are in order. */
+int lives_close_others(struct store *store, const uint64_t *numbers, size_t n, int64_t ended_ms,
+                       struct err *err);
+
+/* The dictionary's number of a service. */
+int lives_find_service(struct store *store, const struct netns_ids *netns,
+                       const struct service_key *service, int64_t *ret, struct err *err);
+
+/* For qsort() and bsearch() over uint64_t. */
+int lives_compare_numbers(const void *a, const void *b);
+
+/* A key of `closed` that is free. *ret_late_ms: by how much its time is after ended_ms. */
+int serials_take(struct store *store, int64_t since_ms, int64_t ended_ms, int64_t *ret_key,
+                 int64_t *ret_late_ms, struct err *err);

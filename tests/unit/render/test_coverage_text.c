@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "capture.h"
+#include "connhist/render/text.h"
+
+#define T0 INT64_C(1763780400000) /* 2025-11-22T03:00:00Z */
+
+static void expect(const struct coverage *coverage, size_t max_gaps, const char *wanted)
+{
+    struct capture capture;
+
+    capture_begin(&capture);
+    coverage_print(capture.out, coverage, true, max_gaps);
+    assert_string_equal(capture_text(&capture), wanted);
+    capture_finish(&capture);
+}
+
+static void a_full_record_is_one_line(void **unused)
+{
+    (void)unused;
+    expect(&(struct coverage){.planned = 360, .done = 360}, 5, "coverage: 360 of 360 snapshots\n");
+    expect(&(struct coverage){.planned = 1, .done = 1}, 5, "coverage: 1 of 1 snapshot\n");
+}
+
+static void nothing_recorded_is_said_in_so_many_words(void **unused)
+{
+    (void)unused;
+    expect(&(struct coverage){0}, 5, "coverage: nothing was recorded in this span\n");
+}
+
+static void every_kind_of_loss_is_told(void **unused)
+{
+    (void)unused;
+    expect(&(struct coverage){.planned = 360,
+                              .done = 357,
+                              .interrupted = 1,
+                              .missed = 2,
+                              .events_lost = 12,
+                              .unkept = 1},
+           5,
+           "coverage: 357 of 360 snapshots, 1 interrupted, 2 missed, 12 events lost, "
+           "1 socket without detail\n");
+}
+
+static void gaps_are_told_up_to_the_limit(void **unused)
+{
+    struct gap gaps[] = {
+        {T0 + 840000, T0 + 1210000, "recorder not running"},
+        {T0 + 2000000, T0 + 2030000, "3 ticks \033missed"},
+        {T0 + 3000000, T0 + 3030000, ""},
+    };
+    struct coverage coverage = {
+        .planned = 360, .done = 330, .missed = 30, .gaps = {.items = gaps, .n = 3}};
+
+    (void)unused;
+    expect(&coverage, 3,
+           "coverage: 330 of 360 snapshots, 30 missed\n"
+           "  not recorded: 2025-11-22T03:14:00Z - 2025-11-22T03:20:10Z (6m10s): "
+           "recorder not running\n"
+           "  not recorded: 2025-11-22T03:33:20Z - 2025-11-22T03:33:50Z (30s): "
+           "3 ticks \\x1bmissed\n"
+           "  not recorded: 2025-11-22T03:50:00Z - 2025-11-22T03:50:30Z (30s)\n");
+    expect(&coverage, 1,
+           "coverage: 330 of 360 snapshots, 30 missed\n"
+           "  not recorded: 2025-11-22T03:14:00Z - 2025-11-22T03:20:10Z (6m10s): "
+           "recorder not running\n"
+           "  ... and 2 more\n");
+    expect(&coverage, 0, "coverage: 330 of 360 snapshots, 30 missed, 3 gaps\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_full_record_is_one_line),
+        cmocka_unit_test(nothing_recorded_is_said_in_so_many_words),
+        cmocka_unit_test(every_kind_of_loss_is_told),
+        cmocka_unit_test(gaps_are_told_up_to_the_limit),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
