@@ -25,16 +25,16 @@ packages_missing() {
 # packages_install FILE SECTION...: installs what is missing; calls nothing when nothing is.
 # Returns 1 when it can't, after saying what a person should do.
 packages_install() {
-    local missing
-    mapfile -t missing < <(packages_missing "$@")
-    [ "${#missing[@]}" -gt 0 ] || return 0
+    local names missing log
+    names=$(packages_missing "$@")
+    [ -n "$names" ] || return 0
+    read -r -a missing <<<"${names//$'\n'/ }"
     if [ "$(id -u)" -ne 0 ]; then
         echo "Missing: ${missing[*]}" >&2
         echo "Not root, so please install them first:  sudo apt-get install ${missing[*]}" >&2
         return 1
     fi
     echo "Installing ${missing[*]}"
-    local log
     log=$(mktemp)
     if { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         "${missing[@]}"; } </dev/null >"$log" 2>&1; then

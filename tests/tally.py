@@ -65,7 +65,8 @@ def report(test, counts):
         print("          | " + "\n          | ".join(lines[-TAIL_LINES:] or ["(no output)"]))
     elif counts["skipped"]:
         for line in text.splitlines():
-            if re.match(r"SKIPPED? ?\[|skipped: ", line):
+            # pytest's, cmocka's and lint's way to say it
+            if re.match(r"SKIPPED \[|skipped: |\[  SKIPPED \] \w+$", line):
                 print("          | " + line)
 
 

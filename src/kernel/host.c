@@ -37,12 +37,14 @@ int host_boot_id(char ret[static BOOT_ID_MAX], struct err *err)
     static const char path[] = "/proc/sys/kernel/random/boot_id";
     char line[LINE_MAX_BYTES];
     int r = read_line(path, line);
+    size_t n;
 
     if (r < 0)
         return err_errno(err, r, "%s", path);
-    if (strlen(line) >= BOOT_ID_MAX)
+    n = strlen(line);
+    if (n >= BOOT_ID_MAX)
         return err_set(err, -EPROTO, "%s: longer than a boot id", path);
-    strcpy(ret, line);
+    memcpy(ret, line, n + 1);
     return 0;
 }
 

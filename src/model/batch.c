@@ -37,7 +37,8 @@ int batch_add_life(struct batch *batch, struct life_vec *to, const struct life *
 {
     if (vec_reserve(&batch->histories, life->history_bytes) < 0 || vec_push(to, *life) < 0)
         return -ENOMEM;
-    memcpy(batch->histories.items + batch->histories.n, life->history, life->history_bytes);
+    if (life->history_bytes > 0)
+        memcpy(batch->histories.items + batch->histories.n, life->history, life->history_bytes);
     /* histories may still move: until batch_seal() the place is kept as an offset */
     to->items[to->n - 1].history = (const uint8_t *)(uintptr_t)batch->histories.n;
     batch->histories.n += life->history_bytes;
@@ -46,8 +47,12 @@ int batch_add_life(struct batch *batch, struct life_vec *to, const struct life *
 
 static void seal_lives(struct batch *batch, struct life_vec *lives)
 {
-    for (size_t i = 0; i < lives->n; i++)
-        lives->items[i].history = batch->histories.items + (uintptr_t)lives->items[i].history;
+    for (size_t i = 0; i < lives->n; i++) {
+        struct life *life = &lives->items[i];
+
+        life->history =
+            life->history_bytes ? batch->histories.items + (uintptr_t)life->history : NULL;
+    }
 }
 
 void batch_seal(struct batch *batch)

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "connhist/model/state.h"
+
 size_t history_put_number(uint8_t *buf, uint64_t value)
 {
     size_t n = 0;
@@ -45,6 +47,9 @@ int history_next(const uint8_t *bytes, size_t n, size_t *offset, struct history_
     if (*offset >= n || later > INT64_MAX / 2 ||
         __builtin_add_overflow(change->at_ms, (int64_t)later, &change->at_ms))
         return -EBADMSG;
+    /* readers index by it */
+    if (bytes[*offset] == 0 || bytes[*offset] >= STATE_COUNT)
+        return -EBADMSG;
     change->state = bytes[(*offset)++];
     return 1;
 }
@@ -53,16 +58,20 @@ unsigned history_state_at(const uint8_t *bytes, size_t n, int64_t since_ms, int6
                           int64_t *ret_since_ms)
 {
     struct history_change change = {.at_ms = since_ms};
+    int64_t began = since_ms;
     size_t offset = 0;
     unsigned state = 0;
     int r;
 
     while ((r = history_next(bytes, n, &offset, &change)) > 0 && change.at_ms <= at_ms) {
         state = change.state;
-        if (ret_since_ms)
-            *ret_since_ms = change.at_ms;
+        began = change.at_ms;
     }
-    return r < 0 ? 0 : state;
+    if (r < 0 || state == 0)
+        return 0;
+    if (ret_since_ms)
+        *ret_since_ms = began;
+    return state;
 }
 
 int64_t history_entered(const uint8_t *bytes, size_t n, int64_t since_ms, unsigned state)

@@ -170,7 +170,7 @@ int lives_set_history(struct lives *lives, struct entry *entry, const uint8_t *b
 
 int lives_append_state(struct lives *lives, struct entry *entry, uint8_t state, int64_t at_ms)
 {
-    uint8_t bytes[HISTORY_MAX_BYTES + 11];
+    uint8_t bytes[HISTORY_MAX_BYTES + HISTORY_CHANGE_MAX];
     size_t n = entry->history_bytes;
     int r;
 

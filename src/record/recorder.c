@@ -94,12 +94,21 @@ static int begin_ledger(struct recorder *recorder, const struct store_past *past
     return past->same_boot ? resume_lives(recorder, past, err) : 0;
 }
 
+static int find_boot(struct recorder *recorder, struct err *err)
+{
+    if (!recorder->options.boot_id)
+        return host_boot_id(recorder->recording.boot_id, err);
+    snprintf(recorder->recording.boot_id, sizeof(recorder->recording.boot_id), "%s",
+             recorder->options.boot_id);
+    return 0;
+}
+
 static int begin(struct recorder *recorder, struct err *err)
 {
     const struct recorder_options *options = &recorder->options;
     struct store_past past;
     int64_t rss_bytes;
-    int r = host_boot_id(recorder->recording.boot_id, err);
+    int r = find_boot(recorder, err);
 
     host_own_cost(&recorder->cpu_base_ms, &rss_bytes);
     if (r == 0)

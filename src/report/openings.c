@@ -15,8 +15,9 @@ static const char next_sql[] =
     "SELECT start_ms FROM snapshots WHERE start_ms >= ?1 ORDER BY start_ms LIMIT 1";
 /* a boot's first snapshot is the first one since its first run began */
 static const char boots_sql[] =
-    "SELECT (SELECT s.start_ms FROM snapshots AS s WHERE s.start_ms >= min(r.started_ms) "
-    "ORDER BY s.start_ms LIMIT 1) AS first_ms FROM recordings AS r GROUP BY r.boot ORDER BY "
+    "SELECT (SELECT s.start_ms FROM snapshots AS s WHERE s.start_ms >= b.started_ms "
+    "ORDER BY s.start_ms LIMIT 1) AS first_ms "
+    "FROM (SELECT min(started_ms) AS started_ms FROM recordings GROUP BY boot) AS b ORDER BY "
     "first_ms";
 
 static int load_boots(struct openings *openings, struct db *db, struct err *err)

@@ -21,7 +21,7 @@ int row_maker_init(struct row_maker *maker, struct db *db, const struct walltime
     int r;
 
     maker->walltime = walltime;
-    r = dictionary_load(&maker->dictionary, db, filter, err);
+    r = lookup_load(&maker->lookup, db, filter, err);
     if (r == 0)
         r = openings_init(&maker->openings, db, err);
     if (r == 0)
@@ -31,7 +31,7 @@ int row_maker_init(struct row_maker *maker, struct db *db, const struct walltime
 
 void row_maker_finish(struct row_maker *maker)
 {
-    dictionary_finish(&maker->dictionary);
+    lookup_finish(&maker->lookup);
     openings_finish(&maker->openings);
     stmt_free(maker->queues);
 }
@@ -51,7 +51,7 @@ int row_maker_wants(struct row_maker *maker, const struct filter *filter,
         (filter->role && filter->role != key->role) ||
         !socket_ports_match(filter, life->local_port, life->remote_port))
         return 0;
-    r = stored_life_endpoints(life, &maker->dictionary, ret, err);
+    r = stored_life_endpoints(life, &maker->lookup, ret, err);
     if (r < 0)
         return r;
     return filter_endpoints(filter, ret->family, &ret->local, &ret->remote);
@@ -129,7 +129,7 @@ int row_maker_make(struct row_maker *maker, const struct stored_life *life,
         .local_port = life->local_port,
         .remote_port = life->remote_port,
         .scope_ifindex = life->scope_ifindex,
-        .uid = dictionary_uid(&maker->dictionary, life->owner),
+        .uid = lookup_uid(&maker->lookup, life->owner),
         .closed_ms = life->ended_ms == LIFE_OPEN
                          ? TIME_UNKNOWN
                          : walltime_of_record(maker->walltime, life->ended_ms),

@@ -7,7 +7,7 @@
 
 #include "connhist/base/vec.h"
 #include "connhist/report/sockets.h"
-#include "dictionary.h"
+#include "lookup.h"
 #include "openings.h"
 #include "stored_life.h"
 
@@ -18,7 +18,7 @@ struct socket_row_vec {
 /* What rows are made with. */
 struct row_maker {
     const struct walltime *walltime; /* not owned */
-    struct dictionary dictionary;    /* owned */
+    struct lookup lookup;            /* owned */
     struct openings openings;        /* owned */
     struct stmt *queues;             /* owned */
 };

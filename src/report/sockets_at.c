@@ -84,8 +84,8 @@ int sockets_at(struct db *db, const struct walltime *walltime, const struct snap
         return 0;
     r = row_maker_init(&table.maker, db, walltime, filter, err);
     if (r == 0)
-        r = stored_life_each(db, &table.maker.dictionary, LIVES_ALL, table.at_ms, table.at_ms,
-                             add_life, &table, err);
+        r = stored_life_each(db, &table.maker.lookup, LIVES_ALL, table.at_ms, table.at_ms, add_life,
+                             &table, err);
     if (r < 0)
         return r;
     socket_rows_sort(table.rows.items, table.rows.n);

@@ -86,9 +86,9 @@ static int give(struct list *list, struct life_reader *reader, const struct foun
     struct socket_row row;
     int r;
 
-    r = life_reader_get(reader, &list->maker.dictionary, found->open, found->row, &life, err);
+    r = life_reader_get(reader, &list->maker.lookup, found->open, found->row, &life, err);
     if (r == 0)
-        r = stored_life_endpoints(&life, &list->maker.dictionary, &ends, err);
+        r = stored_life_endpoints(&life, &list->maker.lookup, &ends, err);
     if (r == 0)
         r = row_maker_make(&list->maker, &life, &ends, INT64_MAX, &row, err);
     return r < 0 ? r : fn(arg, &row);
@@ -120,8 +120,7 @@ int sockets_list(struct db *db, const struct walltime *walltime,
         return err_set(err, -EINVAL, "the end of the time asked for lies before its begin");
     r = row_maker_init(&list.maker, db, walltime, &question->filter, err);
     if (r == 0)
-        r = stored_life_each(db, &list.maker.dictionary,
-                             question->open_only ? LIVES_OPEN : LIVES_ALL, list.from_ms,
-                             list.until_ms, add_life, &list, err);
+        r = stored_life_each(db, &list.maker.lookup, question->open_only ? LIVES_OPEN : LIVES_ALL,
+                             list.from_ms, list.until_ms, add_life, &list, err);
     return r < 0 ? r : give_all(&list, db, fn, arg, err);
 }

@@ -28,10 +28,10 @@ static uint16_t read_port(struct stmt *stmt, int column, const struct service_ke
     return service->port < 0 ? 0 : (uint16_t)service->port;
 }
 
-static int read_life(struct stmt *stmt, const struct dictionary *dictionary,
-                     struct stored_life *ret, struct err *err)
+static int read_life(struct stmt *stmt, const struct lookup *lookup, struct stored_life *ret,
+                     struct err *err)
 {
-    const struct known_service *service = dictionary_service(dictionary, stmt_i64(stmt, 1));
+    const struct known_service *service = lookup_service(lookup, stmt_i64(stmt, 1));
 
     if (!service)
         return err_set(err, -EBADMSG, "the file is damaged: a socket's service lacks");
@@ -53,10 +53,10 @@ static int read_life(struct stmt *stmt, const struct dictionary *dictionary,
     return 0;
 }
 
-static int read_closed(struct stmt *stmt, const struct dictionary *dictionary,
-                       struct stored_life *ret, struct err *err)
+static int read_closed(struct stmt *stmt, const struct lookup *lookup, struct stored_life *ret,
+                       struct err *err)
 {
-    int r = read_life(stmt, dictionary, ret, err);
+    int r = read_life(stmt, lookup, ret, err);
 
     if (r < 0)
         return r;
@@ -65,7 +65,7 @@ static int read_closed(struct stmt *stmt, const struct dictionary *dictionary,
     return 0;
 }
 
-static int each_open(struct db *db, const struct dictionary *dictionary, int64_t until_ms,
+static int each_open(struct db *db, const struct lookup *lookup, int64_t until_ms,
                      stored_life_fn fn, void *arg, struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
@@ -77,7 +77,7 @@ static int each_open(struct db *db, const struct dictionary *dictionary, int64_t
         return r;
     stmt_bind_i64(stmt, 1, until_ms);
     while ((r = stmt_step(stmt, err)) > 0) {
-        r = read_life(stmt, dictionary, &life, err);
+        r = read_life(stmt, lookup, &life, err);
         if (r == 0)
             r = fn(arg, &life, err);
         if (r < 0)
@@ -86,7 +86,7 @@ static int each_open(struct db *db, const struct dictionary *dictionary, int64_t
     return r;
 }
 
-static int each_of_class(struct stmt *stmt, const struct dictionary *dictionary, unsigned class,
+static int each_of_class(struct stmt *stmt, const struct lookup *lookup, unsigned class,
                          int64_t from_ms, int64_t until_ms, stored_life_fn fn, void *arg,
                          struct err *err)
 {
@@ -99,7 +99,7 @@ static int each_of_class(struct stmt *stmt, const struct dictionary *dictionary,
     stmt_bind_i64(stmt, 1, first);
     stmt_bind_i64(stmt, 2, last);
     while ((r = stmt_step(stmt, err)) > 0) {
-        r = read_closed(stmt, dictionary, &life, err);
+        r = read_closed(stmt, lookup, &life, err);
         if (r == 0 && life.since_ms <= until_ms && life.ended_ms > from_ms)
             r = fn(arg, &life, err);
         if (r < 0)
@@ -108,20 +108,19 @@ static int each_of_class(struct stmt *stmt, const struct dictionary *dictionary,
     return r;
 }
 
-int stored_life_each(struct db *db, const struct dictionary *dictionary, unsigned which,
-                     int64_t from_ms, int64_t until_ms, stored_life_fn fn, void *arg,
-                     struct err *err)
+int stored_life_each(struct db *db, const struct lookup *lookup, unsigned which, int64_t from_ms,
+                     int64_t until_ms, stored_life_fn fn, void *arg, struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     int r = 0;
 
     if (which & LIVES_OPEN)
-        r = each_open(db, dictionary, until_ms, fn, arg, err);
+        r = each_open(db, lookup, until_ms, fn, arg, err);
     if (r < 0 || !(which & LIVES_CLOSED))
         return r;
     r = db_prepare(db, closed_sql, &stmt, err);
     for (unsigned class = 0; r == 0 && class < FILE_CLASSES; class ++)
-        r = each_of_class(stmt, dictionary, class, from_ms, until_ms, fn, arg, err);
+        r = each_of_class(stmt, lookup, class, from_ms, until_ms, fn, arg, err);
     return r;
 }
 
@@ -138,8 +137,8 @@ void life_reader_finish(struct life_reader *reader)
     stmt_free(reader->closed);
 }
 
-int life_reader_get(struct life_reader *reader, const struct dictionary *dictionary, bool open,
-                    int64_t row, struct stored_life *ret, struct err *err)
+int life_reader_get(struct life_reader *reader, const struct lookup *lookup, bool open, int64_t row,
+                    struct stored_life *ret, struct err *err)
 {
     struct stmt *stmt = open ? reader->open : reader->closed;
     int r;
@@ -151,7 +150,7 @@ int life_reader_get(struct life_reader *reader, const struct dictionary *diction
         return r;
     if (r == 0)
         return err_set(err, -ENOENT, "a socket's row went away while it was read");
-    return open ? read_life(stmt, dictionary, ret, err) : read_closed(stmt, dictionary, ret, err);
+    return open ? read_life(stmt, lookup, ret, err) : read_closed(stmt, lookup, ret, err);
 }
 
 static void set_ipv4(struct address *address, uint8_t family, uint32_t number)
@@ -164,20 +163,20 @@ static void set_ipv4(struct address *address, uint8_t family, uint32_t number)
     memcpy(address->bytes + (family == AF_INET6 ? 12 : 0), &network, sizeof(network));
 }
 
-int stored_life_endpoints(const struct stored_life *life, struct dictionary *dictionary,
+int stored_life_endpoints(const struct stored_life *life, struct lookup *lookup,
                           struct endpoints *ret, struct err *err)
 {
     struct endpoints ends = {0};
     uint8_t remote_family;
     int r;
 
-    r = dictionary_address(dictionary, life->local, &ends.family, &ends.local, err);
+    r = lookup_address(lookup, life->local, &ends.family, &ends.local, err);
     if (r < 0)
         return r;
     if (life->remote >= 0)
         set_ipv4(&ends.remote, ends.family, (uint32_t)life->remote);
     else
-        r = dictionary_address(dictionary, -life->remote, &remote_family, &ends.remote, err);
+        r = lookup_address(lookup, -life->remote, &remote_family, &ends.remote, err);
     if (r < 0)
         return r;
     *ret = ends;

@@ -8,7 +8,7 @@
 
 #include "connhist/base/err.h"
 #include "connhist/model/address.h"
-#include "dictionary.h"
+#include "lookup.h"
 
 struct db;
 struct stmt;
@@ -47,9 +47,8 @@ typedef int (*stored_life_fn)(void *arg, const struct stored_life *life, struct 
 
 /* Gives each life alive at some instant of [from_ms, until_ms], in no order. An error of fn ends
  * it. */
-int stored_life_each(struct db *db, const struct dictionary *dictionary, unsigned which,
-                     int64_t from_ms, int64_t until_ms, stored_life_fn fn, void *arg,
-                     struct err *err);
+int stored_life_each(struct db *db, const struct lookup *lookup, unsigned which, int64_t from_ms,
+                     int64_t until_ms, stored_life_fn fn, void *arg, struct err *err);
 
 /* Statements that fetch lives again by `row`. */
 struct life_reader {
@@ -61,8 +60,8 @@ int life_reader_init(struct life_reader *reader, struct db *db, struct err *err)
 void life_reader_finish(struct life_reader *reader);
 
 /* The row is valid until the next call. -ENOENT: no such row. */
-int life_reader_get(struct life_reader *reader, const struct dictionary *dictionary, bool open,
-                    int64_t row, struct stored_life *ret, struct err *err);
+int life_reader_get(struct life_reader *reader, const struct lookup *lookup, bool open, int64_t row,
+                    struct stored_life *ret, struct err *err);
 
-int stored_life_endpoints(const struct stored_life *life, struct dictionary *dictionary,
+int stored_life_endpoints(const struct stored_life *life, struct lookup *lookup,
                           struct endpoints *ret, struct err *err);

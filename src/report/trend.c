@@ -8,7 +8,7 @@
 
 #include "buckets.h"
 #include "connhist/store/db.h"
-#include "dictionary.h"
+#include "lookup.h"
 #include "sweep.h"
 #include "trend_rows.h"
 
@@ -28,7 +28,7 @@ struct work {
     int64_t from_ms;                       /* record time */
     int64_t until_ms;                      /* record time */
     struct snapshot_times times;           /* owned */
-    struct dictionary dictionary;          /* owned */
+    struct lookup lookup;                  /* owned */
     struct buckets buckets;                /* owned */
     struct sweep sweep;                    /* owned */
     struct trend trend;                    /* the answer; owned */
@@ -37,7 +37,7 @@ struct work {
 static void work_finish(struct work *work)
 {
     vec_finish(&work->times);
-    dictionary_finish(&work->dictionary);
+    lookup_finish(&work->lookup);
     buckets_finish(&work->buckets);
     sweep_finish(&work->sweep);
     trend_finish(&work->trend);
@@ -102,13 +102,13 @@ static int count(struct work *work, struct err *err)
     work->sweep.n_times = work->times.n;
     if (work->times.n == 0)
         return 0;
-    r = dictionary_load(&work->dictionary, work->db, &work->question->filter, err);
+    r = lookup_load(&work->lookup, work->db, &work->question->filter, err);
     if (r < 0)
         return r;
     if (needs_lives(work->question))
-        r = trend_load_lives(work->db, &work->dictionary, work->question, &work->sweep, err);
+        r = trend_load_lives(work->db, &work->lookup, work->question, &work->sweep, err);
     else
-        r = trend_load(work->db, &work->dictionary, work->question, &work->sweep, err);
+        r = trend_load(work->db, &work->lookup, work->question, &work->sweep, err);
     if (r < 0)
         return r;
     sweep_settle(&work->sweep);

@@ -146,15 +146,15 @@ static int read_tally(struct tally_reader *reader, const struct known_service *s
     return r;
 }
 
-int trend_load(struct db *db, const struct dictionary *dictionary,
-               const struct trend_question *question, struct sweep *sweep, struct err *err)
+int trend_load(struct db *db, const struct lookup *lookup, const struct trend_question *question,
+               struct sweep *sweep, struct err *err)
 {
     _cleanup_(tally_reader_finish) struct tally_reader reader = {0};
     int r;
 
     r = tally_reader_init(&reader, db, sweep, err);
-    for (size_t i = 0; r == 0 && i < dictionary->services.n; i++) {
-        const struct known_service *service = &dictionary->services.items[i];
+    for (size_t i = 0; r == 0 && i < lookup->services.n; i++) {
+        const struct known_service *service = &lookup->services.items[i];
 
         for (uint8_t state = 1; r == 0 && service->chosen && state < STATE_COUNT; state++) {
             struct series_key key = series_key_make(question->by, &service->key, state, 0, NULL);

@@ -6,7 +6,7 @@
 #include "trend_rows.h"
 
 struct life_counter {
-    struct dictionary *dictionary;         /* not owned */
+    struct lookup *lookup;                 /* not owned */
     const struct trend_question *question; /* not owned */
     struct sweep *sweep;                   /* not owned */
 };
@@ -58,7 +58,7 @@ static int count_life(void *arg, const struct stored_life *life, struct err *err
 
     if (!life->service->chosen)
         return 0;
-    r = stored_life_endpoints(life, counter->dictionary, &ends, err);
+    r = stored_life_endpoints(life, counter->lookup, &ends, err);
     if (r < 0)
         return r;
     if (!filter_endpoints(&counter->question->filter, ends.family, &ends.local, &ends.remote))
@@ -69,11 +69,11 @@ static int count_life(void *arg, const struct stored_life *life, struct err *err
     return r < 0 ? err_errno(err, r, "counting the sockets") : 0;
 }
 
-int trend_load_lives(struct db *db, struct dictionary *dictionary,
-                     const struct trend_question *question, struct sweep *sweep, struct err *err)
+int trend_load_lives(struct db *db, struct lookup *lookup, const struct trend_question *question,
+                     struct sweep *sweep, struct err *err)
 {
-    struct life_counter counter = {.dictionary = dictionary, .question = question, .sweep = sweep};
+    struct life_counter counter = {.lookup = lookup, .question = question, .sweep = sweep};
 
-    return stored_life_each(db, dictionary, LIVES_ALL, sweep->times[0],
+    return stored_life_each(db, lookup, LIVES_ALL, sweep->times[0],
                             sweep->times[sweep->n_times - 1], count_life, &counter, err);
 }

@@ -23,7 +23,7 @@ PATIENCE = 60 if SANITIZER else 20  # s; for waiting until something is true, ne
 def pytest_collection_modifyitems(items):
     """Without the programs there is nothing to test, and that is no success."""
     missing = [str(path) for path in (CONNHIST, CONNHISTD) if not path.exists()]
-    if items and missing:
+    if items and missing and any("test_scripts" not in item.nodeid for item in items):
         pytest.exit("not built: " + ", ".join(missing), returncode=3)
 
 

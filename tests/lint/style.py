@@ -14,7 +14,8 @@ HEADER_LINES = 150
 FUNCTION_LINES = 60
 BANNED = {name: why for names, why in [
     ("atoi atol atoll", "takes anything for a number: parse_u64()"),
-    ("sprintf vsprintf strcpy strcat stpcpy gets", "knows no bound: snprintf()"),
+    ("sprintf vsprintf gets", "knows no bound: snprintf()"),
+    ("strcpy strcat stpcpy", "knows no bound: snprintf(), memcpy()"),
     ("strtok inet_ntoa inet_addr ctime asctime gmtime localtime strerror",
      "gives a static buffer, or is not for threads"),
     ("alloca", "no bound on the stack"),
@@ -59,6 +60,8 @@ def check_calls(findings, path, code):
         name = match.group(1)
         if name == "strcpy" and re.match(r"strcpy\([^,]+, \"", match.string[match.start():]):
             continue  # of a literal: its length is plain to see
+        if name in ("strcpy", "strcat", "stpcpy") and parts[0] == "tests":
+            continue  # a test knows what it puts in, and runs under ASan
         if name in BANNED:
             findings.add(path, line, f"{name}() {BANNED[name]}")
         elif below:

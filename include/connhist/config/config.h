@@ -28,16 +28,16 @@ struct config_service_vec {
 };
 
 struct config {
-    char *database;              /* path; NULL: file_default_path(); owned */
-    char *group;                 /* who may read; NULL: the folder's group; owned */
-    int64_t interval_ms;         /* 100 ms … 1 h */
+    char *database;      /* path; NULL: file_default_path(); owned */
+    char *group;         /* who may read; NULL: the folder's group; owned */
+    int64_t interval_ms; /* 100 ms … 1 h */
     enum detail detail;
-    unsigned anonymous_ipv4;     /* bits kept of IPv4 peers under DETAIL_ANONYMOUS */
-    unsigned anonymous_ipv6;     /* bits kept of IPv6 peers */
-    int log_level;               /* LOG_ERR … LOG_DEBUG */
+    unsigned anonymous_ipv4;      /* bits kept of IPv4 peers under DETAIL_ANONYMOUS */
+    unsigned anonymous_ipv6;      /* bits kept of IPv6 peers */
+    int log_level;                /* LOG_ERR … LOG_DEBUG */
     uint32_t max_client_services; /* client services told apart at a time, the rest is `other` */
-    uint32_t max_syn_recv;       /* SYN_RECV sockets kept as lives, the rest is counted */
-    int64_t queue_bytes;         /* bound of what may wait for the disk */
+    uint32_t max_syn_recv;        /* SYN_RECV sockets kept as lives, the rest is counted */
+    int64_t queue_bytes;          /* bound of what may wait for the disk */
     struct config_service_vec services; /* names of one's own; owned */
 };
 
@@ -45,9 +45,10 @@ struct config {
 void config_init(struct config *config);
 void config_finish(struct config *config);
 
-/* Reads a file over the defaults in *ret (which must be initialised). On error *ret is unchanged.
- * -ENOENT, -EACCES …: not readable; -EINVAL: err is "FILE:LINE:COLUMN: …" with what is wrong and what would be
- * right (for an unknown key the nearest known one). */
+/* Reads a file over the defaults in *ret (which must be initialised); keys that the file does not
+ * name stay as they are, `services` is replaced as a whole. On error *ret is unchanged. -ENOENT,
+ * -EACCES …: not readable; -ENOMEM; -EINVAL: err is "FILE:LINE:COLUMN: …" with what is wrong and
+ * what would be right (for an unknown key the nearest known one). */
 int config_load(const char *path, struct config *ret, struct err *err);
 
 /* The same from memory; name stands for the file in messages. */

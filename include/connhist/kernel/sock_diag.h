@@ -34,11 +34,12 @@ void sock_diag_close(struct sock_diag *diag);
  * 0: complete. -EINTR: the kernel says the walk was inconsistent (NLM_F_DUMP_INTR), all samples were
  * delivered. -ENOENT: the kernel lacks a module, err names it. -EMSGSIZE: a message was cut. -EPROTO: not
  * understood. -ETIMEDOUT: the kernel did not answer for 10 s. Others: the error carried in NLMSG_ERROR or
- * NLMSG_DONE, or fn's. */
+ * NLMSG_DONE, or fn's (err is then left as fn left it). After any error the next call starts afresh. */
 int sock_diag_dump(struct sock_diag *diag, const struct sock_diag_dump *dump, sample_fn fn, void *arg,
                    struct err *err);
 
 /* Asks for tcp_info of the n TCP sockets in samples, by cookie and endpoints, and sets their opener.
- * Those that are gone, or of a kind that has no tcp_info, keep theirs. Requests go in groups.
+ * Those that are gone, of a kind that has no tcp_info, or whose counters don't tell, keep theirs.
+ * Requests go in groups.
  * 0, or the error that stopped it (samples before it are done). */
 int sock_diag_ask_info(struct sock_diag *diag, struct sample *samples, size_t n, struct err *err);

@@ -8,10 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Longest form that is kept; later changes of a life replace its last entry (no TCP life comes near:
- * only a socket that listens and stops again and again does). */
+/* Longest form that is kept; a socket with more changes (one that listens and stops again and again) begins a
+ * new life. */
 #define HISTORY_MAX_BYTES 250
 
+/* Most bytes that one change adds. */
+#define HISTORY_CHANGE_MAX 11
 
 struct history_change {
     int64_t at_ms; /* when this state began, record time */

@@ -32,6 +32,7 @@ struct recorder_options {
     uint64_t max_ticks;  /* end after this many ticks; 0: never */
     size_t queue_bytes;  /* bound of what may wait for the disk */
     const char *version; /* of the program */
+    const char *boot_id; /* the boot that samples are of; NULL: this host's */
     struct clock clock;
     recorder_notice_fn notice;
     void *notice_arg;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "dictionary.h"
+#include "lookup.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,7 +15,7 @@ static const char services_sql[] =
 static const char owners_sql[] = "SELECT id, uid FROM owners ORDER BY id";
 static const char address_sql[] = "SELECT bytes FROM addresses WHERE id = ?1";
 
-static int load_services(struct dictionary *dictionary, struct db *db, const struct filter *filter,
+static int load_services(struct lookup *lookup, struct db *db, const struct filter *filter,
                          struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
@@ -36,13 +36,13 @@ static int load_services(struct dictionary *dictionary, struct db *db, const str
         snprintf(service.netns, sizeof(service.netns), "%s", stmt_text(stmt, 6));
         service.in_netns = filter_netns(filter, service.netns, (uint64_t)stmt_i64(stmt, 5));
         service.chosen = service.in_netns && filter_service(filter, &service.key);
-        if (vec_push(&dictionary->services, service) < 0)
+        if (vec_push(&lookup->services, service) < 0)
             return err_errno(err, -ENOMEM, "reading the services");
     }
     return r;
 }
 
-static int load_owners(struct dictionary *dictionary, struct db *db, struct err *err)
+static int load_owners(struct lookup *lookup, struct db *db, struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     int r;
@@ -53,36 +53,35 @@ static int load_owners(struct dictionary *dictionary, struct db *db, struct err 
     while ((r = stmt_step(stmt, err)) > 0) {
         struct known_owner owner = {.id = stmt_i64(stmt, 0), .uid = stmt_i64(stmt, 1)};
 
-        if (vec_push(&dictionary->owners, owner) < 0)
+        if (vec_push(&lookup->owners, owner) < 0)
             return err_errno(err, -ENOMEM, "reading the owners");
     }
     return r;
 }
 
-int dictionary_load(struct dictionary *dictionary, struct db *db, const struct filter *filter,
-                    struct err *err)
+int lookup_load(struct lookup *lookup, struct db *db, const struct filter *filter, struct err *err)
 {
     int r;
 
-    dictionary->addresses = calloc(KNOWN_ADDRESSES, sizeof(*dictionary->addresses));
-    if (!dictionary->addresses)
+    lookup->addresses = calloc(KNOWN_ADDRESSES, sizeof(*lookup->addresses));
+    if (!lookup->addresses)
         return err_errno(err, -ENOMEM, "reading the file");
-    r = load_services(dictionary, db, filter, err);
+    r = load_services(lookup, db, filter, err);
     if (r == 0)
-        r = load_owners(dictionary, db, err);
+        r = load_owners(lookup, db, err);
     if (r == 0)
-        r = db_prepare(db, address_sql, &dictionary->address_stmt, err);
+        r = db_prepare(db, address_sql, &lookup->address_stmt, err);
     return r;
 }
 
-void dictionary_finish(struct dictionary *dictionary)
+void lookup_finish(struct lookup *lookup)
 {
-    vec_finish(&dictionary->services);
-    vec_finish(&dictionary->owners);
-    stmt_free(dictionary->address_stmt);
-    dictionary->address_stmt = NULL;
-    free(dictionary->addresses);
-    dictionary->addresses = NULL;
+    vec_finish(&lookup->services);
+    vec_finish(&lookup->owners);
+    stmt_free(lookup->address_stmt);
+    lookup->address_stmt = NULL;
+    free(lookup->addresses);
+    lookup->addresses = NULL;
 }
 
 static int compare_service(const void *key, const void *item)
@@ -92,14 +91,14 @@ static int compare_service(const void *key, const void *item)
     return (id > other) - (id < other);
 }
 
-const struct known_service *dictionary_service(const struct dictionary *dictionary, int64_t id)
+const struct known_service *lookup_service(const struct lookup *lookup, int64_t id)
 {
-    size_t n = dictionary->services.n;
+    size_t n = lookup->services.n;
 
     /* numbers are dense as long as nothing was removed */
-    if (id >= 1 && (uint64_t)id <= n && dictionary->services.items[id - 1].id == id)
-        return &dictionary->services.items[id - 1];
-    return n ? bsearch(&id, dictionary->services.items, n, sizeof(struct known_service),
+    if (id >= 1 && (uint64_t)id <= n && lookup->services.items[id - 1].id == id)
+        return &lookup->services.items[id - 1];
+    return n ? bsearch(&id, lookup->services.items, n, sizeof(struct known_service),
                        compare_service)
              : NULL;
 }
@@ -111,17 +110,17 @@ static int compare_owner(const void *key, const void *item)
     return (id > other) - (id < other);
 }
 
-int64_t dictionary_uid(const struct dictionary *dictionary, int64_t owner)
+int64_t lookup_uid(const struct lookup *lookup, int64_t owner)
 {
     const struct known_owner *found = NULL;
 
-    if (dictionary->owners.n)
-        found = bsearch(&owner, dictionary->owners.items, dictionary->owners.n,
-                        sizeof(struct known_owner), compare_owner);
+    if (lookup->owners.n)
+        found = bsearch(&owner, lookup->owners.items, lookup->owners.n, sizeof(struct known_owner),
+                        compare_owner);
     return found ? found->uid : -1;
 }
 
-static int read_address(struct dictionary *dictionary, int64_t id, struct known_address *ret,
+static int read_address(struct lookup *lookup, int64_t id, struct known_address *ret,
                         struct err *err)
 {
     struct known_address known = {.id = id};
@@ -129,15 +128,15 @@ static int read_address(struct dictionary *dictionary, int64_t id, struct known_
     size_t n = 0;
     int r;
 
-    stmt_bind_i64(dictionary->address_stmt, 1, id);
-    r = stmt_step(dictionary->address_stmt, err);
+    stmt_bind_i64(lookup->address_stmt, 1, id);
+    r = stmt_step(lookup->address_stmt, err);
     if (r > 0) {
-        bytes = stmt_blob(dictionary->address_stmt, 0, &n);
+        bytes = stmt_blob(lookup->address_stmt, 0, &n);
         if (n == 4 || n == 16)
             memcpy(known.address.bytes, bytes, n);
         known.family = n == 4 ? AF_INET : AF_INET6;
     }
-    stmt_reset(dictionary->address_stmt);
+    stmt_reset(lookup->address_stmt);
     if (r < 0)
         return r;
     if (n != 4 && n != 16)
@@ -147,14 +146,14 @@ static int read_address(struct dictionary *dictionary, int64_t id, struct known_
     return 0;
 }
 
-int dictionary_address(struct dictionary *dictionary, int64_t id, uint8_t *ret_family,
-                       struct address *ret, struct err *err)
+int lookup_address(struct lookup *lookup, int64_t id, uint8_t *ret_family, struct address *ret,
+                   struct err *err)
 {
-    struct known_address *place = &dictionary->addresses[(uint64_t)id % KNOWN_ADDRESSES];
+    struct known_address *place = &lookup->addresses[(uint64_t)id % KNOWN_ADDRESSES];
     int r;
 
     if (place->id != id || id == 0) {
-        r = read_address(dictionary, id, place, err);
+        r = read_address(lookup, id, place, err);
         if (r < 0)
             return r;
     }

@@ -36,7 +36,7 @@ struct known_address {
 
 #define KNOWN_ADDRESSES 1024
 
-struct dictionary {
+struct lookup {
     struct {
         VEC_FIELDS(struct known_service);
     } services; /* ascending by id */
@@ -49,16 +49,15 @@ struct dictionary {
 };
 
 /* Reads services and owners; finish it also after an error. */
-int dictionary_load(struct dictionary *dictionary, struct db *db, const struct filter *filter,
-                    struct err *err);
-void dictionary_finish(struct dictionary *dictionary);
+int lookup_load(struct lookup *lookup, struct db *db, const struct filter *filter, struct err *err);
+void lookup_finish(struct lookup *lookup);
 
 /* NULL: no such service. */
-const struct known_service *dictionary_service(const struct dictionary *dictionary, int64_t id);
+const struct known_service *lookup_service(const struct lookup *lookup, int64_t id);
 
 /* -1: not known. */
-int64_t dictionary_uid(const struct dictionary *dictionary, int64_t owner);
+int64_t lookup_uid(const struct lookup *lookup, int64_t owner);
 
 /* -EBADMSG: no such address. */
-int dictionary_address(struct dictionary *dictionary, int64_t id, uint8_t *ret_family,
-                       struct address *ret, struct err *err);
+int lookup_address(struct lookup *lookup, int64_t id, uint8_t *ret_family, struct address *ret,
+                   struct err *err);

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: MIT
+"""A made-up kernel: sockets with cookies that open, change, move to TIME_WAIT and go, as steps say, and clocks that
+do as they like. It writes commands for tests/replay and remembers what it showed."""
+from collections import Counter
+from dataclasses import dataclass, replace
+
+INTERVAL_MS = 10_000
+TIME_WAIT_MS = 60_000
+
+NEXT = {  # what a TCP socket may become while nobody looks
+    "CLOSE": ["LISTEN"],
+    "LISTEN": ["CLOSE"],
+    "SYN_SENT": ["ESTABLISHED", "CLOSE_WAIT", "FIN_WAIT1"],
+    "SYN_RECV": ["ESTABLISHED", "CLOSE_WAIT"],
+    "ESTABLISHED": ["FIN_WAIT1", "CLOSE_WAIT", "FIN_WAIT2", "TIME_WAIT"],
+    "FIN_WAIT1": ["FIN_WAIT2", "CLOSING", "TIME_WAIT"],
+    "FIN_WAIT2": ["TIME_WAIT"],
+    "CLOSING": ["TIME_WAIT"],
+    "CLOSE_WAIT": ["LAST_ACK"],
+}
+OWNERLESS = {"SYN_RECV", "TIME_WAIT", "FIN_WAIT2"}
+FAMILIES = [
+    (4, "192.0.2.1", "198.51.100.{}"),
+    (6, "2001:db8::1", "2001:db8:1:{}::7"),
+    (6, "::ffff:192.0.2.1", "::ffff:198.51.100.{}"),
+]
+SERVER_PORTS = [80, 443, 8080]
+
+
+@dataclass
+class Socket:
+    proto: str
+    family: int
+    local: str
+    lport: int
+    remote: str
+    rport: int
+    state: str
+    cookie: int
+    uid: int
+    opener: int = 0
+    scope: int = 0
+    entered_ms: int = 0  # boot time at which TIME_WAIT began
+    timer_ms: int = 0  # boot time up to which its timer counts from 60 s
+    queue: tuple = (0, 0)
+    seen_uid: bool = False  # a snapshot saw the owner in this life
+    rearmed_unseen: bool = False  # the timer was set again before a snapshot saw the TIME_WAIT
+    seen_time_wait: bool = False
+
+    def shown_uid(self):
+        return -1 if self.state in OWNERLESS else self.uid
+
+    def endpoints(self):
+        return (self.proto, self.family, self.local, self.lport, self.remote, self.rport)
+
+
+class Kernel:
+    def __init__(self):
+        self.boot, self.boot_ms, self.wall_offset_ms = 1, 5_000_000, 1_700_000_000_000
+        self.commands = []
+        self.sockets, self.gone = [], []
+        self.cookie = 0x1000
+        self.port = 32768
+        self.failing = False
+        self.doubles = []
+        self.shown = []  # for each complete snapshot: what it showed, for the comparison
+        self.last_complete = None  # boot and boot time of the last complete snapshot
+
+    # -- what happens between snapshots
+
+    def new_cookie(self):
+        self.cookie += 1
+        return self.cookie
+
+    def open(self, kind, n):
+        family, local, remote = FAMILIES[n % 3]
+        self.port = 32768 + (self.port + 7 - 32768) % 20000
+        service = SERVER_PORTS[n // 3 % 3]
+        server = n // 9 % 2
+        ports = (service, self.port) if server else (self.port, service)
+        any_address = "0.0.0.0" if family == 4 else "::"
+        peer = remote.format(n % 200 + 1)
+        base = Socket("tcp", family, local, ports[0], peer, ports[1], "ESTABLISHED",
+                      self.new_cookie(), 1000 + n % 3, 2 if server else 1)
+        if kind in ("SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT2", "CLOSE_WAIT", "LAST_ACK"):
+            self.sockets.append(replace(base, state=kind))
+        elif kind == "TIME_WAIT":
+            ago = n * 37 % INTERVAL_MS
+            self.sockets.append(replace(base, state=kind, entered_ms=self.boot_ms - ago,
+                                        timer_ms=self.boot_ms - ago))
+        elif kind in ("LISTEN", "CLOSE"):
+            if any(s.state in ("LISTEN", "CLOSE") and s.lport == service and s.family == family
+                   and s.proto == "tcp" for s in self.sockets):
+                return
+            self.sockets.append(replace(base, state=kind, local=any_address, lport=service,
+                                        remote=any_address, rport=0, opener=0, queue=(n % 5, 128)))
+        elif kind == "udp":
+            self.sockets.append(replace(base, proto="udp", state="ESTABLISHED", opener=0))
+        else:
+            self.sockets.append(replace(base, proto="udp", state="CLOSE", local=any_address, opener=0,
+                                        remote=any_address, rport=0, lport=ports[n % 2]))
+
+    def pick(self, n, condition=lambda s: True):
+        fitting = [s for s in self.sockets if condition(s)]
+        return fitting[n % len(fitting)] if fitting else None
+
+    def advance(self, n):
+        socket = self.pick(n, lambda s: s.proto == "tcp" and s.state in NEXT)
+        if not socket:
+            return
+        choices = NEXT[socket.state]
+        self.become(socket, choices[n // 7 % len(choices)])
+
+    def become(self, socket, state):
+        if state == "LISTEN" and socket.state == "CLOSE":
+            socket.queue = (0, 128)
+        socket.state = state
+        if state == "TIME_WAIT":
+            ago = self.cookie * 13 % 1000
+            socket.entered_ms = socket.timer_ms = self.boot_ms - ago
+
+    def vanish(self, n):
+        socket = self.pick(n)
+        if socket:
+            self.sockets.remove(socket)
+            self.gone.append(socket)
+
+    def reuse_tuple(self, n):
+        """A new socket with the endpoints of one that is gone."""
+        taken = {s.endpoints() for s in self.sockets}
+        free = [s for s in self.gone if s.endpoints() not in taken and s.rport]
+        if free:
+            old = free[n % len(free)]
+            state = ["ESTABLISHED", "SYN_SENT", "TIME_WAIT"][n // 5 % 3] if old.proto == "tcp" else "ESTABLISHED"
+            self.sockets.append(replace(old, state=state, cookie=self.new_cookie(), seen_uid=False,
+                                        seen_time_wait=False, rearmed_unseen=False,
+                                        entered_ms=self.boot_ms, timer_ms=self.boot_ms))
+
+    def unseen_origin(self, n):
+        """A connection that no snapshot showed leaves a TIME_WAIT with a cookie of its own."""
+        self.open("TIME_WAIT", n)
+
+    def reconnect(self, n):
+        """connect(AF_UNSPEC) and connect() elsewhere: the cookie stays, no event."""
+        socket = self.pick(n, lambda s: s.rport and s.state not in ("TIME_WAIT", "SYN_RECV", "FIN_WAIT2"))
+        if socket:
+            peer = socket.remote
+            if n % 3:
+                peer = FAMILIES[0][2] if socket.family == 4 else FAMILIES[2 if "ffff" in socket.local else 1][2]
+                peer = peer.format(n % 200 + 1)
+            state = "ESTABLISHED" if socket.proto == "udp" else ["SYN_SENT", "ESTABLISHED"][n % 2]
+            index = self.sockets.index(socket)
+            self.sockets[index] = replace(socket, remote=peer, state=state, seen_uid=False)
+
+    def relisten(self, n):
+        socket = self.pick(n, lambda s: s.state in ("LISTEN", "CLOSE") and s.proto == "tcp")
+        if socket:
+            self.become(socket, "CLOSE" if socket.state == "LISTEN" else "LISTEN")
+
+    def rearm(self, n):
+        socket = self.pick(n, lambda s: s.state == "TIME_WAIT")
+        if socket:
+            socket.timer_ms = self.boot_ms
+            socket.rearmed_unseen = not socket.seen_time_wait
+
+    def requeue(self, n):
+        socket = self.pick(n, lambda s: s.state == "LISTEN")
+        if socket:
+            socket.queue = (n % 130, 128 + n % 2)
+
+    def double(self, n):
+        socket = self.pick(n)
+        if socket:
+            self.doubles.append(replace(socket))
+
+    def jump_wall(self, n):
+        self.wall_offset_ms += (n - 500) * 60_000
+
+    def fail(self, _):
+        self.failing = True
+
+    def reboot(self, n):
+        self.commands.append("crash" if n % 2 else "stop")
+        self.boot += 1
+        self.wall_offset_ms += self.boot_ms + (n - 500) * 1000
+        self.boot_ms = 3000 + n
+        self.sockets, self.gone = [], []
+        self.commands.append(self.clock())
+        self.commands.append(f"start boot-{self.boot}")
+
+    def restart(self, n):
+        self.commands.append("crash" if n % 2 else "stop")
+        self.pass_time(n * 50)
+        self.commands.append(self.clock())
+        self.commands.append(f"start boot-{self.boot}")
+
+    # -- snapshots
+
+    def clock(self):
+        return f"clock {self.boot_ms * 1_000_000} {(self.boot_ms + self.wall_offset_ms) * 1_000_000}"
+
+    def pass_time(self, ms):
+        self.boot_ms += ms
+        over = [s for s in self.sockets
+                if s.state == "TIME_WAIT" and s.timer_ms + TIME_WAIT_MS <= self.boot_ms]
+        for socket in over:
+            self.sockets.remove(socket)
+            self.gone.append(socket)
+
+    def sample(self, s):
+        timer, expires = (3, s.timer_ms + TIME_WAIT_MS - self.boot_ms) if s.state == "TIME_WAIT" else (0, 0)
+        inode = 0 if s.state in OWNERLESS else s.cookie + 5
+        opener = s.opener if s.state in ("ESTABLISHED", "CLOSE_WAIT", "FIN_WAIT1") and s.proto == "tcp" else 0
+        return (f"sample {s.proto} {s.family} {s.local} {s.lport} {s.remote} {s.rport} {s.state} {s.cookie} "
+                f"{inode} {s.shown_uid()} {s.scope} {timer} {expires} {s.queue[0]} {s.queue[1]} {opener}")
+
+    def tick(self, n):
+        self.pass_time(INTERVAL_MS + (n * 7000 if n > 950 else 0))
+        self.commands.append(self.clock())
+        self.commands += [self.sample(s) for s in self.sockets]
+        self.commands += [self.sample(d) for d in self.doubles if any(d.cookie == s.cookie for s in self.sockets)]
+        self.doubles = []
+        if self.failing:
+            self.commands.append("fail")
+        self.commands.append("tick")
+        if not self.failing:
+            self.shown.append((self.boot, self.boot_ms, self.last_complete, [replace(s) for s in self.sockets]))
+            self.last_complete = (self.boot, self.boot_ms)
+        for s in self.sockets:
+            s.seen_uid = s.seen_uid or s.shown_uid() >= 0
+            if s.state == "TIME_WAIT" and not self.failing:
+                s.seen_time_wait = True
+        self.failing = False
+
+    def states(self, index):
+        return Counter((s.proto, s.state) for s in self.shown[index][3])
+
+
+STEPS = ["open:SYN_SENT", "open:SYN_RECV", "open:ESTABLISHED", "open:FIN_WAIT2", "open:CLOSE_WAIT", "open:LAST_ACK",
+         "open:TIME_WAIT", "open:LISTEN", "open:CLOSE", "open:udp", "open:udp-bound", "advance", "advance", "advance",
+         "vanish", "reuse_tuple", "unseen_origin", "reconnect", "relisten", "rearm", "requeue", "double", "jump_wall",
+         "fail", "reboot", "restart", "tick", "tick", "tick", "tick", "tick"]
+
+
+def play(steps):
+    """The kernel after steps of (index into STEPS, number)."""
+    kernel = Kernel()
+    kernel.commands.append(kernel.clock())
+    kernel.commands.append("start boot-1")
+    for step, n in steps:
+        name, _, kind = STEPS[step].partition(":")
+        getattr(kernel, name)(*([kind] if kind else []), n)
+    kernel.tick(0)
+    return kernel

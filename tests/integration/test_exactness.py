@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: MIT
+"""For every complete snapshot, the table rebuilt from the file equals the samples that came in: the central promise,
+held against made-up kernels."""
+import sqlite3
+import subprocess
+from collections import Counter
+
+from conftest import BUILD, SANITIZER
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kernel_model import STEPS, play
+
+REPLAY = BUILD / "tests" / "replay" / "replay"
+EXAMPLES = 60 if SANITIZER else 400
+
+steps = st.lists(st.tuples(st.integers(0, len(STEPS) - 1), st.integers(0, 999)), min_size=5, max_size=60)
+
+
+def replay(path, commands, detail="on", syn_recv=4096):
+    """Runs the commands and returns [(record_ms, rows)] for each complete snapshot."""
+    for suffix in ("", "-wal", "-shm", "-recorder"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    done = subprocess.run([REPLAY, path, detail, str(syn_recv)], text=True, capture_output=True,
+                          input="\n".join([*commands, "tables"]) + "\n", check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    tables = []
+    for line in done.stdout.splitlines():
+        words = line.split()
+        if words[0] == "snapshot":
+            tables.append((int(words[1]), []))
+        elif words[0] != "end":
+            tables[-1][1].append(words)
+    return tables
+
+
+def key(words):
+    """Endpoints and state of a row, as a value to compare."""
+    return (words[0], int(words[1]), words[2], int(words[3]), words[4], int(words[5]), words[6])
+
+
+def hold_rows(kernel, tables):
+    assert len(tables) == len(kernel.shown)
+    for (record_ms, rows), (_, _, _, sockets) in zip(tables, kernel.shown):
+        wanted = Counter((*s.endpoints(), s.state) for s in sockets)
+        assert Counter(key(row) for row in rows) == wanted, f"as of {record_ms}"
+
+
+def hold_owners(kernel, tables):
+    """A socket whose owner was ever shown has it; none has a wrong one."""
+    for (_, rows), (_, _, _, sockets) in zip(tables, kernel.shown):
+        owners = {}
+        for s in sockets:
+            owners.setdefault((*s.endpoints(), s.state), []).append(s)
+        for row in rows:
+            uid, candidates = int(row[7]), owners[key(row)]
+            if len(candidates) > 1:
+                continue
+            s = candidates[0]
+            assert uid in (-1, s.uid)
+            if s.seen_uid or s.shown_uid() >= 0:
+                assert uid == s.uid, row
+
+
+def hold_queues(kernel, tables):
+    for (_, rows), (_, _, _, sockets) in zip(tables, kernel.shown):
+        queues = Counter((s.endpoints(), s.queue) for s in sockets if s.state == "LISTEN")
+        told = Counter((key(row)[:6], (int(row[10]), int(row[11]))) for row in rows if row[6] == "LISTEN")
+        assert told == queues
+
+
+def hold_time_wait(kernel, tables):
+    """The entry of TIME_WAIT is the kernel's, unless a snapshot in between proves that it was later."""
+    for (record_ms, rows), (boot, boot_ms, before, sockets) in zip(tables, kernel.shown):
+        waiting = {(*s.endpoints(), s.state): s for s in sockets if s.state == "TIME_WAIT"}
+        for row in rows:
+            s = waiting.get(key(row))
+            if not s or s.rearmed_unseen or s.seen_time_wait:
+                continue
+            entered = s.entered_ms
+            if before and before[0] == boot:
+                entered = max(entered, before[1] + 1)
+            assert int(row[9]) == record_ms - boot_ms + entered, row
+
+
+def hold_time(tables):
+    times = [record_ms for record_ms, _ in tables]
+    assert all(a < b for a, b in zip(times, times[1:])), "record time must grow"
+
+
+def hold_tallies(path, kernel, tables):
+    """The counts, by the rule that connhist-schema(5) gives, equal the samples of each complete snapshot."""
+    database = sqlite3.connect(path)
+    rows = database.execute(
+        "SELECT s.id, s.protocol, st.name, t.at_ms, t.count FROM tallies t JOIN services s ON s.id = t.service"
+        " JOIN states st USING (state) ORDER BY t.at_ms").fetchall()
+    anchors = {at for at, in database.execute("SELECT start_ms FROM snapshots WHERE anchor = 1")}
+    assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    counts, position = {}, 0
+    for index, (record_ms, _) in enumerate(tables):
+        if record_ms in anchors:
+            counts = {}
+        while position < len(rows) and rows[position][3] <= record_ms:
+            service, protocol, state, at_ms, n = rows[position]
+            if record_ms not in anchors or at_ms == record_ms:
+                counts[service, protocol, state] = n
+            position += 1
+        told = Counter()
+        for (_, protocol, state), n in counts.items():
+            told[{6: "tcp", 17: "udp"}[protocol], state] += n
+        assert +told == kernel.states(index), f"tallies at {record_ms}"
+    database.close()
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True,
+          suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(steps)
+def test_the_table_as_of_each_snapshot_is_what_came_in(tmp_path, steps):
+    kernel = play(steps)
+    path = tmp_path / "made-up.db"
+    tables = replay(path, kernel.commands)
+    hold_rows(kernel, tables)
+    hold_owners(kernel, tables)
+    hold_queues(kernel, tables)
+    hold_time(tables)
+    hold_time_wait(kernel, tables)
+    hold_tallies(path, kernel, tables)
+
+
+def test_what_did_not_change_writes_nothing(tmp_path):
+    quiet = [(STEPS.index("open:ESTABLISHED"), n) for n in range(50)] + [(STEPS.index("open:LISTEN"), 1)]
+    tick = STEPS.index("tick")
+    path = tmp_path / "quiet.db"
+    sizes = []
+    for ticks in (2, 102):
+        replay(path, play([*quiet, *[(tick, 0)] * ticks]).commands)
+        database = sqlite3.connect(path)
+        sizes.append([database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                      for table in ("open", "closed", "queues", "addresses", "owners")])
+        tallies = database.execute("SELECT count(*) FROM tallies").fetchone()[0]
+        anchors = database.execute("SELECT count(*) FROM snapshots WHERE anchor").fetchone()[0]
+        services = database.execute("SELECT count(DISTINCT service || ',' || state) FROM tallies").fetchone()[0]
+        assert tallies == anchors * services
+        database.close()
+    assert sizes[0] == sizes[1] and sizes[0][0] == 51
+
+
+def test_a_flood_of_half_open_connections_is_counted_not_kept(tmp_path):
+    flood = [(STEPS.index("open:SYN_RECV"), 9 + n * 18) for n in range(100)]
+    path = tmp_path / "flood.db"
+    kernel = play([*flood, (STEPS.index("tick"), 0)])
+    tables = replay(path, kernel.commands, syn_recv=10)
+    assert [len(rows) for _, rows in tables] == [10, 10]
+    hold_tallies(path, kernel, tables)
+    database = sqlite3.connect(path)
+    assert database.execute("SELECT sockets, unkept FROM snapshots").fetchall() == [(100, 90)] * 2
+    database.close()
+
+
+def test_anonymous_detail_cuts_peers_and_counts_all(tmp_path):
+    opened = [(STEPS.index("open:ESTABLISHED"), n) for n in range(30)]
+    path = tmp_path / "anonymous.db"
+    kernel = play([*opened, (STEPS.index("tick"), 0), (STEPS.index("restart"), 1)])
+    tables = replay(path, kernel.commands, detail="anonymous")
+    assert [len(rows) for _, rows in tables] == [30, 30]
+    peers = {row[4] for _, rows in tables for row in rows}
+    assert "198.51.100.0" in peers and "::ffff:198.51.100.0" in peers
+    assert peers <= {"198.51.100.0", "::ffff:198.51.100.0"} | {p for p in peers if p.startswith("2001:db8:1")}
+    hold_tallies(path, kernel, tables)
+    assert b"198.51.100.7" not in path.read_bytes()
+    database = sqlite3.connect(path)
+    assert database.execute("SELECT count(*) FROM open").fetchone() == (30,), "lives go on over a restart"
+    assert database.execute("SELECT count(*) FROM closed").fetchone() == (0,)
+    database.close()
+
+
+def test_without_detail_only_listeners_are_told(tmp_path):
+    opened = [(STEPS.index("open:ESTABLISHED"), n) for n in range(30)]
+    listening = [(STEPS.index("open:LISTEN"), n) for n in (0, 4, 8)]
+    path = tmp_path / "off.db"
+    kernel = play([*opened, *listening, (STEPS.index("tick"), 0), (STEPS.index("restart"), 1)])
+    tables = replay(path, kernel.commands, detail="off")
+    assert all({row[6] for row in rows} == {"LISTEN"} for _, rows in tables)
+    hold_tallies(path, kernel, tables)
+    database = sqlite3.connect(path)
+    assert database.execute("SELECT count(*) FROM open").fetchone()[0] > 0
+    assert database.execute("SELECT count(*) FROM closed").fetchone() == (0,), "listeners go on over a restart"
+    database.close()
+
+
+def test_the_wall_clock_may_jump_and_the_record_says_so(tmp_path):
+    tick, jump = STEPS.index("tick"), STEPS.index("jump_wall")
+    kernel = play([(tick, 0), (jump, 560), (tick, 0), (jump, 440), (tick, 0)])
+    path = tmp_path / "jumps.db"
+    tables = replay(path, kernel.commands)
+    hold_time(tables)
+    assert [b - a for (a, _), (b, _) in zip(tables, tables[1:])] == [10_000] * 3
+    database = sqlite3.connect(path)
+    epochs = [offset for offset, in database.execute("SELECT offset_ms FROM epochs ORDER BY from_ms")]
+    assert epochs == [0, 3_600_000, 0]
+    database.close()
+
+
+def test_missed_ticks_are_recorded_not_bunched(tmp_path):
+    tick = STEPS.index("tick")
+    kernel = play([(tick, 0), (tick, 951), (tick, 0)])
+    path = tmp_path / "missed.db"
+    tables = replay(path, kernel.commands)
+    assert len(tables) == 4
+    database = sqlite3.connect(path)
+    losses = database.execute("SELECT k.name, sum(l.count) FROM losses l JOIN loss_kinds k USING (kind)"
+                              " GROUP BY 1").fetchall()
+    assert losses == [("ticks missed", 951 * 7000 // 10_000)]
+    database.close()
+
+
+def test_a_reboot_closes_what_was_open_and_keeps_what_was_seen(tmp_path):
+    opened = [(STEPS.index("open:ESTABLISHED"), n) for n in range(20)]
+    kernel = play([*opened, (STEPS.index("tick"), 0), (STEPS.index("reboot"), 1), (STEPS.index("open:LISTEN"), 0)])
+    path = tmp_path / "reboot.db"
+    tables = replay(path, kernel.commands)
+    hold_rows(kernel, tables)
+    database = sqlite3.connect(path)
+    assert database.execute("SELECT count(*) FROM closed").fetchone() == (20,)
+    assert database.execute("SELECT count(*) FROM losses WHERE kind = 5").fetchone() == (1,)
+    database.close()

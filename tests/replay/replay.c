@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/* Drives the real recorder with a made-up kernel and a made-up clock, and shows the tables that the
+ * file gives back. Commands on standard input, a line each; see tests/integration/replay.py, which
+ * writes them.
+ *
+ *   clock BOOT_NS REAL_NS     the clocks stand there from now on
+ *   sample PROTO FAMILY LOCAL LPORT REMOTE RPORT STATE COOKIE INODE UID SCOPE TIMER EXPIRES RQ WQ
+ * OPENER a socket in the next snapshot's dump; UID -1: the kernel tells none fail the next
+ * snapshot's dump ends with an error after its samples tick                      take a snapshot;
+ * prints "tick RECORD_MS" stop | crash              end the recorder with or without a closing note
+ *   start BOOT_ID             start one; implied by the first tick
+ *   tables                    prints each complete snapshot's table: "snapshot RECORD_MS", then
+ * rows
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connhist/base/strutil.h"
+#include "connhist/record/recorder.h"
+#include "connhist/report/sockets.h"
+#include "connhist/store/db.h"
+
+struct stage {
+    const char *path;
+    char boot_id[40];
+    int64_t boot_ns, real_ns;
+    struct {
+        VEC_FIELDS(struct sample);
+    } samples;
+    bool fail;
+    struct recorder *recorder;
+    const char *detail;
+    int64_t interval_ms;
+    uint32_t max_syn_recv;
+};
+
+static void die(const char *what, const char *why)
+{
+    fprintf(stderr, "replay: %s: %s\n", what, why);
+    exit(1);
+}
+
+static int64_t stage_boottime_ns(void *ctx)
+{
+    return ((struct stage *)ctx)->boot_ns;
+}
+
+static int64_t stage_realtime_ns(void *ctx)
+{
+    return ((struct stage *)ctx)->real_ns;
+}
+
+static int stage_namespaces(void *ctx, const struct netns_ref **ret, size_t *ret_n, struct err *err)
+{
+    static const struct netns_ref own = {.inode = 4026531840};
+
+    (void)ctx;
+    (void)err;
+    *ret = &own;
+    *ret_n = 1;
+    return 0;
+}
+
+static int stage_dump(void *ctx, const struct netns_ref *netns, enum protocol protocol,
+                      bool want_info, source_sample_fn fn, void *arg, struct err *err)
+{
+    struct stage *stage = ctx;
+
+    (void)netns;
+    (void)want_info;
+    for (size_t i = 0; i < stage->samples.n; i++) {
+        struct sample sample = stage->samples.items[i];
+        int r;
+
+        if (sample.protocol != protocol)
+            continue;
+        sample.sampled_ns = stage->boot_ns;
+        sample.opener = OPENER_UNKNOWN;
+        r = fn(arg, &sample);
+        if (r < 0)
+            return r;
+    }
+    return stage->fail ? err_set(err, -EIO, "the dump was made to fail") : 0;
+}
+
+static int stage_ask_info(void *ctx, const struct netns_ref *netns, struct sample *samples,
+                          size_t n, struct err *err)
+{
+    struct stage *stage = ctx;
+
+    (void)netns;
+    (void)err;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < stage->samples.n; j++)
+            if (stage->samples.items[j].cookie == samples[i].cookie)
+                samples[i].opener = stage->samples.items[j].opener;
+    return 0;
+}
+
+static void stage_ephemeral(void *ctx, struct port_range *ret)
+{
+    (void)ctx;
+    *ret = (struct port_range){.low = 32768, .high = 60999};
+}
+
+static void stage_free(void *ctx)
+{
+    (void)ctx;
+}
+
+static const struct source_ops stage_ops = {
+    .namespaces = stage_namespaces,
+    .dump = stage_dump,
+    .ask_info = stage_ask_info,
+    .ephemeral = stage_ephemeral,
+    .free = stage_free,
+};
+
+static void show_notice(void *arg, int level, const char *text)
+{
+    (void)arg;
+    fprintf(stderr, "notice %d %s\n", level, text);
+}
+
+static enum ledger_detail detail_of(const char *text)
+{
+    if (strcmp(text, "anonymous") == 0)
+        return LEDGER_DETAIL_ANONYMOUS;
+    return strcmp(text, "off") == 0 ? LEDGER_DETAIL_OFF : LEDGER_DETAIL_ON;
+}
+
+static void start(struct stage *stage)
+{
+    struct recorder_options options = {
+        .store = {.path = stage->path},
+        .ledger = {.detail = detail_of(stage->detail),
+                   .anonymous_ipv4_bits = 24,
+                   .anonymous_ipv6_bits = 48,
+                   .max_client_services = 64,
+                   .max_syn_recv = stage->max_syn_recv},
+        .detail = stage->detail,
+        .interval_ms = stage->interval_ms,
+        .queue_bytes = 1 << 24,
+        .version = "replay",
+        .boot_id = stage->boot_id,
+        .clock = {stage_boottime_ns, stage_realtime_ns, stage},
+        .notice = show_notice,
+    };
+    struct source source = {.ops = &stage_ops, .ctx = stage};
+    struct err err = {0};
+
+    if (recorder_new(&options, &source, &stage->recorder, &err) < 0)
+        die("start", err.text);
+}
+
+static void tick(struct stage *stage)
+{
+    struct err err = {0};
+
+    if (!stage->recorder)
+        start(stage);
+    if (recorder_tick(stage->recorder, &err) < 0)
+        die("tick", err.text);
+    vec_clear(&stage->samples);
+    stage->fail = false;
+}
+
+static void stop(struct stage *stage, bool clean)
+{
+    struct err err = {0};
+
+    if (clean && stage->recorder && recorder_stop(stage->recorder, 0, &err) < 0)
+        die("stop", err.text);
+    recorder_free(stage->recorder);
+    stage->recorder = NULL;
+}
+
+static void read_sample(struct stage *stage, const char *line)
+{
+    char protocol[8], local[64], remote[64], state[16];
+    struct sample s = {0};
+    enum sock_state number;
+    int family, opener;
+    int64_t uid;
+
+    if (sscanf(line,
+               "sample %7s %d %63s %" SCNu16 " %63s %" SCNu16 " %15s %" SCNu64 " %" SCNu32
+               " %" SCNd64 " %" SCNu32 " %" SCNu8 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %d",
+               protocol, &family, local, &s.local_port, remote, &s.remote_port, state, &s.cookie,
+               &s.inode, &uid, &s.scope_ifindex, &s.timer, &s.expires_ms, &s.recv_queue,
+               &s.send_queue, &opener) != 16)
+        die("sample", line);
+    if (state_parse(state, &number) < 0 || address_parse(local, &s.family, &s.local) < 0 ||
+        address_parse(remote, &s.family, &s.remote) < 0)
+        die("sample", line);
+    s.family = family == 4 ? AF_INET : AF_INET6;
+    s.protocol = strcmp(protocol, "tcp") == 0 ? PROTOCOL_TCP : PROTOCOL_UDP;
+    s.state = (uint8_t)number;
+    s.opener = (uint8_t)opener;
+    s.has_uid = uid >= 0;
+    s.uid = uid >= 0 ? (uint32_t)uid : 0;
+    if (vec_push(&stage->samples, s) < 0)
+        die("sample", "out of memory");
+}
+
+static int show_row(void *arg, const struct socket_row *row)
+{
+    char local[ADDRESS_TEXT_MAX], remote[ADDRESS_TEXT_MAX];
+
+    (void)arg;
+    printf("%s %d %s %u %s %u %s %" PRId64 " %u %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 "\n",
+           protocol_name(row->protocol), row->family == AF_INET ? 4 : 6,
+           address_format(row->family, &row->local, local), row->local_port,
+           address_format(row->family, &row->remote, remote), row->remote_port,
+           state_name(row->state), row->uid, row->scope_ifindex, row->state_since_ms,
+           row->recv_queue, row->send_queue, row->first_seen_ms);
+    return 0;
+}
+
+static void tables(struct stage *stage)
+{
+    _cleanup_(cleanup_db_close) struct db *db = NULL;
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    struct walltime no_epochs = {0}; /* so that what is shown is the record's time */
+    struct filter all = {0};
+    struct err err = {0};
+
+    if (db_open(stage->path, &db, &err) < 0 ||
+        db_prepare(db, "SELECT start_ms FROM snapshots WHERE status = 0 ORDER BY start_ms", &stmt,
+                   &err) < 0)
+        die("tables", err.text);
+    while (stmt_step(stmt, &err) > 0) {
+        struct snapshot_choice choice = {.found = true, .record_ms = stmt_i64(stmt, 0)};
+
+        printf("snapshot %" PRId64 "\n", choice.record_ms);
+        if (sockets_at(db, &no_epochs, &choice, &all, show_row, NULL, &err) < 0)
+            die("tables", err.text);
+    }
+    printf("end\n");
+    fflush(stdout);
+}
+
+static void obey(struct stage *stage, const char *line)
+{
+    if (strncmp(line, "sample ", 7) == 0) {
+        read_sample(stage, line);
+    } else if (sscanf(line, "clock %" SCNd64 " %" SCNd64, &stage->boot_ns, &stage->real_ns) == 2) {
+        return;
+    } else if (strcmp(line, "tick\n") == 0) {
+        tick(stage);
+    } else if (strcmp(line, "fail\n") == 0) {
+        stage->fail = true;
+    } else if (strcmp(line, "stop\n") == 0) {
+        stop(stage, true);
+    } else if (strcmp(line, "crash\n") == 0) {
+        stop(stage, false);
+    } else if (sscanf(line, "start %39s", stage->boot_id) == 1) {
+        start(stage);
+    } else if (strcmp(line, "tables\n") == 0) {
+        tables(stage);
+    } else {
+        die("unknown command", line);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct stage stage = {.boot_id = "boot-1", .interval_ms = 10000};
+    char line[512];
+    uint64_t bound;
+
+    if (argc != 4 || parse_u64(argv[3], 0, UINT32_MAX, &bound) < 0)
+        die("usage", "replay FILE on|anonymous|off MAX_SYN_RECV");
+    stage.path = argv[1];
+    stage.detail = argv[2];
+    stage.max_syn_recv = (uint32_t)bound;
+    while (fgets(line, sizeof(line), stdin))
+        obey(&stage, line);
+    stop(&stage, true);
+    vec_finish(&stage.samples);
+    return 0;
+}
