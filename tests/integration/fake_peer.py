@@ -156,7 +156,7 @@ class Zoo:
 
     def __init__(self, tun):
         self.tun, self.rows, self.kept = tun, [], []
-        self.next_port = 20000
+        self.next_port, self.listening = 20000, 0
 
     def port(self):
         self.next_port += 1
@@ -189,6 +189,7 @@ class Zoo:
         sock.bind(self.endpoint(family, where, self.port()))
         sock.listen(16)
         self.note_unconnected("tcp", "LISTEN", sock)
+        self.listening = sock.getsockname()[1]
         return sock
 
     def client(self, family):
@@ -212,6 +213,12 @@ class Zoo:
         sock, connection = pair
         go(connection, sock, state, orphan)
         self.note("tcp", state, family, connection.our_port, connection.peer_port)
+        if state == "TIME_WAIT" and not orphan and connection.our_port != self.listening:
+            self.note_left(family, connection)
+
+    def note_left(self, family, connection):
+        """While a mini-socket is in TIME_WAIT, the socket that a program bound itself and still holds is listed too."""
+        self.note("tcp", "CLOSE", family, connection.our_port, connection.peer_port)
 
     def established(self, family, listener):
         """Connections that went on from ESTABLISHED, opened by either end, closed by close() and by shutdown()."""
@@ -285,8 +292,9 @@ def listed():
 
 
 def walk(zoo):
-    """For each family a server's connection, from SYN_RECV to TIME_WAIT, and a client's, from SYN_SENT to its end."""
-    pairs = []
+    """For each family a server's connection, from SYN_RECV to TIME_WAIT, and a client's, from SYN_SENT to its end;
+    and a client that shuts down, does not close, and has been seen before."""
+    pairs, held = [], []
     for family in OURS:
         listener = zoo.listener(family)
         server = Connection(zoo.tun, family, listener.getsockname()[1], zoo.port())
@@ -295,12 +303,16 @@ def walk(zoo):
         pairs.append((family, listener, server, sock, client))
     listeners = list(zoo.rows)
 
-    def now(server_state, client_state):
+    def now(server_state, client_state, held_state=None):
         zoo.rows = list(listeners)
         for family, _, server, _, client in pairs:
             zoo.note("tcp", server_state, family, server.our_port, server.peer_port)
             if client_state:
                 zoo.note("tcp", client_state, family, client.our_port, client.peer_port)
+        for family, _, client in held:
+            zoo.note("tcp", held_state, family, client.our_port, client.peer_port)
+            if held_state == "TIME_WAIT":
+                zoo.note_left(family, client)
         zoo.tell()
         sys.stdin.readline()
     now("SYN_RECV", "SYN_SENT")
@@ -309,23 +321,30 @@ def walk(zoo):
         client.answer()
         server.finish()
         accepted.append(listener.accept()[0])
-    now("ESTABLISHED", "ESTABLISHED")
+    for family in OURS:
+        held.append((family, *zoo.client(family)))
+        held[-1][2].answer()
+    now("ESTABLISHED", "ESTABLISHED", "ESTABLISHED")
     for (_, _, server, _, client), sock in zip(pairs, accepted):
         sock.close()
         server.expect(FIN)
         client.close()
-    now("FIN_WAIT1", "CLOSE_WAIT")
+    for _, sock, client in held:
+        go(client, sock, "FIN_WAIT2", orphan=False)
+    now("FIN_WAIT1", "CLOSE_WAIT", "FIN_WAIT2")
     for _, _, server, sock, client in pairs:
         server.acknowledged += 1
         server.send(ACK)
         sock.close()
         client.expect(FIN)
-    now("FIN_WAIT2", "LAST_ACK")
+    for _, _, client in held:
+        client.close()
+    now("FIN_WAIT2", "LAST_ACK", "TIME_WAIT")
     for _, _, server, _, client in pairs:
         server.close()
         client.acknowledged += 1
         client.send(ACK)
-    now("TIME_WAIT", None)
+    now("TIME_WAIT", None, "TIME_WAIT")
 
 
 def main():
