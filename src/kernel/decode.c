@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "attr.h"
+
 /* States of the kernel's enum that its user header does not have. */
 #define KERNEL_NEW_SYN_RECV   12
 #define KERNEL_BOUND_INACTIVE 13
@@ -94,23 +96,16 @@ static int decode_attribute(const struct nlattr *attr, struct sample *sample)
 
 static int decode_attributes(const uint8_t *bytes, size_t n, struct sample *sample)
 {
-    while (n > 0) {
-        const struct nlattr *attr = (const void *)bytes;
-        size_t step;
-        int r;
+    struct attr_walk walk = {.at = bytes, .left = n};
+    const struct nlattr *attr;
+    int r;
 
-        if (n < sizeof(*attr) || attr->nla_len < sizeof(*attr) || attr->nla_len > n)
-            return -EPROTO;
+    while ((r = attr_next(&walk, &attr)) > 0) {
         r = decode_attribute(attr, sample);
         if (r < 0)
             return r;
-        step = MNL_ALIGN(attr->nla_len);
-        if (step >= n) /* the last one's padding may be left out */
-            break;
-        bytes += step;
-        n -= step;
     }
-    return 0;
+    return r;
 }
 
 int decode_sample(const void *payload, size_t n, enum protocol protocol, int64_t sampled_ns,
