@@ -7,7 +7,8 @@
 const char *loss_kind_name(unsigned kind)
 {
     static const char *const names[] = {"?",          "ticks missed", "dump failed",
-                                        "queue full", "write failed", "recorder died"};
+                                        "queue full", "write failed", "recorder died",
+                                        "events lost"};
 
     return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : names[0];
 }
@@ -25,6 +26,8 @@ void batch_free(struct batch *batch)
     vec_finish(&batch->opened);
     vec_finish(&batch->changed);
     vec_finish(&batch->closed);
+    vec_finish(&batch->amended);
+    vec_finish(&batch->late);
     vec_finish(&batch->tallies);
     vec_finish(&batch->queues);
     vec_finish(&batch->losses);
@@ -60,9 +63,12 @@ void batch_seal(struct batch *batch)
     seal_lives(batch, &batch->opened);
     seal_lives(batch, &batch->changed);
     seal_lives(batch, &batch->closed);
+    seal_lives(batch, &batch->amended);
     batch->bytes = sizeof(*batch) + batch->histories.capacity +
-                   (batch->opened.capacity + batch->changed.capacity + batch->closed.capacity) *
+                   (batch->opened.capacity + batch->changed.capacity + batch->closed.capacity +
+                    batch->amended.capacity) *
                        sizeof(struct life) +
+                   batch->late.capacity * sizeof(struct late_facts) +
                    batch->tallies.capacity * sizeof(struct tally_change) +
                    batch->queues.capacity * sizeof(struct queue_change) +
                    batch->losses.capacity * sizeof(struct loss) +

@@ -33,6 +33,7 @@ enum loss_kind {
     LOSS_WRITE_FAILED =
         4, /* the file could not be written for a time (disk full, locked, damaged) */
     LOSS_RECORDER_DIED = 5, /* the run before ended without its closing note */
+    LOSS_EVENTS = 6,        /* destroy events were lost: how many is not known to the kernel */
 };
 
 /* "ticks missed", "dump failed" …; "?" otherwise. */
@@ -64,6 +65,16 @@ struct epoch {
     int64_t offset_ms;
 };
 
+/* What an event told of a life that was closed and written before. */
+struct late_facts {
+    uint64_t life; /* its number; it was closed with late_facts set */
+    uint8_t closed_by;
+    struct life_facts facts;
+};
+
+struct late_vec {
+    VEC_FIELDS(struct late_facts);
+};
 struct life_vec {
     VEC_FIELDS(struct life);
 };
@@ -90,6 +101,10 @@ struct recorder_cost {
     int64_t queue_peak;      /* most bytes that ever waited for the disk */
     uint64_t ticks_missed;   /* in this recording */
     uint64_t roles_guessed;  /* lives whose role rests on the port class alone, in this recording */
+    uint64_t closings;       /* destroy events of sockets that were connected, in this recording */
+    uint64_t unconnected;    /* … of sockets that never were: counted, not stored */
+    uint64_t unresolved;     /* … of aborted ones whose endpoints nobody knows */
+    int64_t event_buffer;    /* bytes of receive buffer for events; 0: no events */
     uint64_t services_other; /* lives that count for `other`, in this recording */
 };
 
@@ -97,10 +112,13 @@ struct batch {
     bool has_snapshot;        /* snapshot is meaningful (a batch may carry losses alone) */
     struct snapshot snapshot; /* what was seen, as counts and status */
     struct recorder_cost cost;
-    struct netns_vec netns;   /* every namespace that keys in this batch use */
-    struct life_vec opened;   /* new lives, alive; when snapshot.full: all lives alive */
-    struct life_vec changed;  /* state, owner or inode changed, alive */
-    struct life_vec closed;   /* ended; some were never in opened */
+    struct netns_vec netns;  /* every namespace that keys in this batch use */
+    struct life_vec opened;  /* new lives, alive; when snapshot.full: all lives alive */
+    struct life_vec changed; /* state, owner or inode changed, alive */
+    struct life_vec closed;  /* ended; some were never in opened */
+    struct life_vec
+        amended;          /* closed before with a planned end (life.planned_ms), ended otherwise */
+    struct late_vec late; /* facts of lives that were closed before */
     struct tally_vec tallies; /* counts that changed; all that are not 0 when snapshot.anchor */
     struct queue_vec queues;  /* listeners' accept queues that changed */
     struct loss_vec losses;   /* what lacks, and when */

@@ -16,6 +16,30 @@
 /* "Not known" for a uid. */
 #define UID_UNKNOWN UINT32_MAX
 
+/* Which end closed a connection, and how. What can't be told is unknown, never guessed. */
+enum closed_by {
+    CLOSED_BY_UNKNOWN = 0,
+    CLOSED_BY_LOCAL = 1,   /* this end sent the first FIN: TIME_WAIT is on our side */
+    CLOSED_BY_REMOTE = 2,  /* the peer sent the first FIN */
+    CLOSED_BY_RESET = 3,   /* an RST, from either end: abort, refusal, listener gone */
+    CLOSED_BY_TIMEOUT = 4, /* FIN_WAIT2, LAST_ACK … ended without the peer */
+};
+
+/* "local", "remote", "reset", "timeout", "unknown". */
+const char *closed_by_name(unsigned closed_by);
+
+/* What a connection carried, from its last tcp_info. */
+struct life_facts {
+    bool known; /* there was a destroy event with tcp_info; else the rest is meaningless */
+    bool received_uncertain; /* received_bytes may be 1 too many (the peer's FIN) */
+    uint64_t sent_bytes;     /* payload put on the wire once */
+    uint64_t received_bytes; /* payload */
+    uint32_t segs_out;       /* segments sent, with retransmissions and pure ACKs */
+    uint32_t segs_in;        /* segments received */
+    uint32_t retrans;        /* segments sent again */
+    uint32_t rtt_us;         /* smoothed round trip; 0: none measured */
+};
+
 struct life {
     uint64_t number;        /* given by the recorder, grows for the file's whole life; never 0 */
     uint64_t cookie;        /* the kernel's; unique for a boot */
@@ -35,4 +59,8 @@ struct life {
     bool opened_known;          /* it opened between the snapshot before since_ms and since_ms */
     uint8_t history_bytes;      /* how much of history is in use */
     const uint8_t *history;     /* see model/history.h; owned by whoever owns the life */
+    int64_t planned_ms;         /* batch.amended: the end that was told before; else TIME_UNKNOWN */
+    uint8_t closed_by;          /* enum closed_by; of closed lives */
+    bool late_facts;         /* it closed without an event, which may still come: keep its number */
+    struct life_facts facts; /* of closed lives */
 };
