@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -66,13 +69,64 @@ static int open_database(struct store *store, const char *path, struct err *err)
     const int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     int rc = sqlite3_open_v2(path, &store->db, flags, NULL);
+    char *resolved;
 
     if (rc != SQLITE_OK)
         return sql_fail(store->db, rc, err);
     sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    store->path = strdup(sqlite3_db_filename(store->db, "main"));
-    return store->path ? 0 : err_errno(err, -ENOMEM, "%s", path);
+    resolved = strdup(sqlite3_db_filename(store->db, "main"));
+    if (!resolved)
+        return err_errno(err, -ENOMEM, "%s", path);
+    free(store->path);
+    store->path = resolved;
+    return 0;
+}
+
+static int remember(const char *path, const char *suffix, int *fd, struct err *err)
+{
+    char name[PATH_MAX];
+    int now;
+
+    if (snprintf(name, sizeof(name), "%s%s", path, suffix) >= PATH_MAX)
+        return err_errno(err, -ENAMETOOLONG, "%s", path);
+    now = open(name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (now < 0)
+        return err_errno(err, -errno, "%s", name);
+    if (*fd >= 0)
+        close(*fd);
+    *fd = now;
+    return 0;
+}
+
+int writer_connect(struct store *store, const char *path, struct err *err)
+{
+    int r = open_database(store, path, err);
+
+    if (r >= 0)
+        r = prepare_file(store, err);
+    if (r >= 0)
+        r = remember(store->path, "", &store->db_fd, err);
+    if (r >= 0)
+        r = remember(store->path, "-wal", &store->wal_fd, err);
+    if (r < 0)
+        writer_disconnect(store);
+    return r < 0 ? r : 0;
+}
+
+void writer_disconnect(struct store *store)
+{
+    if (!store->db)
+        return;
+    for (size_t i = 0; i < STMT_COUNT; i++) {
+        sqlite3_finalize(store->stmts[i]);
+        store->stmts[i] = NULL;
+    }
+    sqlite3_close(store->db); /* checkpoints, if no reader is there */
+    store->db = NULL;
+    store->file_bytes = 0;
+    dictionary_forget(&store->dictionary);
+    serials_forget(&store->serials);
 }
 
 /* What SQLite would complain about in words that don't help. */
@@ -99,9 +153,7 @@ static int open_locked(struct store *store, const char *path, struct err *err)
 
     if (r < 0)
         return r;
-    r = open_database(store, path, err);
-    if (r >= 0)
-        r = prepare_file(store, err);
+    r = writer_connect(store, path, err);
     if (r < 0 && made) {
         lock_remove(path, store->lock_fd);
         store->lock_fd = -1;
@@ -116,7 +168,7 @@ int store_open(const struct store_options *options, struct store **ret, struct e
 
     if (!store)
         return err_errno(err, -ENOMEM, "%s", options->path);
-    store->lock_fd = -1;
+    store->lock_fd = store->db_fd = store->wal_fd = -1;
     serials_forget(&store->serials);
     r = dictionary_init(&store->dictionary);
     if (r < 0)
@@ -138,19 +190,13 @@ void store_close(struct store *store)
 {
     if (!store)
         return;
-    for (size_t i = 0; i < STMT_COUNT; i++)
-        sqlite3_finalize(store->stmts[i]);
-    sqlite3_close(store->db); /* checkpoints, if no reader is there */
+    writer_disconnect(store);
     dictionary_finish(&store->dictionary);
     lock_release(store->lock_fd);
+    if (store->db_fd >= 0)
+        close(store->db_fd);
+    if (store->wal_fd >= 0)
+        close(store->wal_fd);
     free(store->path);
     free(store);
-}
-
-bool store_is_in_place(const struct store *store)
-{
-    int moved = 0;
-
-    sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-    return !moved;
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "writer.h"
 
+#include <errno.h>
+#include <string.h>
+
 #include "sql.h"
 
 int writer_stmt(struct store *store, enum writer_stmt which, const char *sql, sqlite3_stmt **ret,
@@ -26,15 +29,52 @@ int writer_run(struct store *store, enum writer_stmt which, const char *sql, con
     return sql_run(stmt, err);
 }
 
+static sqlite3_file *database_file(struct store *store)
+{
+    sqlite3_file *file = NULL;
+
+    sqlite3_file_control(store->db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    return file && file->pMethods ? file : NULL;
+}
+
+static int64_t file_size(sqlite3_file *file)
+{
+    sqlite3_int64 size = 0;
+
+    return file && file->pMethods->xFileSize(file, &size) == SQLITE_OK ? size : 0;
+}
+
+/* Whether the database still begins as one and is no shorter than we left it: most of it is read
+ * rarely, and what is in the cache never again. Through SQLite's own descriptor, since closing
+ * another one would drop the locks of the process. */
+static int check_whole(struct store *store, struct err *err)
+{
+    static const char magic[16] = "SQLite format 3";
+    sqlite3_file *file = database_file(store);
+    char head[sizeof(magic)];
+
+    if (file_size(file) < store->file_bytes)
+        return err_set(err, -EBADMSG, "%s is damaged: it was cut off at %lld bytes", store->path,
+                       (long long)file_size(file));
+    if (store->file_bytes > 0 && (file->pMethods->xRead(file, head, sizeof(head), 0) != SQLITE_OK ||
+                                  memcmp(head, magic, sizeof(magic)) != 0))
+        return err_set(err, -EBADMSG, "%s is damaged: it no longer begins as a database",
+                       store->path);
+    return 0;
+}
+
 int writer_begin(struct store *store, struct err *err)
 {
-    return writer_run(store, STMT_BEGIN, "BEGIN IMMEDIATE", NULL, 0, err);
+    int r = check_whole(store, err);
+
+    return r < 0 ? r : writer_run(store, STMT_BEGIN, "BEGIN IMMEDIATE", NULL, 0, err);
 }
 
 int writer_end(struct store *store, int r, struct err *err)
 {
     if (r >= 0)
         r = writer_run(store, STMT_COMMIT, "COMMIT", NULL, 0, err);
+    store->file_bytes = file_size(database_file(store)); /* it may have been checkpointed */
     if (r >= 0)
         return r;
     /* some errors have rolled back already; a failing ROLLBACK has nothing more to say */
