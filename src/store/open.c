@@ -30,7 +30,7 @@ static const char wal_settings_sql[] = "PRAGMA synchronous = NORMAL;"
 static int use_wal(sqlite3 *db, struct err *err)
 {
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
-    int on = 1, r = sql_prepare(db, "PRAGMA journal_mode = WAL", &stmt, err);
+    int r = sql_prepare(db, "PRAGMA journal_mode = WAL", &stmt, err);
     const char *mode;
 
     if (r < 0)
@@ -42,8 +42,6 @@ static int use_wal(sqlite3 *db, struct err *err)
     if (!mode || strcmp(mode, "wal") != 0)
         return err_set(err, -EOPNOTSUPP, "%s: its file system can't hold a write-ahead log",
                        sqlite3_db_filename(db, "main"));
-    /* readers without write permission need -wal and -shm after our end, too */
-    sqlite3_file_control(db, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
     return sql_exec(db, wal_settings_sql, err);
 }
 
@@ -70,11 +68,16 @@ static int open_database(struct store *store, const char *path, struct err *err)
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     int rc = sqlite3_open_v2(path, &store->db, flags, NULL);
     char *resolved;
+    int on = 1;
 
     if (rc != SQLITE_OK)
         return sql_fail(store->db, rc, err);
     sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    /* a file that is refused is left as it is, with its -wal; and readers without write permission
+     * need -wal and -shm after our end, too */
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
     resolved = strdup(sqlite3_db_filename(store->db, "main"));
     if (!resolved)
         return err_errno(err, -ENOMEM, "%s", path);
@@ -111,6 +114,8 @@ int writer_connect(struct store *store, const char *path, struct err *err)
         r = remember(store->path, "-wal", &store->wal_fd, err);
     if (r < 0)
         writer_disconnect(store);
+    else
+        sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     return r < 0 ? r : 0;
 }
 
@@ -124,7 +129,7 @@ void writer_disconnect(struct store *store)
     }
     sqlite3_close(store->db); /* checkpoints, if no reader is there */
     store->db = NULL;
-    store->file_bytes = 0;
+    store->file_bytes = store->wal_bytes = 0;
     dictionary_forget(&store->dictionary);
     serials_forget(&store->serials);
 }

@@ -29,33 +29,42 @@ int writer_run(struct store *store, enum writer_stmt which, const char *sql, con
     return sql_run(stmt, err);
 }
 
-static sqlite3_file *database_file(struct store *store)
+/* Through SQLite's own descriptors: others, when closed, would drop the locks of the process. */
+static sqlite3_file *file_of(struct store *store, int which)
 {
     sqlite3_file *file = NULL;
 
-    sqlite3_file_control(store->db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    sqlite3_file_control(store->db, "main", which, &file);
     return file && file->pMethods ? file : NULL;
 }
 
-static int64_t file_size(sqlite3_file *file)
+static int64_t size_of(sqlite3_file *file)
 {
     sqlite3_int64 size = 0;
 
     return file && file->pMethods->xFileSize(file, &size) == SQLITE_OK ? size : 0;
 }
 
-/* Whether the database still begins as one and is no shorter than we left it: most of it is read
- * rarely, and what is in the cache never again. Through SQLite's own descriptor, since closing
- * another one would drop the locks of the process. */
+int64_t writer_file_bytes(struct store *store)
+{
+    return size_of(file_of(store, SQLITE_FCNTL_FILE_POINTER));
+}
+
+/* Whether database and -wal are no shorter than we left them, and the database still begins as one:
+ * most of it is read rarely, and what is in the cache never again. */
 static int check_whole(struct store *store, struct err *err)
 {
     static const char magic[16] = "SQLite format 3";
-    sqlite3_file *file = database_file(store);
+    sqlite3_file *file = file_of(store, SQLITE_FCNTL_FILE_POINTER);
+    int64_t wal_bytes = size_of(file_of(store, SQLITE_FCNTL_JOURNAL_POINTER));
     char head[sizeof(magic)];
 
-    if (file_size(file) < store->file_bytes)
+    if (wal_bytes < store->wal_bytes)
+        return err_set(err, -EBADMSG, "%s is damaged: its -wal was cut off at %lld bytes",
+                       store->path, (long long)wal_bytes);
+    if (size_of(file) < store->file_bytes)
         return err_set(err, -EBADMSG, "%s is damaged: it was cut off at %lld bytes", store->path,
-                       (long long)file_size(file));
+                       (long long)size_of(file));
     if (store->file_bytes > 0 && (file->pMethods->xRead(file, head, sizeof(head), 0) != SQLITE_OK ||
                                   memcmp(head, magic, sizeof(magic)) != 0))
         return err_set(err, -EBADMSG, "%s is damaged: it no longer begins as a database",
@@ -74,7 +83,8 @@ int writer_end(struct store *store, int r, struct err *err)
 {
     if (r >= 0)
         r = writer_run(store, STMT_COMMIT, "COMMIT", NULL, 0, err);
-    store->file_bytes = file_size(database_file(store)); /* it may have been checkpointed */
+    store->file_bytes = writer_file_bytes(store); /* it may have been checkpointed */
+    store->wal_bytes = size_of(file_of(store, SQLITE_FCNTL_JOURNAL_POINTER));
     if (r >= 0)
         return r;
     /* some errors have rolled back already; a failing ROLLBACK has nothing more to say */
