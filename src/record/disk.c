@@ -221,6 +221,9 @@ int disk_write_held(struct recorder *recorder, struct err *err)
         return r;
     }
     tell_change(recorder, 0, NULL);
+    if (recorder->held_tells_lost && recorder->lost.count)
+        recorder_notice(recorder, LOG_WARNING, "%llu snapshots were lost: %s",
+                        (unsigned long long)recorder->lost.count, recorder->lost.text);
     recorder->tries = 0;
     recorder->awaits_full = false;
     recorder->written_ms = recorder->held->snapshot.start_ms;

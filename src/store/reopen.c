@@ -40,14 +40,10 @@ bool store_is_in_place(const struct store *store)
 
 void store_disconnect(struct store *store)
 {
-    int64_t file_bytes;
-
     if (!store->db)
         return;
-    file_bytes = store->file_bytes;
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     writer_disconnect(store);
-    store->file_bytes = file_bytes; /* the next connection has to look into it */
 }
 
 /* "PATH.WORD-YYYYMMDDTHHMMSS", with "-2" … behind it where that is taken, in memory that the caller
@@ -147,25 +143,28 @@ static int find_recording(struct store *store, bool *ret, struct err *err)
     return r < 0 ? r : 0;
 }
 
-/* A file that became shorter was cut off, or somebody ran VACUUM on it. */
-static int check_shorter(struct store *store, int64_t file_bytes, struct err *err)
+/* A file that became shorter was cut off, or somebody ran VACUUM on it; what its head lost may
+ * still be in the -wal. This reads all of it. */
+static int look_through(struct store *store, struct err *err)
 {
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
     const char *words;
-    int r;
+    bool sound;
+    int r = sql_prepare(store->db, "PRAGMA quick_check(1)", &stmt, err);
 
-    if (writer_file_bytes(store) >= file_bytes)
-        return 0;
-    r = sql_prepare(store->db, "PRAGMA quick_check(1)", &stmt, err);
     if (r >= 0)
         r = sql_step(stmt, err);
     if (r < 0)
         return r;
     words = r ? (const char *)sqlite3_column_text(stmt, 0) : NULL;
-    if (words && strcmp(words, "ok") == 0)
-        return 0;
-    return err_set(err, -EBADMSG, "%s is damaged: it was cut off at %lld bytes", store->path,
-                   (long long)writer_file_bytes(store));
+    sound = words && strcmp(words, "ok") == 0;
+    sqlite3_reset(stmt);
+    if (sound)
+        sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (!sound || !writer_has_head(store))
+        return err_set(err, -EBADMSG, "%s is damaged: it was cut off or written over", store->path);
+    store->suspect = false;
+    return 0;
 }
 
 static int keep_lock(struct store *store, struct err *err)
@@ -187,15 +186,12 @@ int store_reopen(struct store *store, bool *ret_same, struct err *err)
 {
     bool same = writer_same_file(store->db_fd, store->path);
     _cleanup_free_ char *path = strdup(store->path);
-    int64_t file_bytes = 0;
     int r;
 
     if (!path)
         return err_errno(err, -ENOMEM, "%s", store->path);
     if (store->db) /* a -wal without a name is lost with the connection */
         sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    else
-        file_bytes = store->file_bytes;
     writer_disconnect(store);
     r = modes_make_folder(path, store->gid, err);
     if (r >= 0)
@@ -204,18 +200,18 @@ int store_reopen(struct store *store, bool *ret_same, struct err *err)
         r = clear_leftovers(store, err);
     if (r >= 0)
         r = writer_connect(store, path, err);
-    if (r >= 0 && same)
-        r = check_shorter(store, file_bytes, err);
+    if (r >= 0 && same && store->suspect)
+        r = look_through(store, err);
     if (r >= 0 && same)
         r = find_recording(store, &same, err);
     if (r < 0) {
         store_disconnect(store);
-        store->file_bytes = same ? file_bytes : 0;
         return r;
     }
-    store->file_bytes = 0;
-    if (!same)
+    if (!same) {
         store->recording = 0;
+        store->suspect = false;
+    }
     *ret_same = same;
     return 0;
 }

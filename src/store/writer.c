@@ -45,30 +45,36 @@ static int64_t size_of(sqlite3_file *file)
     return file && file->pMethods->xFileSize(file, &size) == SQLITE_OK ? size : 0;
 }
 
-int64_t writer_file_bytes(struct store *store)
+bool writer_has_head(struct store *store)
 {
-    return size_of(file_of(store, SQLITE_FCNTL_FILE_POINTER));
+    static const char magic[16] = "SQLite format 3";
+    sqlite3_file *file = file_of(store, SQLITE_FCNTL_FILE_POINTER);
+    char head[sizeof(magic)];
+
+    return size_of(file) == 0 || (file->pMethods->xRead(file, head, sizeof(head), 0) == SQLITE_OK &&
+                                  memcmp(head, magic, sizeof(magic)) == 0);
 }
 
 /* Whether database and -wal are no shorter than we left them, and the database still begins as one:
  * most of it is read rarely, and what is in the cache never again. */
 static int check_whole(struct store *store, struct err *err)
 {
-    static const char magic[16] = "SQLite format 3";
-    sqlite3_file *file = file_of(store, SQLITE_FCNTL_FILE_POINTER);
+    int64_t file_bytes = size_of(file_of(store, SQLITE_FCNTL_FILE_POINTER));
     int64_t wal_bytes = size_of(file_of(store, SQLITE_FCNTL_JOURNAL_POINTER));
-    char head[sizeof(magic)];
 
     if (wal_bytes < store->wal_bytes)
         return err_set(err, -EBADMSG, "%s is damaged: its -wal was cut off at %lld bytes",
                        store->path, (long long)wal_bytes);
-    if (size_of(file) < store->file_bytes)
+    if (file_bytes < store->file_bytes) {
+        store->suspect = true;
         return err_set(err, -EBADMSG, "%s is damaged: it was cut off at %lld bytes", store->path,
-                       (long long)size_of(file));
-    if (store->file_bytes > 0 && (file->pMethods->xRead(file, head, sizeof(head), 0) != SQLITE_OK ||
-                                  memcmp(head, magic, sizeof(magic)) != 0))
+                       (long long)file_bytes);
+    }
+    if (!writer_has_head(store)) {
+        store->suspect = true;
         return err_set(err, -EBADMSG, "%s is damaged: it no longer begins as a database",
                        store->path);
+    }
     return 0;
 }
 
@@ -83,7 +89,8 @@ int writer_end(struct store *store, int r, struct err *err)
 {
     if (r >= 0)
         r = writer_run(store, STMT_COMMIT, "COMMIT", NULL, 0, err);
-    store->file_bytes = writer_file_bytes(store); /* it may have been checkpointed */
+    store->file_bytes =
+        size_of(file_of(store, SQLITE_FCNTL_FILE_POINTER)); /* it may have been checkpointed */
     store->wal_bytes = size_of(file_of(store, SQLITE_FCNTL_JOURNAL_POINTER));
     if (r >= 0)
         return r;

@@ -46,6 +46,8 @@ struct store {
     int db_fd, wal_fd;               /* O_PATH: the files last opened, so that their inode numbers
                                         are not given to others; -1: none */
     int64_t file_bytes, wal_bytes;   /* sizes of database and -wal after the last own write */
+    bool suspect;                    /* it was found cut off or written over: to be looked through
+                                        before it is used again */
     gid_t gid;                       /* group that was asked for, or GID_UNCHANGED */
     int64_t recording;               /* recordings.id of the one that runs; 0: none */
     struct dictionary dictionary;    /* numbers of what was looked up lately */
@@ -60,8 +62,8 @@ int writer_connect(struct store *store, const char *path, struct err *err);
 /* Closes the connection with all that was prepared and looked up on it. */
 void writer_disconnect(struct store *store);
 
-/* Size of the database; 0 when that can't be told. */
-int64_t writer_file_bytes(struct store *store);
+/* Whether the database begins as one does, or is empty. */
+bool writer_has_head(struct store *store);
 
 /* Whether path names the file that fd (O_PATH) has open. */
 bool writer_same_file(int fd, const char *path);
