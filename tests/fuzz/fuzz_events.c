@@ -34,7 +34,7 @@ static void settle(struct closing closing)
 {
     uint64_t before = closing.bytes_received;
 
-    closing_settle_fin(&closing, SEQUEL_NONE);
+    closing_settle(&closing, SEQUEL_NONE);
     assert(closing.bytes_received == before || closing.bytes_received == before - 1);
 }
 

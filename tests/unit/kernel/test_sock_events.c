@@ -204,11 +204,11 @@ static void check_close(struct stage *stage, enum tongue tongue, bool client_fir
     closing = await_cookie(stage, client_first ? talk.client : talk.server);
     /* Where the second end was slow its FIN went to a mini-socket. */
     if (closing.bytes_received_may_include_fin)
-        closing_settle_fin(&closing, SEQUEL_FIN_WAIT2);
+        closing_settle(&closing, SEQUEL_FIN_WAIT2);
     expect_orderly(&closing, &talk, client_first);
     closing = await_cookie(stage, client_first ? talk.server : talk.client);
     assert_true(closing.bytes_received_may_include_fin);
-    closing_settle_fin(&closing, SEQUEL_NONE);
+    closing_settle(&closing, SEQUEL_NONE);
     expect_orderly(&closing, &talk, !client_first);
     assert_int_equal(
         closing.family,
@@ -253,7 +253,7 @@ static void check_fin_wait2(struct stage *stage, enum tongue tongue, bool client
     close_fd(client_first ? &talk.pair.client : &talk.pair.server);
     closing = await_cookie(stage, client_first ? talk.client : talk.server);
     assert_true(closing.bytes_received_may_include_fin);
-    closing_settle_fin(&closing, SEQUEL_FIN_WAIT2);
+    closing_settle(&closing, SEQUEL_FIN_WAIT2);
     expect_orderly(&closing, &talk, client_first);
     pair_close(&talk.pair);
 }
