@@ -8,7 +8,8 @@
  * the passive end closed in order, or the active one without FIN. tcpi_delivered decides it: it is
  * 1 after the handshake at both ends, and grows by each data segment acknowledged and by a FIN that
  * went alone, while data_segs_out has all data segments and those sent again: a difference of 2 or
- * more proves a FIN of ours. A FIN that went with the last data leaves it open.
+ * more proves a FIN of ours. A FIN that went with the last data leaves it open, until a TIME_WAIT
+ * of ours is seen.
  *
  * bytes_received has the peer's FIN in it if the full socket got it, not if a FIN_WAIT2 mini-socket
  * did. recv_queue (rcv_nxt - copied_seq) is 1 where it got the FIN and nobody read the end of file:
@@ -33,14 +34,13 @@ static enum opener opener_of(const struct closing_counters *counters, uint64_t e
     return OPENER_UNKNOWN;
 }
 
-static void count_received(struct closing *closing, const struct closing_counters *counters)
+/* Takes the peer's FIN out where nobody read the end of file. */
+static void take_unread_fin(struct closing *closing)
 {
-    closing->bytes_received = counters->bytes_received;
-    closing->bytes_received_may_include_fin = counters->bytes_received > 0;
-    if (closing->fin_acked && counters->recv_queue == 1 && counters->bytes_received > 0) {
-        closing->bytes_received--;
-        closing->bytes_received_may_include_fin = false;
-    }
+    if (!closing->fin_acked || !closing->one_unread || !closing->bytes_received_may_include_fin)
+        return;
+    closing->bytes_received--;
+    closing->bytes_received_may_include_fin = false;
 }
 
 void closing_count(struct closing *closing, const struct closing_counters *counters)
@@ -50,20 +50,30 @@ void closing_count(struct closing *closing, const struct closing_counters *count
                            : 0;
     uint64_t unsent = counters->notsent_bytes;
     uint64_t extra = counters->bytes_acked + counters->send_queue - unsent - payload;
+    bool all_acked = counters->send_queue == 0;
 
     closing->opener = (uint8_t)opener_of(counters, extra);
     closing->established = counters->delivered > 0;
-    closing->fin_acked = counters->send_queue == 0 && closing->established &&
+    closing->fin_acked = all_acked && closing->established &&
                          (extra == 2 || (extra == 1 && closing->opener == OPENER_REMOTE));
+    closing->opener_hangs_on_fin = all_acked && extra == 1 && closing->opener == OPENER_UNKNOWN;
     closing->bytes_sent = payload;
-    count_received(closing, counters);
+    closing->bytes_received = counters->bytes_received;
+    closing->bytes_received_may_include_fin = counters->bytes_received > 0;
+    closing->one_unread = counters->recv_queue == 1;
+    take_unread_fin(closing);
 }
 
-void closing_settle_fin(struct closing *closing, enum closing_sequel sequel)
+void closing_settle(struct closing *closing, enum closing_sequel sequel)
 {
-    if (!closing->bytes_received_may_include_fin || !closing->fin_acked)
-        return;
-    if (sequel == SEQUEL_TIME_WAIT)
+    if (closing->opener_hangs_on_fin && sequel != SEQUEL_NONE) {
+        closing->opener = OPENER_REMOTE;
+        closing->opener_hangs_on_fin = false;
+        closing->fin_acked = true;
+        take_unread_fin(closing);
+    }
+    if (!closing->bytes_received_may_include_fin || !closing->fin_acked ||
+        sequel == SEQUEL_TIME_WAIT)
         return;
     if (sequel == SEQUEL_NONE)
         closing->bytes_received--;

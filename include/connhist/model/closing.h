@@ -41,8 +41,10 @@ struct closing {
                               unused socket, unconnected UDP */
     bool established;      /* TCP: the handshake was complete; survives the wiping */
     bool fin_acked;        /* our FIN was sent and acknowledged: no abort on our side */
-    bool bytes_received_may_include_fin; /* bytes_received may be 1 too many: closing_settle_fin()
-                                          */
+    bool bytes_received_may_include_fin; /* bytes_received may be 1 too many: closing_settle() */
+    bool one_unread; /* idiag_rqueue was 1: the peer's FIN if fin_acked, else a byte or it */
+    bool opener_hangs_on_fin; /* we opened it and sent no FIN, or were opened and sent one that went
+                                 with data: not known which, unless the FIN is proven */
 };
 
 /* The counters of tcp_info and idiag_* that the opener and the payload are worked out from. */
@@ -69,6 +71,7 @@ enum closing_sequel {
     SEQUEL_TIME_WAIT, /* TIME_WAIT, and nobody saw whether FIN_WAIT2 came before */
 };
 
-/* Takes the peer's FIN out of bytes_received, or finds that it is not in it, as far as the sequel
- * tells; the flag stays where it does not. */
-void closing_settle_fin(struct closing *closing, enum closing_sequel sequel);
+/* Settles what the event alone left open, as far as the sequel tells: a mini-socket of ours proves
+ * a FIN of ours, and with it opener and fin_acked; whether the peer's FIN is in bytes_received
+ * (taken out) or not. What it does not tell keeps its flag. Once for each closing. */
+void closing_settle(struct closing *closing, enum closing_sequel sequel);

@@ -108,6 +108,29 @@ static void a_fin_that_went_with_data_leaves_a_passive_end_unknown(void **state)
     assert_true(closing.bytes_received_may_include_fin);
 }
 
+static void a_time_wait_of_ours_proves_the_fin_that_went_with_data(void **state)
+{
+    struct closing_counters counters = {.bytes_sent = 3000100,
+                                        .data_segs_out = 88,
+                                        .bytes_acked = 3000101,
+                                        .delivered = 89,
+                                        .recv_queue = 1,
+                                        .bytes_received = 1001};
+    struct closing closing = counted(&counters);
+
+    (void)state;
+    assert_int_equal(closing.bytes_received, 1001);
+    closing_settle(&closing, SEQUEL_TIME_WAIT);
+    assert_int_equal(closing.opener, OPENER_REMOTE);
+    assert_true(closing.fin_acked);
+    assert_int_equal(closing.bytes_received, 1000);
+    assert_false(closing.bytes_received_may_include_fin);
+    closing = counted(&counters);
+    closing_settle(&closing, SEQUEL_NONE);
+    assert_int_equal(closing.opener, OPENER_UNKNOWN);
+    assert_true(closing.bytes_received_may_include_fin);
+}
+
 static void a_connection_that_never_came_about_was_tried_by_us(void **state)
 {
     struct closing closing = counted(&(struct closing_counters){.send_queue = 1});
@@ -130,15 +153,15 @@ static void the_sequel_settles_where_the_peers_fin_went(void **state)
 
     (void)state;
     assert_true(closing.bytes_received_may_include_fin);
-    closing_settle_fin(&closing, SEQUEL_TIME_WAIT);
+    closing_settle(&closing, SEQUEL_TIME_WAIT);
     assert_true(closing.bytes_received_may_include_fin);
-    closing_settle_fin(&closing, SEQUEL_NONE);
+    closing_settle(&closing, SEQUEL_NONE);
     assert_int_equal(closing.bytes_received, 1000);
     assert_false(closing.bytes_received_may_include_fin);
-    closing_settle_fin(&closing, SEQUEL_NONE);
+    closing_settle(&closing, SEQUEL_NONE);
     assert_int_equal(closing.bytes_received, 1000);
     closing = in_doubt(1000);
-    closing_settle_fin(&closing, SEQUEL_FIN_WAIT2);
+    closing_settle(&closing, SEQUEL_FIN_WAIT2);
     assert_int_equal(closing.bytes_received, 1000);
     assert_false(closing.bytes_received_may_include_fin);
 }
@@ -158,6 +181,7 @@ int main(void)
         cmocka_unit_test(unsent_data_is_no_payload_sent),
         cmocka_unit_test(retransmissions_are_no_payload),
         cmocka_unit_test(a_fin_that_went_with_data_leaves_a_passive_end_unknown),
+        cmocka_unit_test(a_time_wait_of_ours_proves_the_fin_that_went_with_data),
         cmocka_unit_test(a_connection_that_never_came_about_was_tried_by_us),
         cmocka_unit_test(the_sequel_settles_where_the_peers_fin_went),
         cmocka_unit_test(nothing_received_is_never_in_doubt),
