@@ -21,7 +21,9 @@ int ledger_new(const struct ledger_options *options, struct ledger **ret)
     ledger->next_life = options->next_life;
     ledger->complete_ms = TIME_UNKNOWN;
     services_init(&ledger->services, options->max_client_services);
-    if (lives_init(&ledger->lives) < 0) {
+    ledger->previous_ms = TIME_UNKNOWN;
+    if (lives_init(&ledger->lives) < 0 || endings_init(&ledger->endings) < 0 ||
+        (options->events && ledger_recent_init(ledger) < 0)) {
         ledger_free(ledger);
         return -ENOMEM;
     }
@@ -35,6 +37,9 @@ void ledger_free(struct ledger *ledger)
         return;
     lives_finish(&ledger->lives);
     services_finish(&ledger->services);
+    endings_finish(&ledger->endings);
+    free(ledger->recent);
+    vec_finish(&ledger->late);
     vec_finish(&ledger->fresh);
     vec_finish(&ledger->unsure);
     vec_finish(&ledger->unsure_entries);
@@ -94,6 +99,53 @@ int ledger_resume(struct ledger *ledger, const struct life *life)
     return 0;
 }
 
+/* What the file knows of a connection, in the form of an event. */
+static struct closing closing_of(const struct life *life)
+{
+    return (struct closing){
+        .local = life->local,
+        .remote = life->remote,
+        .local_port = life->local_port,
+        .remote_port = life->remote_port,
+        .family = life->family,
+        .protocol = life->service.protocol,
+        .has_info = life->facts.known,
+        .fin_acked = true,
+        .bytes_sent = life->facts.sent_bytes,
+        .bytes_received = life->facts.received_bytes,
+        .bytes_received_may_include_fin = life->facts.received_uncertain,
+        .segs_out = life->facts.segs_out,
+        .segs_in = life->facts.segs_in,
+        .retrans = life->facts.retrans,
+        .rtt_us = life->facts.rtt_us,
+    };
+}
+
+int ledger_resume_planned(struct ledger *ledger, const struct life *life)
+{
+    struct life copy = *life;
+    struct ending ending = {.closing = closing_of(life),
+                            .at_ms = life->since_ms,
+                            .planned_ms = life->planned_ms,
+                            .told_ms = life->planned_ms,
+                            .netns = life->service.netns,
+                            .kind = ENDING_ORPHAN};
+    struct entry *entry;
+    int r;
+
+    /* the file keeps no cookie of it: until its sample comes it has one that the kernel never gives
+     */
+    copy.number = ledger->next_life++;
+    copy.cookie = ~copy.number;
+    r = ledger_resume(ledger, &copy);
+    if (r < 0)
+        return r;
+    ending.entry = lives_find(&ledger->lives, life->service.netns, copy.cookie);
+    entry = lives_get(&ledger->lives, ending.entry);
+    entry->flags = ENTRY_PLANNED;
+    return endings_add(&ledger->endings, &ending, &entry->ending);
+}
+
 void ledger_begin(struct ledger *ledger, int64_t start_ms, struct batch *batch)
 {
     assert(ledger->snapshot == 0 || start_ms > ledger->start_ms);
@@ -120,15 +172,34 @@ size_t ledger_unsure(struct ledger *ledger, size_t max, struct sample **ret)
     return n < max ? n : max;
 }
 
-/* When a life that this snapshot did not see was over. */
-static int64_t planned_end(const struct ledger *ledger, const struct entry *entry)
+/* The end of a TIME_WAIT that this snapshot did not see. */
+static int64_t end_of_time_wait(const struct ledger *ledger, const struct entry *entry)
 {
     int64_t planned = entry->changed_ms + TIME_WAIT_MS;
 
-    if (entry->state == STATE_TIME_WAIT && planned < ledger->start_ms &&
-        planned > entry->changed_ms && planned > ledger->complete_ms)
-        return planned;
-    return ledger->start_ms;
+    if (entry->flags & ENTRY_PLANNED)
+        planned = endings_get(&ledger->endings, entry->ending)->planned_ms;
+    return planned <= ledger->start_ms && planned > entry->changed_ms &&
+                   planned > ledger->complete_ms
+               ? planned
+               : ledger->start_ms;
+}
+
+/* When a life that this snapshot did not see was over. Its event tells, unless a later snapshot saw
+ * it still. */
+static int64_t end_of(const struct ledger *ledger, const struct entry *entry)
+{
+    const struct ending *ending = endings_get(&ledger->endings, entry->ending);
+
+    if (entry->state == STATE_TIME_WAIT)
+        return end_of_time_wait(ledger, entry);
+    if (!entry->ending || ending->kind != ENDING_ATTACHED)
+        return ledger->start_ms;
+    if (ending->at_ms < entry->changed_ms || ending->at_ms > ledger->start_ms ||
+        (entry->seen && ending->at_ms <= ledger->complete_ms) ||
+        (entry->seen && ending->at_ms <= ledger->previous_ms))
+        return ledger->start_ms;
+    return ending->at_ms;
 }
 
 static int end_unseen(struct ledger *ledger)
@@ -141,7 +212,7 @@ static int end_unseen(struct ledger *ledger)
 
         if (!entry->number || entry->seen == ledger->snapshot)
             continue;
-        r = ledger_end_life(ledger, i, planned_end(ledger, entry));
+        r = ledger_end_life(ledger, i, end_of(ledger, entry));
         if (r < 0)
             return r;
     }
@@ -156,6 +227,8 @@ static void forget_fresh(struct ledger *ledger)
 
         if (entry->role_source)
             ledger->services.slots.items[entry->service].lives--;
+        if (entry->ending)
+            endings_remove(&ledger->endings, entry->ending);
         lives_remove(&ledger->lives, ledger->fresh.items[i]);
     }
     vec_clear(&ledger->fresh);
@@ -166,6 +239,8 @@ int ledger_end(struct ledger *ledger, enum snapshot_status status, bool anchor, 
     bool complete = status == SNAPSHOT_COMPLETE;
     int r = ledger->error;
 
+    if (r == 0 && complete)
+        r = ledger_resolve_pending(ledger);
     if (r == 0)
         r = roles_decide(ledger);
     if (r == 0 && complete)
@@ -183,7 +258,9 @@ int ledger_end(struct ledger *ledger, enum snapshot_status status, bool anchor, 
     ledger->counts.full = full;
     ledger->batch->snapshot = ledger->counts;
     ledger->batch->has_snapshot = true;
+    ledger->previous_ms = ledger->start_ms;
     if (complete) {
+        ledger->time_wait_lost = false;
         ledger->complete_ms = ledger->start_ms;
         ledger->opening_known = true;
     }
@@ -197,7 +274,10 @@ void ledger_stats(const struct ledger *ledger, struct ledger_stats *ret)
         .services = ledger->services.n,
         .services_other = ledger->services.folded,
         .roles_guessed = ledger->roles_guessed,
-        .bytes = lives_bytes(&ledger->lives) +
+        .closings = ledger->closings,
+        .unconnected = ledger->unconnected,
+        .unresolved = ledger->unresolved,
+        .bytes = lives_bytes(&ledger->lives) + endings_bytes(&ledger->endings) +
                  ledger->services.slots.capacity * sizeof(struct service_slot),
     };
 }

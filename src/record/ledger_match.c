@@ -137,6 +137,17 @@ static bool learn_queue(struct entry *entry, const struct sample *sample)
     return true;
 }
 
+/* A TIME_WAIT that outlasts its planned end: its timer was set again, or fires late. */
+static int replan(struct ledger *ledger, uint32_t index, const struct sample *sample)
+{
+    struct ending *ending = endings_get(&ledger->endings, lives_get(&ledger->lives, index)->ending);
+
+    if (ending->planned_ms > ledger->start_ms)
+        return 0;
+    ending->planned_ms = ledger->start_ms + (sample->expires_ms ? sample->expires_ms : 1);
+    return touch(ledger, index, ENTRY_DIRTY);
+}
+
 /* A known socket, seen for the first time in this snapshot. */
 static int update(struct ledger *ledger, uint32_t index, const struct sample *sample)
 {
@@ -149,6 +160,8 @@ static int update(struct ledger *ledger, uint32_t index, const struct sample *sa
         r = touch(ledger, index, ENTRY_DIRTY);
     if (r == 0 && learn_queue(entry, sample))
         r = touch(ledger, index, ENTRY_QUEUE_DIRTY);
+    if (r == 0 && (entry->flags & ENTRY_PLANNED))
+        r = replan(ledger, index, sample);
     ledger->services.slots.items[entry->service].now[entry->state]++;
     return r;
 }
@@ -197,17 +210,13 @@ static int reserve_fresh(struct ledger *ledger)
                : 0;
 }
 
-/* A new life. key: the sample with its peer as it may be kept; sample: with the true one, which the
- * kernel wants to hear when it is asked for tcp_info. Its role is decided when the snapshot ends.
- */
-static int be_born(struct ledger *ledger, uint32_t netns, const struct sample *key,
-                   const struct sample *sample, uint32_t *ret)
+int ledger_be_born(struct ledger *ledger, uint32_t netns, const struct sample *key, uint32_t *ret)
 {
     struct entry *entry;
     int r = reserve_fresh(ledger);
 
     if (r == 0)
-        r = lives_add(&ledger->lives, netns, sample->cookie, ledger->next_life, ret);
+        r = lives_add(&ledger->lives, netns, key->cookie, ledger->next_life, ret);
     if (r < 0)
         return r;
     ledger->next_life++;
@@ -216,11 +225,23 @@ static int be_born(struct ledger *ledger, uint32_t netns, const struct sample *k
     entry->history.bytes[0] = entry->state;
     entry->history_bytes = 1;
     ledger->fresh.items[ledger->fresh.n++] = *ret;
+    return 0;
+}
+
+/* A new life of a sample. key: with its peer as it may be kept; sample: with the true one, which
+ * the kernel wants to hear when it is asked for tcp_info. */
+static int be_born(struct ledger *ledger, uint32_t netns, const struct sample *key,
+                   const struct sample *sample, uint32_t *ret)
+{
+    int r = ledger_be_born(ledger, netns, key, ret);
+
+    if (r < 0)
+        return r;
     if (wants_info(sample) || sample->opener != OPENER_UNKNOWN) {
         ledger->unsure.items[ledger->unsure.n++] = *sample;
         ledger->unsure_entries.items[ledger->unsure_entries.n++] = *ret;
     }
-    return 0;
+    return ledger_join_mini(ledger, *ret, key);
 }
 
 /* Finds the life of a sample; the kernel walks its tables in much the same order each time, so that
@@ -293,6 +314,8 @@ static int take(struct ledger *ledger, uint32_t netns, const struct sample *key,
     uint32_t index = find_life(ledger, netns, key);
     int r = 0;
 
+    if (index == LIVES_NONE)
+        index = ledger_adopt(ledger, netns, key);
     if (index == LIVES_NONE ? was_seen(ledger, netns, sample)
                             : lives_get(&ledger->lives, index)->seen == ledger->snapshot) {
         ledger->counts.doubles++;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "connhist/record/ledger.h"
+#include "endings.h"
 #include "lives.h"
 #include "services.h"
 
@@ -14,9 +15,11 @@ struct ledger {
     struct ledger_options options;
     struct lives lives;
     struct services services;
-    int64_t start_ms;    /* this snapshot */
-    int64_t complete_ms; /* the last complete snapshot before it; TIME_UNKNOWN: none */
-    bool opening_known;  /* complete_ms is the planned distance away: new means opened since */
+    struct endings endings;
+    struct recently *recent; /* RECENT_SLOTS lives that closed without an event; owned */
+    int64_t start_ms;        /* this snapshot */
+    int64_t complete_ms;     /* the last complete snapshot before it; TIME_UNKNOWN: none */
+    bool opening_known;      /* complete_ms is the planned distance away: new means opened since */
     uint64_t next_life;
     uint64_t roles_guessed;
     uint32_t snapshot;      /* its number in this run, from 1 */
@@ -39,10 +42,48 @@ struct ledger {
     } listeners; /* entries in LISTEN, made by roles_decide() */
     struct {
         VEC_FIELDS(uint32_t);
-    } touched;           /* entries that became dirty since they were told */
-    struct batch *batch; /* what this snapshot changed; the caller's */
-    int error;           /* -ENOMEM that made the snapshot unusable */
+    } touched;            /* entries that became dirty since they were told */
+    struct batch *batch;  /* what this snapshot changed; the caller's */
+    struct late_vec late; /* facts of lives that closed before; not in a batch yet */
+    int64_t previous_ms;  /* start of the snapshot before, complete or not; TIME_UNKNOWN: none */
+    bool time_wait_lost;  /* TIME_WAITs vanished since the complete snapshot before: absence tells
+                             nothing */
+    uint64_t closings;    /* events of sockets that were connected */
+    uint64_t unconnected; /* events of sockets that never were */
+    uint64_t unresolved;  /* events of aborted sockets that no snapshot saw */
+    int error;            /* -ENOMEM that made the snapshot unusable */
 };
+
+/* Room to remember lives that closed without an event. 0 or -ENOMEM. */
+int ledger_recent_init(struct ledger *ledger);
+
+/* A life closed without an event: that may still come. */
+void ledger_remember_closed(struct ledger *ledger, const struct entry *entry);
+
+/* What an event tells in numbers. */
+struct life_facts ledger_facts(const struct closing *closing);
+
+/* Who closed a life that is over, as far as it can be told. */
+enum closed_by ledger_closed_by(const struct ledger *ledger, const struct entry *entry);
+
+/* Finishes the numbers of a life's event, now that it is known what followed. */
+void ledger_settle(struct ledger *ledger, const struct entry *entry);
+
+/* A mini-socket of unknown origin was born: takes the event that came before, or waits for one.
+ * key: the sample as it may be kept. 0 or -ENOMEM. */
+int ledger_join_mini(struct ledger *ledger, uint32_t index, const struct sample *key);
+
+/* The life of an earlier run, closed in the file with an end to come, that a sample of an unknown
+ * cookie goes on with; it has that cookie from now on. LIVES_NONE. */
+uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample *key);
+
+/* Makes lives of the events that nothing followed; they are not seen, so that ledger_end() ends
+ * them. 0 or -ENOMEM. */
+int ledger_resolve_pending(struct ledger *ledger);
+
+/* A new life that is not marked as seen; its role is decided when the snapshot ends. 0 or -ENOMEM.
+ */
+int ledger_be_born(struct ledger *ledger, uint32_t netns, const struct sample *key, uint32_t *ret);
 
 /* Whether a socket is what is left of a TCP connection: the connection is over, the program still
  * holds it. */

@@ -25,7 +25,24 @@ static struct life life_of(const struct ledger *ledger, const struct entry *entr
         .opened_known = entry->flags & ENTRY_OPENED_KNOWN,
         .history_bytes = entry->history_bytes,
         .history = entry_history(entry),
+        .planned_ms = TIME_UNKNOWN,
     };
+}
+
+/* The life as one that is over, or whose end is foreseen. */
+static struct life ended_life(struct ledger *ledger, const struct entry *entry, int64_t ended_ms)
+{
+    const struct ending *ending = endings_get(&ledger->endings, entry->ending);
+    struct life life = life_of(ledger, entry, ended_ms);
+
+    ledger_settle(ledger, entry);
+    life.closed_by = (uint8_t)ledger_closed_by(ledger, entry);
+    life.facts = ledger_facts(&ending->closing);
+    life.late_facts = ledger->options.events && !life.facts.known && !ending->closing.wiped &&
+                      !(entry->flags & ENTRY_PLANNED);
+    if (entry->flags & ENTRY_PLANNED)
+        life.planned_ms = ending->told_ms;
+    return life;
 }
 
 /* Without detail only what has no peer is told: listeners, and UDP sockets that serve. */
@@ -42,15 +59,60 @@ static bool is_for_file(const struct ledger *ledger, const struct entry *entry)
 int ledger_end_life(struct ledger *ledger, uint32_t index, int64_t ended_ms)
 {
     struct entry *entry = lives_get(&ledger->lives, index);
-    struct life life = life_of(ledger, entry, ended_ms);
+    struct life life = ended_life(ledger, entry, ended_ms);
+    struct batch *batch = ledger->batch;
     int r = 0;
 
-    if (is_for_file(ledger, entry) || (entry->flags & ENTRY_TOLD))
-        r = batch_add_life(ledger->batch, &ledger->batch->closed, &life);
+    if (entry->flags & ENTRY_PLANNED) {
+        if (life.planned_ms != ended_ms)
+            r = batch_add_life(batch, &batch->amended, &life);
+    } else if (is_for_file(ledger, entry) || (entry->flags & ENTRY_TOLD)) {
+        r = batch_add_life(batch, &batch->closed, &life);
+    }
     if (r < 0)
         return r;
+    if (life.late_facts)
+        ledger_remember_closed(ledger, entry);
+    if (entry->ending)
+        endings_remove(&ledger->endings, entry->ending);
     ledger->services.slots.items[entry->service].lives--;
     lives_remove(&ledger->lives, index);
+    return 0;
+}
+
+/* A TIME_WAIT of which all is known but the end is written once, as closed at the end that its
+ * timer foresees. */
+static bool can_plan(const struct ledger *ledger, const struct entry *entry)
+{
+    return entry->state == STATE_TIME_WAIT && entry->ending && !(entry->flags & ENTRY_TOLD) &&
+           endings_get(&ledger->endings, entry->ending)->kind == ENDING_ATTACHED;
+}
+
+static int tell_planned(struct ledger *ledger, struct entry *entry, bool full)
+{
+    struct ending *ending = endings_get(&ledger->endings, entry->ending);
+    struct batch *batch = ledger->batch;
+    bool is_new = !(entry->flags & ENTRY_PLANNED);
+    struct life life;
+    int r;
+
+    if (is_new) {
+        ending->planned_ms = entry->changed_ms + TIME_WAIT_MS;
+        if (ending->planned_ms <= ledger->start_ms)
+            ending->planned_ms = ledger->start_ms + 1;
+        ending->told_ms = ending->planned_ms;
+    } else if (!full && ending->told_ms == ending->planned_ms) {
+        return 0;
+    }
+    life = ended_life(ledger, entry, ending->planned_ms);
+    /* whether the file has it is not certain after a batch was lost: amending makes it so */
+    life.planned_ms = is_new ? TIME_UNKNOWN : ending->told_ms;
+    r = batch_add_life(batch, is_new ? &batch->closed : &batch->amended, &life);
+    if (r < 0)
+        return r;
+    ending->told_ms = ending->planned_ms;
+    entry->flags |= ENTRY_PLANNED;
+    entry->flags &= (uint8_t)~ENTRY_DIRTY;
     return 0;
 }
 
@@ -71,6 +133,8 @@ static int tell_entry(struct ledger *ledger, uint32_t index, bool full)
     /* a touched place may have been given up since, or be of a new life */
     if (!entry->number || !is_for_file(ledger, entry))
         return 0;
+    if ((entry->flags & ENTRY_PLANNED) || can_plan(ledger, entry))
+        return tell_planned(ledger, entry, full);
     life = life_of(ledger, entry, TIME_UNKNOWN);
     if (full || !(entry->flags & ENTRY_TOLD))
         r = batch_add_life(batch, &batch->opened, &life);
@@ -99,5 +163,8 @@ int ledger_tell(struct ledger *ledger, bool full)
             r = tell_entry(ledger, ledger->touched.items[i], false);
     }
     vec_clear(&ledger->touched);
+    for (size_t i = 0; i < ledger->late.n && r == 0; i++)
+        r = vec_push(&ledger->batch->late, ledger->late.items[i]);
+    vec_clear(&ledger->late);
     return r;
 }

@@ -142,14 +142,28 @@ static void drop_history(struct lives *lives, struct entry *entry)
     entry->history_bytes = 0;
 }
 
-void lives_remove(struct lives *lives, uint32_t index)
+static void unlink_entry(struct lives *lives, uint32_t index)
 {
-    struct entry *entry = lives_get(lives, index);
+    const struct entry *entry = lives_get(lives, index);
     uint32_t *link = &lives->buckets[bucket_of(lives->mask, entry->netns, entry->cookie)];
 
     while (*link != index)
         link = &lives_get(lives, *link)->next;
     *link = entry->next;
+}
+
+void lives_set_cookie(struct lives *lives, uint32_t index, uint64_t cookie)
+{
+    unlink_entry(lives, index);
+    lives_get(lives, index)->cookie = cookie;
+    link_entry(lives, index);
+}
+
+void lives_remove(struct lives *lives, uint32_t index)
+{
+    struct entry *entry = lives_get(lives, index);
+
+    unlink_entry(lives, index);
     drop_history(lives, entry);
     entry->number = 0;
     entry->next = lives->free;

@@ -21,6 +21,7 @@ enum entry_flags {
     ENTRY_TOLD = 8,         /* the file has it in `open` */
     ENTRY_DIRTY = 16,       /* it changed since it was told */
     ENTRY_QUEUE_DIRTY = 32, /* its accept queue changed since it was told */
+    ENTRY_PLANNED = 64,     /* the file has it in `closed`, with the planned end of its TIME_WAIT */
 };
 
 /* One life; small, because there is one for every socket of the host. */
@@ -45,6 +46,7 @@ struct entry {
     uint32_t scope_ifindex; /* device, or 0 */
     uint32_t waiting;       /* LISTEN: accept queue */
     uint32_t limit;         /* LISTEN: its limit */
+    uint32_t ending;        /* what an event told of it, or an orphan's place; ENDINGS_NONE */
     uint16_t local_port;    /* host byte order */
     uint16_t remote_port;   /* host byte order */
     uint8_t family;         /* AF_INET or AF_INET6 */
@@ -86,6 +88,9 @@ uint32_t lives_next(const struct lives *lives, uint32_t index);
 
 /* Adds a life with cookie, netns and number set and all else zero. 0 or -ENOMEM. */
 int lives_add(struct lives *lives, uint32_t netns, uint64_t cookie, uint64_t number, uint32_t *ret);
+
+/* Gives a life the cookie that the kernel shows for it now. */
+void lives_set_cookie(struct lives *lives, uint32_t index, uint64_t cookie);
 
 /* Removes a life with its history. */
 void lives_remove(struct lives *lives, uint32_t index);

@@ -151,7 +151,9 @@ static int count_in(struct ledger *ledger, struct entry *entry, uint32_t service
     entry->service = service;
     entry->role_source = source;
     ledger->services.slots.items[service].lives++;
-    ledger->services.slots.items[service].now[entry->state]++;
+    /* one that only an event told of was never seen, and is not counted */
+    if (entry->seen == ledger->snapshot)
+        ledger->services.slots.items[service].now[entry->state]++;
     ledger->roles_guessed += source == ROLE_BY_PORT_CLASS;
     return 0;
 }
@@ -188,7 +190,8 @@ int roles_decide(struct ledger *ledger)
         struct entry *entry = lives_get(&ledger->lives, ledger->fresh.items[i]);
 
         if (entry->role_source == 0)
-            r = decide(ledger, entry, OPENER_UNKNOWN);
+            r = decide(ledger, entry,
+                       (enum opener)endings_get(&ledger->endings, entry->ending)->closing.opener);
     }
     return r;
 }

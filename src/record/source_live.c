@@ -5,10 +5,12 @@
 
 #include "connhist/kernel/host.h"
 #include "connhist/kernel/sock_diag.h"
+#include "connhist/kernel/sock_events.h"
 #include "connhist/record/source.h"
 
 struct live {
     struct sock_diag *diag;
+    struct sock_events *events; /* NULL: not listened to */
     struct netns_ref netns; /* the namespace that diag belongs to */
 };
 
@@ -47,10 +49,57 @@ static void live_ephemeral(void *ctx, struct port_range *ret)
     host_ephemeral_range(ret, NULL);
 }
 
+static int live_events_fd(void *ctx)
+{
+    const struct live *live = ctx;
+
+    return live->events ? sock_events_fd(live->events) : -1;
+}
+
+static size_t live_event_buffer(void *ctx)
+{
+    const struct live *live = ctx;
+
+    return sock_events_buffer_bytes(live->events);
+}
+
+struct forward {
+    source_closing_fn fn;
+    void *arg;
+    uint32_t netns;
+};
+
+static void forward_closing(void *arg, const struct closing *closing)
+{
+    const struct forward *forward = arg;
+
+    forward->fn(forward->arg, forward->netns, closing);
+}
+
+static int live_drain(void *ctx, source_closing_fn fn, void *arg, size_t max,
+                      struct source_drained *ret, struct err *err)
+{
+    struct live *live = ctx;
+    struct forward forward = {.fn = fn, .arg = arg, .netns = live->netns.id};
+    struct sock_events_drained drained = {0};
+    int r = sock_events_drain(live->events, forward_closing, &forward, max, &drained, err);
+
+    *ret = (struct source_drained){.lost = drained.lost || drained.n_bad > 0,
+                                   .more = drained.more};
+    return r;
+}
+
+static uint64_t live_time_wait_dropped(void *ctx)
+{
+    (void)ctx;
+    return host_time_wait_dropped();
+}
+
 static void live_free(void *ctx)
 {
     struct live *live = ctx;
 
+    sock_events_close(live->events);
     sock_diag_close(live->diag);
     free(live);
 }
@@ -60,10 +109,15 @@ static const struct source_ops live_ops = {
     .dump = live_dump,
     .ask_info = live_ask_info,
     .ephemeral = live_ephemeral,
+    .events_fd = live_events_fd,
+    .event_buffer = live_event_buffer,
+    .drain = live_drain,
+    .time_wait_dropped = live_time_wait_dropped,
     .free = live_free,
 };
 
-int source_live(const struct clock *clock, struct source *ret, struct err *err)
+int source_live(const struct clock *clock, size_t event_buffer_bytes, struct source *ret,
+                struct err *err)
 {
     struct live *live = calloc(1, sizeof(*live));
     int r;
@@ -73,7 +127,10 @@ int source_live(const struct clock *clock, struct source *ret, struct err *err)
     r = host_netns_inode(&live->netns.inode, err);
     if (r == 0)
         r = sock_diag_open(clock, &live->diag, err);
+    if (r == 0 && event_buffer_bytes)
+        r = sock_events_open(clock, event_buffer_bytes, &live->events, err);
     if (r < 0) {
+        sock_diag_close(live->diag);
         free(live);
         return r;
     }

@@ -9,6 +9,7 @@
 
 #include "connhist/base/cleanup.h"
 #include "connhist/model/batch.h"
+#include "connhist/model/closing.h"
 #include "connhist/model/life.h"
 #include "connhist/model/sample.h"
 #include "connhist/model/service.h"
@@ -28,6 +29,7 @@ struct ledger_options {
     uint32_t max_client_services; /* client services told apart at a time; the rest is `other` */
     uint32_t max_syn_recv;        /* SYN_RECV sockets kept as lives; the rest is tallied alone */
     struct port_range ephemeral;
+    bool events;        /* destroy events will be told by ledger_closing() */
     int64_t base_ms;    /* record time = base_ms + CLOCK_BOOTTIME in ms; for samples' timers */
     uint64_t next_life; /* the first number to give; never 0 */
 };
@@ -66,6 +68,19 @@ int ledger_sample(struct ledger *ledger, uint32_t netns, const struct sample *sa
  * namespace's TCP. */
 size_t ledger_unsure(struct ledger *ledger, size_t max, struct sample **ret);
 
+/* A destroy event, at any time between ledger_end() and the next one; at best as soon as it is
+ * read, and all that wait before ledger_begin() and before ledger_end(). 0 or -ENOMEM (the event is
+ * lost). */
+int ledger_closing(struct ledger *ledger, uint32_t netns, const struct closing *closing);
+
+/* The kernel dropped TIME_WAIT sockets (table full, or reused) since the snapshot before: that none
+ * is there proves nothing. To be called before ledger_end(). */
+void ledger_time_wait_lost(struct ledger *ledger);
+
+/* A life that an earlier run in the same boot closed in the file with an end that is still to come
+ * (life->planned_ms); as ledger_resume(). */
+int ledger_resume_planned(struct ledger *ledger, const struct life *life);
+
 /* Ends the snapshot: roles are decided, lives that were not seen have ended (if status is
  * complete), counts are compared. full: lives are told in full. anchor: tallies are told in full
  * (if complete). -ENOMEM: batch is unusable and must be dropped; the next one must be full and an
@@ -79,6 +94,9 @@ struct ledger_stats {
     uint64_t services_other; /* lives so far that count for `other`, their client service being
                                 beyond the bound */
     uint64_t roles_guessed;  /* lives so far whose role rests on the port class alone */
+    uint64_t closings;       /* events so far of sockets that were connected */
+    uint64_t unconnected;    /* … of sockets that never were */
+    uint64_t unresolved;     /* … of aborted sockets whose endpoints nobody knows */
     size_t bytes;            /* memory held */
 };
 

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "endings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_BUCKETS 256u
+
+int endings_init(struct endings *endings)
+{
+    *endings = (struct endings){.mask = FIRST_BUCKETS - 1};
+    endings->buckets = calloc(FIRST_BUCKETS, sizeof(*endings->buckets));
+    if (!endings->buckets || vec_push(&endings->pool, (struct ending){.kind = ENDING_FREE}) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+void endings_finish(struct endings *endings)
+{
+    vec_finish(&endings->pool);
+    free(endings->buckets);
+    endings->buckets = NULL;
+}
+
+static uint64_t mix(uint64_t hash, const void *bytes, size_t n)
+{
+    const uint8_t *p = bytes;
+
+    for (; n >= 8; n -= 8, p += 8) {
+        uint64_t word;
+
+        memcpy(&word, p, 8);
+        hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 29;
+    }
+    return hash;
+}
+
+static uint32_t bucket_of(uint32_t mask, uint32_t netns, const struct closing *endpoints)
+{
+    uint64_t hash =
+        (uint64_t)netns << 32 | (uint32_t)endpoints->local_port << 16 | endpoints->remote_port;
+
+    hash = mix(hash * UINT64_C(0x9e3779b97f4a7c15), &endpoints->remote, sizeof(endpoints->remote));
+    hash = mix(hash, &endpoints->local, sizeof(endpoints->local));
+    return (uint32_t)(hash >> 32) & mask;
+}
+
+static bool same_endpoints(const struct closing *a, const struct closing *b)
+{
+    return a->local_port == b->local_port && a->remote_port == b->remote_port &&
+           a->protocol == b->protocol && a->family == b->family &&
+           memcmp(&a->remote, &b->remote, sizeof(a->remote)) == 0 &&
+           memcmp(&a->local, &b->local, sizeof(a->local)) == 0;
+}
+
+static bool is_hashed(const struct ending *ending)
+{
+    return ending->kind == ENDING_PENDING || ending->kind == ENDING_ORPHAN;
+}
+
+static void link_ending(struct endings *endings, uint32_t index)
+{
+    struct ending *ending = endings_get(endings, index);
+    uint32_t *bucket = &endings->buckets[bucket_of(endings->mask, ending->netns, &ending->closing)];
+
+    ending->next = *bucket;
+    *bucket = index;
+}
+
+/* Without memory chains get longer. In order of age, so that the latest stays first. */
+static void grow_buckets(struct endings *endings)
+{
+    uint32_t n = (endings->mask + 1) * 2;
+    uint32_t *buckets;
+
+    if (endings->n_hashed <= endings->mask)
+        return;
+    buckets = calloc(n, sizeof(*buckets));
+    if (!buckets)
+        return;
+    free(endings->buckets);
+    endings->buckets = buckets;
+    endings->mask = n - 1;
+    for (uint32_t i = 1; i < endings->pool.n; i++)
+        if (is_hashed(endings_get(endings, i)))
+            link_ending(endings, i);
+}
+
+int endings_add(struct endings *endings, const struct ending *ending, uint32_t *ret)
+{
+    uint32_t index = endings->free;
+
+    if (index) {
+        endings->free = endings_get(endings, index)->next;
+    } else {
+        if (endings->pool.n >= UINT32_MAX || vec_push(&endings->pool, (struct ending){0}) < 0)
+            return -ENOMEM;
+        index = (uint32_t)endings->pool.n - 1;
+    }
+    *endings_get(endings, index) = *ending;
+    endings->n++;
+    if (is_hashed(ending)) {
+        endings->n_hashed++;
+        link_ending(endings, index);
+        grow_buckets(endings);
+    }
+    *ret = index;
+    return 0;
+}
+
+uint32_t endings_find(const struct endings *endings, enum ending_kind kind, uint32_t netns,
+                      const struct closing *endpoints)
+{
+    uint32_t i = endings->buckets[bucket_of(endings->mask, netns, endpoints)], best = ENDINGS_NONE;
+
+    for (; i != ENDINGS_NONE; i = endings_get(endings, i)->next) {
+        const struct ending *ending = endings_get(endings, i);
+
+        if (ending->kind == kind && ending->netns == netns &&
+            same_endpoints(&ending->closing, endpoints) &&
+            (best == ENDINGS_NONE || ending->at_ms > endings_get(endings, best)->at_ms))
+            best = i;
+    }
+    return best;
+}
+
+static void unlink_ending(struct endings *endings, uint32_t index)
+{
+    const struct ending *ending = endings_get(endings, index);
+    uint32_t *link = &endings->buckets[bucket_of(endings->mask, ending->netns, &ending->closing)];
+
+    while (*link != index)
+        link = &endings_get(endings, *link)->next;
+    *link = ending->next;
+    endings->n_hashed--;
+}
+
+void endings_attach(struct endings *endings, uint32_t index)
+{
+    unlink_ending(endings, index);
+    endings_get(endings, index)->kind = ENDING_ATTACHED;
+}
+
+void endings_remove(struct endings *endings, uint32_t index)
+{
+    struct ending *ending = endings_get(endings, index);
+
+    if (is_hashed(ending))
+        unlink_ending(endings, index);
+    *ending = (struct ending){.kind = ENDING_FREE, .next = endings->free};
+    endings->free = index;
+    endings->n--;
+}
+
+size_t endings_bytes(const struct endings *endings)
+{
+    return endings->pool.capacity * sizeof(struct ending) +
+           (endings->mask + 1) * sizeof(*endings->buckets);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* What destroy events told, while it is not known yet what became of the socket: found by the
+ * endpoints (netns + 4-tuple), because a TIME_WAIT of a socket that was never dumped has another
+ * cookie than its event. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "connhist/base/vec.h"
+#include "connhist/model/closing.h"
+#include "lives.h"
+
+#define ENDINGS_NONE 0 /* index 0 is never used */
+
+enum ending_kind {
+    ENDING_FREE,     /* this place is free */
+    ENDING_PENDING,  /* an event of a socket that no snapshot saw; by endpoints */
+    ENDING_ORPHAN,   /* no event yet: a mini-socket whose origin no snapshot saw; by endpoints */
+    ENDING_ATTACHED, /* belongs to an entry (entry->ending) */
+};
+
+struct ending {
+    struct closing closing; /* as told; of an orphan only the endpoints. Peer cut as the entry's */
+    int64_t at_ms;          /* record time at which the event was read */
+    int64_t planned_ms;     /* end of TIME_WAIT as foreseen now; of entries with ENTRY_PLANNED */
+    int64_t told_ms;        /* the same as the file has it */
+    uint32_t netns;         /* id */
+    uint32_t next;          /* chain of its endpoints' hash, or list of free places */
+    uint32_t arrived;       /* number of the snapshot begun last before it came */
+    uint32_t entry;         /* of an orphan: its index; of others LIVES_NONE */
+    bool settled;        /* closing_settle() was done */
+    uint8_t kind;           /* enum ending_kind */
+};
+
+struct endings {
+    struct {
+        VEC_FIELDS(struct ending);
+    } pool;
+    uint32_t *buckets; /* chains of pending ones and orphans; owned */
+    uint32_t mask;     /* number of buckets - 1 */
+    uint32_t free;     /* first free place */
+    uint32_t n_hashed; /* pending ones and orphans */
+    uint32_t n;        /* all in use */
+};
+
+int endings_init(struct endings *endings);
+void endings_finish(struct endings *endings);
+
+static inline struct ending *endings_get(const struct endings *endings, uint32_t index)
+{
+    return &endings->pool.items[index];
+}
+
+/* Adds one; kind PENDING or ORPHAN makes it found by its endpoints. Pointers move. 0 or -ENOMEM. */
+int endings_add(struct endings *endings, const struct ending *ending, uint32_t *ret);
+
+/* The latest of a kind with these endpoints; ENDINGS_NONE. */
+uint32_t endings_find(const struct endings *endings, enum ending_kind kind, uint32_t netns,
+                      const struct closing *endpoints);
+
+/* It belongs to an entry from now on and is no longer found. */
+void endings_attach(struct endings *endings, uint32_t index);
+
+void endings_remove(struct endings *endings, uint32_t index);
+
+/* Memory held, bytes. */
+size_t endings_bytes(const struct endings *endings);

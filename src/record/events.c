@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#include "events.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+
+#define DRAIN_MAX       4096  /* events read in one go */
+#define FASTEST_PER_SEC 68000 /* closings that one busy program was seen to make in a second */
+#define EVENT_BYTES     1280  /* of the receive buffer, each */
+#define LONGEST_WAIT_MS 50    /* being woken for each event would cost six times as much */
+
+struct events {
+    const struct source *source;
+    const struct clock *clock;
+    pthread_mutex_t lock;     /* guards what follows, and reading from the source */
+    struct closings *waiting; /* read, not taken yet; NULL: none */
+    size_t max_bytes;
+    bool woke;                /* wake_fd was written to since the last take */
+    int64_t drained_ns;       /* boot time of the last look */
+    int wake_fd, stop_fd;
+    pthread_t thread;
+    bool started;
+};
+
+void closings_free(struct closings *closings)
+{
+    if (!closings)
+        return;
+    vec_finish(&closings->items);
+    free(closings);
+}
+
+int events_new(const struct source *source, const struct clock *clock, size_t max_bytes, int wake_fd,
+               int stop_fd, struct events **ret)
+{
+    struct events *events = calloc(1, sizeof(*events));
+
+    if (!events)
+        return -ENOMEM;
+    pthread_mutex_init(&events->lock, NULL);
+    events->source = source;
+    events->clock = clock;
+    events->max_bytes = max_bytes;
+    events->wake_fd = wake_fd;
+    events->stop_fd = stop_fd;
+    events->drained_ns = clock_boottime_ns(clock);
+    *ret = events;
+    return 0;
+}
+
+void events_free(struct events *events)
+{
+    if (!events)
+        return;
+    closings_free(events->waiting);
+    pthread_mutex_destroy(&events->lock);
+    free(events);
+}
+
+/* Something is lost; the span begins where everything was still read. */
+static void note_loss(struct events *events, uint64_t n, bool dropped)
+{
+    struct closings *waiting = events->waiting;
+
+    if (!waiting->lost)
+        waiting->lost_from_ns = events->drained_ns;
+    waiting->lost = true;
+    waiting->dropped |= dropped;
+    waiting->n_lost += n;
+    waiting->lost_until_ns = clock_boottime_ns(events->clock);
+}
+
+static void keep_closing(void *arg, uint32_t netns, const struct closing *closing)
+{
+    struct events *events = arg;
+    struct closings *waiting = events->waiting;
+
+    if (waiting->items.n * sizeof(struct netns_closing) >= events->max_bytes ||
+        vec_push(&waiting->items, ((struct netns_closing){netns, *closing})) < 0)
+        note_loss(events, 1, true);
+}
+
+/* Reads until nothing more is there. The lock is held. */
+static int drain(struct events *events, struct err *err)
+{
+    struct source_drained drained = {.more = true};
+    int r = 0;
+
+    if (!events->waiting)
+        events->waiting = calloc(1, sizeof(*events->waiting));
+    if (!events->waiting)
+        return err_set(err, -ENOMEM, "out of memory");
+    while (r == 0 && drained.more) {
+        r = events->source->ops->drain(events->source->ctx, keep_closing, events, DRAIN_MAX,
+                                       &drained, err);
+        if (drained.lost)
+            note_loss(events, 0, false);
+    }
+    events->drained_ns = clock_boottime_ns(events->clock);
+    return r;
+}
+
+int events_take(struct events *events, struct closings **ret, struct err *err)
+{
+    int r;
+
+    pthread_mutex_lock(&events->lock);
+    r = drain(events, err);
+    *ret = events->waiting;
+    events->waiting = NULL;
+    events->woke = false;
+    pthread_mutex_unlock(&events->lock);
+    return r;
+}
+
+/* The dump thread is woken when something was lost, or before something will be. */
+static void wake_if_needed(struct events *events)
+{
+    const struct closings *waiting = events->waiting;
+
+    if (events->woke || !waiting ||
+        (!waiting->lost &&
+         waiting->items.n * sizeof(struct netns_closing) < events->max_bytes / 4))
+        return;
+    events->woke = true;
+    eventfd_write(events->wake_fd, 1);
+}
+
+/* How long half of the buffer lasts at the fastest. */
+static int drain_period_ms(const struct events *events)
+{
+    size_t fit = events->source->ops->event_buffer(events->source->ctx) / EVENT_BYTES / 2;
+    size_t ms = fit * 1000 / FASTEST_PER_SEC;
+
+    if (ms > LONGEST_WAIT_MS)
+        return LONGEST_WAIT_MS;
+    return ms > 0 ? (int)ms : 1;
+}
+
+/* Waits for the first event, then a little for those that follow it. False: the thread shall end. */
+static bool wait_for_events(const struct events *events, int fd, int period_ms)
+{
+    struct pollfd fds[2] = {{.fd = events->stop_fd, .events = POLLIN},
+                            {.fd = fd, .events = POLLIN}};
+
+    while (poll(fds, 2, -1) < 0)
+        if (errno != EINTR)
+            return false;
+    return !fds[0].revents && poll(fds, 1, period_ms) <= 0;
+}
+
+static void *events_main(void *arg)
+{
+    struct events *events = arg;
+    int fd = events->source->ops->events_fd(events->source->ctx);
+    int period_ms = drain_period_ms(events);
+
+    while (wait_for_events(events, fd, period_ms)) {
+        pthread_mutex_lock(&events->lock);
+        if (drain(events, NULL) < 0 && events->waiting)
+            note_loss(events, 0, false);
+        wake_if_needed(events);
+        pthread_mutex_unlock(&events->lock);
+    }
+    return NULL;
+}
+
+int events_start(struct events *events)
+{
+    int r = pthread_create(&events->thread, NULL, events_main, events);
+
+    events->started = r == 0;
+    return -r;
+}
+
+void events_stop(struct events *events)
+{
+    if (events && events->started)
+        pthread_join(events->thread, NULL);
+    if (events)
+        events->started = false;
+}
