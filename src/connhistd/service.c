@@ -26,6 +26,7 @@ struct service {
     int signal_fd, done_fd, watchdog_fd, epoll_fd;
     int64_t watchdog_ms; /* 0: nobody wants to hear */
     int exit_status;
+    uint64_t ticks; /* taken by recorders before the running one */
     bool ending;
 };
 
@@ -43,6 +44,10 @@ static int start(struct service *service, struct settings *settings, struct err 
     struct recorder *recorder = NULL;
     int r;
 
+    /* ticks before a reload count for --count too; one more is taken if they were enough */
+    if (settings->recorder.max_ticks)
+        settings->recorder.max_ticks =
+            service->options->count > service->ticks ? service->options->count - service->ticks : 1;
     settings->recorder.notice = log_notice;
     settings->recorder.notice_arg = service;
     r = source_live(&settings->recorder.clock, &source, err);
@@ -65,6 +70,7 @@ static int stop(struct service *service)
 
     if (r < 0)
         log_line(&service->log, LOG_ERR, "the record's end could not be written: %s", err.text);
+    service->ticks += recorder_ticks(service->recorder);
     recorder_free(service->recorder);
     service->recorder = NULL;
     return r;

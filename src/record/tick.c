@@ -312,7 +312,7 @@ void *tick_main(void *arg)
     } while ((!max || recorder_ticks(recorder) < max) && wait_for_tick(recorder, timer_fd));
     if (timer_fd >= 0)
         close(timer_fd);
-    if (recorder->done_fd >= 0)
+    if (recorder->done_fd >= 0 && max && recorder_ticks(recorder) >= max)
         eventfd_write(recorder->done_fd, 1);
     return NULL;
 }

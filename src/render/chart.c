@@ -81,14 +81,14 @@ static void end_color(const struct chart *chart)
 
 static const char *mark_of(const struct chart *chart, int64_t value, int64_t max)
 {
-    int level;
+    int level = 1;
 
     if (value <= 0)
         return chart->marks->level[0];
-    if (value >= max)
-        return chart->marks->level[LEVELS];
-    level = (int)ceil((double)value * LEVELS / (double)max);
-    return chart->marks->level[level < 1 ? 1 : level > LEVELS ? LEVELS : level];
+    /* the least level that reaches the value; in doubles, as the products may not fit integers */
+    while (level < LEVELS && (double)value * LEVELS > (double)max * level)
+        level++;
+    return chart->marks->level[level];
 }
 
 /* The column that stands for buckets [first, first + group): their maximum. */

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <libsmartcols.h>
 #include <math.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "connhist/base/timetext.h"
 #include "connhist/render/text.h"
@@ -20,7 +20,6 @@
 struct table_state {
     struct libscols_table *table; /* the chunk being gathered */
     size_t n_lines;               /* in it */
-    bool printed;                 /* a chunk of this document is out already */
 };
 
 static void table_free(struct writer *writer)
@@ -154,7 +153,6 @@ static int print_chunk(struct table_state *state)
     keep_widths(state->table);
     scols_table_remove_lines(state->table);
     state->n_lines = 0;
-    state->printed = true;
     return 0;
 }
 

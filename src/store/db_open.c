@@ -170,7 +170,7 @@ static bool may_be_immutable(const char *path)
 
     if ((size_t)snprintf(wal, sizeof(wal), "%s-wal", path) >= sizeof(wal))
         return false;
-    return (stat(wal, &st) < 0 ? errno == ENOENT : st.st_size == 0) && file_recorder_pid(path) == 0;
+    return (stat(wal, &st) < 0 ? errno == ENOENT : st.st_size == 0) && file_recorder_pid(path) <= 0;
 }
 
 static bool lacks_permission(int code)

@@ -14,6 +14,7 @@ struct db {
     int64_t deadline_ns; /* CLOCK_BOOTTIME; 0: none */
     bool late;           /* the running statement was ended at the deadline */
     bool user;           /* a user's statement is being prepared: the authorizer is stricter */
+    bool denied;         /* the authorizer refused something since this was cleared */
 };
 
 struct stmt {

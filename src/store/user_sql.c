@@ -36,27 +36,37 @@ static bool pragma_is_harmless(const char *name, const char *argument)
 
 /* The connection can't write the file anyway; this keeps statements from reaching other files, from
  * changing how the connection behaves, and users from ending our transaction. */
-int user_sql_authorize(void *arg, int action, const char *a, const char *b, const char *schema,
-                       const char *trigger)
+static bool is_allowed(const struct db *db, int action, const char *a, const char *b)
 {
-    const struct db *db = arg;
-
-    (void)schema;
-    (void)trigger;
     switch (action) {
     case SQLITE_SELECT:
     case SQLITE_READ:
     case SQLITE_RECURSIVE:
-        return SQLITE_OK;
+        return true;
     case SQLITE_FUNCTION:
-        return b && strcasecmp(b, "load_extension") == 0 ? SQLITE_DENY : SQLITE_OK;
+        return b && strcasecmp(b, "load_extension") != 0;
     case SQLITE_PRAGMA:
-        return a && pragma_is_harmless(a, b) ? SQLITE_OK : SQLITE_DENY;
+        return a && pragma_is_harmless(a, b);
+    case SQLITE_UPDATE: /* asked for where pragma_table_info() and the like are declared, too */
+        return a && strcasecmp(a, "sqlite_master") == 0;
     case SQLITE_TRANSACTION:
-        return db->user ? SQLITE_DENY : SQLITE_OK;
+        return !db->user;
     default:
-        return SQLITE_DENY;
+        return false;
     }
+}
+
+int user_sql_authorize(void *arg, int action, const char *a, const char *b, const char *schema,
+                       const char *trigger)
+{
+    struct db *db = arg;
+
+    (void)schema;
+    (void)trigger;
+    if (is_allowed(db, action, a, b))
+        return SQLITE_OK;
+    db->denied = true;
+    return SQLITE_DENY;
 }
 
 static int refuse(struct err *err)
@@ -74,10 +84,11 @@ int db_prepare_user(struct db *db, const char *sql, struct stmt **ret, const cha
     int rc, r;
 
     db->user = true;
+    db->denied = false;
     rc = sqlite3_prepare_v2(db->db, sql, -1, &stmt, &tail);
     db->user = false;
     if (rc != SQLITE_OK)
-        return (rc & 0xff) == SQLITE_AUTH ? refuse(err) : reader_fail(db, rc, err);
+        return db->denied ? refuse(err) : reader_fail(db, rc, err);
     if (!stmt) {
         *ret = NULL;
         *ret_tail = tail;

@@ -16,8 +16,9 @@ struct snapshot_times {
     VEC_FIELDS(int64_t);
 };
 
-/* Reads coverage of [from_ms, until_ms] (record time) with wall times in its gaps. A gap begins where the next
- * complete snapshot is more than 1.5 intervals away, also at the span's ends (the end is no gap while the recorder is
- * running and its next snapshot is not due). times may be NULL. */
+/* Reads coverage of [from_ms, until_ms] (record time) with wall times in its gaps. A gap begins
+ * where the next complete snapshot is more than 1.5 intervals away, also at the span's ends (the
+ * end is no gap while the recorder is running and its next snapshot is not due). times may be NULL.
+ */
 int coverage_load(struct db *db, const struct walltime *walltime, int64_t from_ms, int64_t until_ms,
                   struct coverage *ret, struct snapshot_times *times, struct err *err);

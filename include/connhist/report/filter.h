@@ -19,23 +19,24 @@ struct port_choice {
 
 struct filter {
     struct port_choice ports[FILTER_PORTS_MAX];
-    size_t n_ports;       /* 0: any port */
-    uint8_t protocol;     /* enum protocol; 0: any */
-    uint8_t family;       /* AF_INET, AF_INET6; 0: any */
-    uint16_t states;      /* bit 1 << enum sock_state; 0: any */
-    uint8_t role;         /* enum role; 0: any */
-    bool no_listeners;    /* leave out LISTEN, bound CLOSE, and unconnected UDP */
-    bool has_peer;        /* peer is meaningful */
-    bool has_local;       /* local is meaningful */
-    struct prefix peer;   /* remote address */
-    struct prefix local;  /* local address */
-    const char *netns;    /* name or "inode:N"; NULL: any; not owned */
+    size_t n_ports;      /* 0: any port */
+    uint8_t protocol;    /* enum protocol; 0: any */
+    uint8_t family;      /* AF_INET, AF_INET6; 0: any */
+    uint16_t states;     /* bit 1 << enum sock_state; 0: any */
+    uint8_t role;        /* enum role; 0: any */
+    bool no_listeners;   /* leave out LISTEN, bound CLOSE, and unconnected UDP */
+    bool has_peer;       /* peer is meaningful */
+    bool has_local;      /* local is meaningful */
+    struct prefix peer;  /* remote address */
+    struct prefix local; /* local address */
+    const char *netns;   /* name or "inode:N"; NULL: any; not owned */
 };
 
 struct names; /* report/names.h */
 
-/* Adds ports from text: "80", "80,443", "8000-8010", "http", in any mixture, with an optional "/tcp" or "/udp" at the
- * end of each, which must agree. names may be NULL. -EINVAL: err says which part. */
+/* Adds ports from text: "80", "80,443", "8000-8010", "http", in any mixture, with an optional
+ * "/tcp" or "/udp" at the end of each, which must agree. names may be NULL. -EINVAL: err says which
+ * part. */
 struct err;
 int filter_add_ports(struct filter *filter, const char *text, const struct names *names,
                      struct err *err);
@@ -48,3 +49,14 @@ bool filter_port(const struct filter *filter, int32_t port);
 
 /* Whether a service's tallies belong to the answer (ports, protocol, role). */
 bool filter_service(const struct filter *filter, const struct service_key *service);
+
+/* Whether a state belongs to the answer (states, no_listeners; an unconnected UDP socket is in
+ * CLOSE). */
+bool filter_state(const struct filter *filter, unsigned state);
+
+/* Whether a socket's addresses belong to the answer (family, local, peer). */
+bool filter_endpoints(const struct filter *filter, uint8_t family, const struct address *local,
+                      const struct address *remote);
+
+/* Whether a namespace belongs to the answer. */
+bool filter_netns(const struct filter *filter, const char *name, uint64_t inode);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Names of services: those of one's own (configuration, or the file's copy of it), then the system's list
+/* Names of services: those of one's own (configuration, or the file's copy of it), then the
+ * system's list
  * (/etc/services). */
 #pragma once
 
@@ -25,5 +26,6 @@ int names_add_file(struct names *names, struct db *db);
 /* The name of a port, or NULL; valid until the next call with the same object. */
 const char *names_of_port(struct names *names, unsigned protocol, uint16_t port);
 
-/* The port of a name (any case); protocol 0: TCP first, then UDP. -ENOENT when nobody knows it. */
-int names_find(struct names *names, const char *name, unsigned protocol, uint16_t *ret_port);
+/* The port of a name (any case); protocol 0: TCP first, then UDP. names may be
+ * NULL: the system's list alone. -ENOENT when nobody knows it. */
+int names_find(const struct names *names, const char *name, unsigned protocol, uint16_t *ret_port);

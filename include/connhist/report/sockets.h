@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Socket tables: now from the kernel, then from the record. The answers of `connhist netstat` and `connhist list`. */
+/* Socket tables: now from the kernel, then from the record. The answers of `connhist netstat` and
+ * `connhist list`. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,51 +16,56 @@ struct db;
 
 /* One socket. Times are wall times in ms or TIME_UNKNOWN. */
 struct socket_row {
-    char netns[80];           /* name of its namespace; "" for the recorder's own */
+    char netns[80]; /* name of its namespace; "" for the recorder's own */
     uint8_t protocol;
     uint8_t family;
-    uint8_t state;            /* at the instant asked for; list: now, or the last one */
-    uint8_t role;             /* 0: not known (live table) */
+    uint8_t state; /* at the instant asked for; list: now, or the last one */
+    uint8_t role;  /* 0: not known (live table) */
     uint8_t role_source;
     struct address local;
     struct address remote;
     uint16_t local_port;
     uint16_t remote_port;
     uint32_t scope_ifindex;
-    int64_t recv_queue;       /* bytes, for LISTEN connections waiting; -1: not recorded */
-    int64_t send_queue;       /* bytes, for LISTEN the limit; -1: not recorded */
-    int64_t uid;              /* -1: not known */
-    int64_t opened_ms;        /* opened at this instant or up to one interval before */
-    int64_t opened_after_ms;  /* the last complete snapshot before first_seen_ms, of the same boot */
-    int64_t first_seen_ms;    /* first instant it is known to have existed */
-    int64_t closed_ms;        /* gone at this instant; TIME_UNKNOWN: was open at the last snapshot */
-    int64_t close_wait_ms;    /* when it entered CLOSE_WAIT last */
-    int64_t time_wait_ms;     /* when it entered TIME_WAIT */
-    int64_t state_since_ms;   /* when `state` began */
+    int64_t recv_queue;      /* bytes, for LISTEN connections waiting; -1: not recorded */
+    int64_t send_queue;      /* bytes, for LISTEN the limit; -1: not recorded */
+    int64_t uid;             /* -1: not known */
+    int64_t opened_ms;       /* opened at this instant or up to one interval before */
+    int64_t opened_after_ms; /* the last complete snapshot before first_seen_ms, of the same boot */
+    int64_t first_seen_ms;   /* first instant it is known to have existed */
+    int64_t closed_ms;       /* gone at this instant; TIME_UNKNOWN: was open at the last snapshot */
+    int64_t close_wait_ms;   /* when it entered CLOSE_WAIT last */
+    int64_t time_wait_ms;    /* when it entered TIME_WAIT */
+    int64_t state_since_ms;  /* when `state` began */
 };
 
 /* Gets each row; valid during the call. A negative return ends the query with it. */
 typedef int (*socket_row_fn)(void *arg, const struct socket_row *row);
 
-/* The kernel's tables now; no file, no recorder. Rows come sorted: protocol, listeners first, local port, local, remote. */
+/* The kernel's tables now, of this thread's network namespace; no file, no recorder. Rows come
+ * sorted: protocol, listeners (and unconnected UDP) first, local port, local, remote. 0: all; 1:
+ * rows came, but err says what lacks (a kernel module for one protocol; the tables changed each of
+ * the 3 times that they were read). -EOPNOTSUPP: the filter asks for a role. Others as
+ * sock_diag_dump(). */
 int sockets_live(const struct filter *filter, socket_row_fn fn, void *arg, struct err *err);
 
 /* Which snapshot stands for an instant. */
 struct snapshot_choice {
-    bool found;           /* a complete snapshot not later than the instant exists */
-    int64_t snapshot_ms;  /* its start, wall time */
-    int64_t record_ms;    /* its start, record time */
-    int64_t distance_ms;  /* from it to the instant asked for, on the record's clock */
-    bool in_gap;          /* more than 1.5 intervals of its recording away */
-    bool ambiguous;       /* the wall time happened twice (clock set back): the later one was taken */
-    char detail[16];      /* detail of its recording */
+    bool found;          /* a complete snapshot not later than the instant exists */
+    int64_t snapshot_ms; /* its start, wall time */
+    int64_t record_ms;   /* its start, record time */
+    int64_t distance_ms; /* from it to the instant asked for, on the record's clock */
+    bool in_gap;         /* more than 1.5 intervals of its recording away */
+    bool ambiguous;  /* the wall time happened twice (clock set back): the later one was taken */
+    char detail[16]; /* detail of its recording */
 };
 
 /* The latest complete snapshot not later than at_ms (wall time). */
 int sockets_choose(struct db *db, const struct walltime *walltime, int64_t at_ms,
                    struct snapshot_choice *ret, struct err *err);
 
-/* The table as of a chosen snapshot; order as sockets_live(). */
+/* The table as of a chosen snapshot; order as sockets_live(). No rows when none was found. Call
+ * db_begin() before. -EBADMSG: the file is damaged. */
 int sockets_at(struct db *db, const struct walltime *walltime, const struct snapshot_choice *choice,
                const struct filter *filter, socket_row_fn fn, void *arg, struct err *err);
 
@@ -70,6 +76,8 @@ struct list_question {
     bool open_only;       /* alive at the last snapshot */
 };
 
-/* Sockets alive at some instant of the span; by first_seen_ms. */
-int sockets_list(struct db *db, const struct walltime *walltime, const struct list_question *question,
-                 socket_row_fn fn, void *arg, struct err *err);
+/* Sockets alive at some instant of the span; in the order in which they were first seen. Call
+ * db_begin() before. -EINVAL: the span ends before it begins; -EBADMSG: the file is damaged. */
+int sockets_list(struct db *db, const struct walltime *walltime,
+                 const struct list_question *question, socket_row_fn fn, void *arg,
+                 struct err *err);

@@ -26,16 +26,16 @@ struct status {
     int64_t open_lives;        /* rows in `open` */
     int64_t closed_lives;      /* rows in `closed` (an estimate above 100,000: see closed_exact) */
     bool closed_exact;
-    int64_t cpu_ms;            /* the latest run's CPU time */
-    double cpu_share;          /* of one core, since it started; 0 … */
+    int64_t cpu_ms;   /* the latest run's CPU time */
+    double cpu_share; /* of one core, since it started; 0 … */
     int64_t rss_bytes;
     int64_t queue_peak_bytes;
     int64_t roles_guessed;
     int64_t services_other;
-    int64_t file_bytes;        /* database */
-    int64_t wal_bytes;         /* -wal */
-    struct coverage coverage;  /* of the last 24 hours, or of the file's life if shorter; owned */
-    int64_t coverage_from_ms;  /* wall time */
+    int64_t file_bytes;       /* database */
+    int64_t wal_bytes;        /* -wal */
+    struct coverage coverage; /* of the last 24 hours, or of the file's life if shorter; owned */
+    int64_t coverage_from_ms; /* wall time */
     int64_t coverage_until_ms;
 };
 

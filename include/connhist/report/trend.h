@@ -32,34 +32,36 @@ struct trend_question {
 };
 
 struct trend_point {
-    int64_t at_ms;  /* begin of the bucket, wall time */
-    bool recorded;  /* false: no complete snapshot in it, the rest is meaningless */
+    int64_t at_ms; /* begin of the bucket, wall time */
+    bool recorded; /* false: no complete snapshot in it, the rest is meaningless */
     int64_t min;
     int64_t max;
-    int64_t last;   /* at the bucket's last complete snapshot */
-    double avg;     /* over the bucket's complete snapshots */
+    int64_t last; /* at the bucket's last complete snapshot */
+    double avg;   /* over the bucket's complete snapshots */
 };
 
 enum trend_direction { TREND_STEADY, TREND_GROWING, TREND_SHRINKING, TREND_UNCLEAR };
 
 struct trend_series {
-    uint8_t protocol; /* 0: summed over */
-    uint8_t role;     /* 0: summed over */
-    uint8_t state;    /* 0: summed over */
-    int32_t port;     /* -2: summed over; SERVICE_PORT_OTHER */
+    uint8_t protocol;            /* 0: summed over */
+    uint8_t role;                /* 0: summed over */
+    uint8_t state;               /* 0: summed over */
+    int32_t port;                /* -2: summed over; SERVICE_PORT_OTHER */
     char peer[ADDRESS_TEXT_MAX]; /* "": summed over */
     struct {
         VEC_FIELDS(struct trend_point);
-    } points; /* one for each bucket, oldest first */
-    int64_t max;           /* highest count at any complete snapshot of the span */
-    int64_t max_at_ms;     /* when that was first, wall time */
-    int64_t now;           /* count at the last complete snapshot of the span */
-    double per_hour;       /* slope over the last third of the recorded span (least squares), sockets per hour */
-    enum trend_direction direction; /* that slope in a word; UNCLEAR: fewer than 3 snapshots there */
+    } points;          /* one for each bucket, oldest first */
+    int64_t max;       /* highest count at any complete snapshot of the span */
+    int64_t max_at_ms; /* when that was first, wall time */
+    int64_t now;       /* count at the last complete snapshot of the span */
+    double per_hour; /* slope over the last third of the recorded span (least squares), sockets per
+                        hour */
+    enum trend_direction
+        direction; /* that slope in a word; UNCLEAR: fewer than 3 snapshots there */
 };
 
 struct trend {
-    int64_t since_ms;     /* wall time, as asked */
+    int64_t since_ms; /* wall time, as asked */
     int64_t until_ms;
     int64_t step_ms;      /* as used */
     size_t series_hidden; /* left out by `top` */
@@ -69,8 +71,11 @@ struct trend {
     struct coverage coverage;
 };
 
-/* Answers; *ret must be finished also after an error. -ENODATA is not an error: no series, and coverage tells why.
- * -EINVAL: more than 100,000 buckets. */
+/* Answers; finish *ret only after 0. Call db_begin() before. A span in which nothing was recorded
+ * gives 0 and no series, and coverage tells why. Series that are 0 throughout are left out.
+ * until_ms should not lie in the future. By peer, or with a filter for addresses, sockets are
+ * counted that were recorded in detail; else tallies. -EINVAL: the span is empty, more than 100,000
+ * buckets, or too many points; -EBADMSG: the file is damaged. */
 int trend_ask(struct db *db, const struct walltime *walltime, const struct trend_question *question,
               struct trend *ret, struct err *err);
 void trend_finish(struct trend *trend);

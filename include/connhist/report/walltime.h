@@ -21,7 +21,8 @@ void walltime_finish(struct walltime *walltime);
 /* Wall clock of a record time; TIME_UNKNOWN stays. */
 int64_t walltime_of_record(const struct walltime *walltime, int64_t record_ms);
 
-/* Record time of a wall time. Where the clock was set back one wall time happened twice: the first and the last are
- * given, else both are the same. A wall time that was jumped over gives the instant of the jump. */
+/* Record time of a wall time. Where the clock was set back one wall time happened twice: the first
+ * and the last are given, else both are the same. A wall time that was jumped over gives the
+ * instant of the jump. */
 void walltime_to_record(const struct walltime *walltime, int64_t wall_ms, int64_t *ret_first,
                         int64_t *ret_last);

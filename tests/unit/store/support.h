@@ -18,7 +18,7 @@
 
 struct place {
     char folder[64]; /* made for this test */
-    char path[128];  /* of the database in it */
+    char path[256];  /* of the database in it */
 };
 
 /* cmocka setup and teardown; *state is a struct place. */

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* connhist list: sockets with their lives. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "connhist/render/text.h"
+#include "connhist/report/coverage.h"
+#include "connhist/report/sockets.h"
+
+#include "command.h"
+#include "complain.h"
+#include "context.h"
+#include "coverage_words.h"
+#include "question.h"
+#include "socket_table.h"
+
+#define LIMIT_MAX INT64_MAX
+#define GAPS_TOLD 5
+
+static const struct option_row rows[] = {
+    ROW_PORT("only with these ports at either end: 80, 80,443,\n8000-8010, http, 53/udp"),
+    {OPT_PROTO, REPEAT_NOT, 0, "proto", "NAME",
+     "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only those\nof one family"},
+    ROW_PEER,
+    ROW_LOCAL,
+    ROW_STATE("only those that were ever in one of these states\nduring that time"),
+    ROW_ROLE,
+    ROW_SINCE,
+    ROW_UNTIL,
+    {OPT_OPEN, REPEAT_LAST, 0, "open", NULL, "only those that are still open"},
+    {OPT_LIMIT, REPEAT_NOT, 0, "limit", "N", "at most N rows, 0: all (0)"},
+    ROW_NETNS,
+};
+
+static int read_question(struct context *ctx, struct list_question *question, uint64_t *ret_limit)
+{
+    int status = question_filter(ctx, true, &question->filter);
+
+    if (status == EXIT_ANSWERED)
+        status = question_span(ctx, &question->since_ms, &question->until_ms);
+    if (status == EXIT_ANSWERED)
+        status = question_number(ctx, OPT_LIMIT, LIMIT_MAX, ret_limit);
+    if (status == EXIT_ANSWERED)
+        status = context_names(ctx);
+    question->open_only = options_has(&ctx->options, OPT_OPEN);
+    return status;
+}
+
+static int read_coverage(struct context *ctx, const struct list_question *question,
+                         struct coverage *ret)
+{
+    int64_t from_ms, until_ms, unused;
+    struct err err = {0};
+
+    walltime_to_record(&ctx->walltime, question->since_ms, &from_ms, &unused);
+    walltime_to_record(&ctx->walltime, question->until_ms, &unused, &until_ms);
+    if (coverage_load(ctx->db, &ctx->walltime, from_ms, until_ms, ret, NULL, &err) < 0)
+        return cannot_answer("%s", err.text);
+    return EXIT_ANSWERED;
+}
+
+static int put_rows(struct context *ctx, const struct list_question *question,
+                    const struct coverage *coverage, struct socket_table *table)
+{
+    const struct field fields[] = {
+        {"since_ms", cell_time(question->since_ms)},
+        {"until_ms", cell_time(question->until_ms)},
+    };
+    const struct document document = {
+        .schema = "connhist/list/1", .fields = fields, .n_fields = 2, .coverage = coverage};
+    struct err err = {0};
+    int r, status = socket_table_begin(table, ctx, &document);
+
+    if (status != EXIT_ANSWERED)
+        return status;
+    r = sockets_list(ctx->db, &ctx->walltime, question, socket_table_row, table, &err);
+    if (r < 0 && r != -ECANCELED)
+        return cannot_answer("%s", err.text);
+    status = socket_table_end(table);
+    if (status == EXIT_ANSWERED && ctx->format == FORMAT_TABLE) {
+        coverage_print(stdout, coverage, ctx->utc, GAPS_TOLD);
+        status = output_finish();
+    }
+    return status;
+}
+
+static int list_run(struct context *ctx)
+{
+    _cleanup_(socket_table_finish) struct socket_table table = {.kind = SOCKETS_LIST};
+    _cleanup_(coverage_finish) struct coverage coverage = {0};
+    struct list_question question = {0};
+    int status = read_question(ctx, &question, &table.limit);
+
+    if (status == EXIT_ANSWERED)
+        status = read_coverage(ctx, &question, &coverage);
+    if (status != EXIT_ANSWERED)
+        return status;
+    table.names = ctx->names;
+    status = put_rows(ctx, &question, &coverage, &table);
+    if (status != EXIT_ANSWERED)
+        return status;
+    if (table.cut)
+        complain("only the first %llu rows are shown, there are more: raise --limit",
+                 (unsigned long long)table.limit);
+    if (table.rows == 0)
+        coverage_nothing(ctx, &coverage, "socket", NULL, question.since_ms, question.until_ms);
+    else
+        coverage_warn(ctx, &coverage);
+    return status;
+}
+
+const struct command cmd_list = {
+    .name = "list",
+    .args = "",
+    .summary = "sockets with their lives: opened, states, closed",
+    .notes = "Sockets that were open at some instant of the time asked for, in the order in which\n"
+             "they were first seen.",
+    .options = OPTION_TABLE(rows),
+    .needs = NEEDS_RECORD,
+    .run = list_run,
+};

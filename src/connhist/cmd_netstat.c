@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/* connhist netstat: the socket table, now or as it was. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "connhist/base/timetext.h"
+#include "connhist/model/life.h"
+#include "connhist/report/sockets.h"
+
+#include "command.h"
+#include "complain.h"
+#include "context.h"
+#include "question.h"
+#include "socket_table.h"
+
+static const struct option_row rows[] = {
+    {OPT_ALL, REPEAT_LAST, 'a', "all", NULL, "listening, bound and unconnected sockets, too"},
+    {OPT_NUMERIC, REPEAT_LAST, 'n', "numeric", NULL, "ports as numbers, not by name"},
+    {OPT_PROTO, REPEAT_NOT, 'p', "proto", "NAME",
+     "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only those\nof one family"},
+    {OPT_AT, REPEAT_NOT, 0, "at", "TIME",
+     "as it was then: 03:14, -2h, yesterday 18:00 …\n(now, from the kernel itself)"},
+    ROW_PORT("only with these ports at either end: 80, 80,443,\n8000-8010, http, 53/udp"),
+    ROW_STATE("only in these states: LISTEN, time-wait …"),
+    ROW_ROLE,
+    ROW_PEER,
+    ROW_LOCAL,
+    ROW_NETNS,
+};
+
+static int read_filter(struct context *ctx, struct filter *filter)
+{
+    int status = question_filter(ctx, true, filter);
+
+    /* Who names states means those, listening or not. */
+    filter->no_listeners = !options_has(&ctx->options, OPT_ALL) && !filter->states;
+    if (status == EXIT_ANSWERED && ctx->format == FORMAT_TABLE &&
+        !options_has(&ctx->options, OPT_NUMERIC))
+        status = context_names(ctx);
+    return status;
+}
+
+static struct names *shown_names(const struct context *ctx)
+{
+    return options_has(&ctx->options, OPT_NUMERIC) ? NULL : ctx->names;
+}
+
+/* What is said when no row came. */
+static void complain_empty(const struct filter *filter)
+{
+    complain("no socket matches%s",
+             filter->no_listeners ? "; -a shows listening and unconnected ones, too" : "");
+}
+
+/* Ends the table after its query gave r. */
+static int end_table(struct socket_table *table, const struct filter *filter, int r,
+                     const struct err *err)
+{
+    int status;
+
+    if (r < 0 && r != -ECANCELED)
+        return cannot_answer("%s", err->text);
+    status = socket_table_end(table);
+    if (status != EXIT_ANSWERED)
+        return status;
+    if (table->rows == 0)
+        complain_empty(filter);
+    if (r > 0) /* the kernel's answer was not whole */
+        complain("%s", err->text);
+    return status;
+}
+
+static int netstat_now(struct context *ctx)
+{
+    _cleanup_(socket_table_finish) struct socket_table table = {.kind = SOCKETS_LIVE};
+    const struct field fields[] = {{"at_ms", cell_time(ctx->now_ms)}};
+    const struct document document = {
+        .schema = "connhist/netstat/1", .fields = fields, .n_fields = 1};
+    struct filter filter = {0};
+    struct err err = {0};
+    int r, status = read_filter(ctx, &filter);
+
+    if (status != EXIT_ANSWERED)
+        return status;
+    if (filter.role)
+        return wrong_usage("--role needs --at: the kernel does not know roles, the record does");
+    table.names = shown_names(ctx);
+    status = socket_table_begin(&table, ctx, &document);
+    if (status != EXIT_ANSWERED)
+        return status;
+    r = sockets_live(&filter, socket_table_row, &table, &err);
+    return end_table(&table, &filter, r, &err);
+}
+
+static int no_snapshot(struct context *ctx, int64_t at_ms)
+{
+    char at[TIME_TEXT_MAX], begin[TIME_TEXT_MAX];
+    int64_t begin_ms;
+    int status = question_record_begin(ctx, &begin_ms);
+
+    if (status != EXIT_ANSWERED)
+        return status;
+    if (begin_ms == TIME_UNKNOWN)
+        return cannot_answer("nothing is recorded yet in %s", db_path(ctx->db));
+    return cannot_answer("no complete snapshot at or before %s: the record begins at %s",
+                         time_format(at_ms, ctx->utc, false, at),
+                         time_format(begin_ms, ctx->utc, false, begin));
+}
+
+/* What the table can't tell, in one line each. */
+static void complain_choice(const struct context *ctx, const struct snapshot_choice *choice)
+{
+    char distance[TIME_TEXT_MAX], shown[TIME_TEXT_MAX];
+
+    duration_format(choice->distance_ms, distance);
+    time_format(choice->snapshot_ms, ctx->utc, false, shown);
+    if (choice->in_gap)
+        complain("nothing was recorded at that time: shown is the last snapshot before, of %s, "
+                 "%s earlier",
+                 shown, distance);
+    if (choice->ambiguous)
+        complain("the clock was set back, so that this time was twice: the later one is shown");
+    if (strcmp(choice->detail, "off") == 0)
+        complain("only listening sockets are shown: the record was kept with `detail: off`");
+    else if (strcmp(choice->detail, "anonymous") == 0)
+        complain("remote addresses are cut: the record was kept with `detail: anonymous`");
+}
+
+/* The line above the table that says how old it is. */
+static void print_choice(const struct context *ctx, const struct snapshot_choice *choice,
+                         int64_t at_ms)
+{
+    char at[TIME_TEXT_MAX], shown[TIME_TEXT_MAX], distance[TIME_TEXT_MAX];
+
+    time_format(at_ms, ctx->utc, false, at);
+    time_format(choice->snapshot_ms, ctx->utc, true, shown);
+    duration_format(choice->distance_ms, distance);
+    printf("Snapshot of %s, complete, %s before %s%s\n", shown, distance, at,
+           choice->in_gap ? ": NOTHING WAS RECORDED AT THAT TIME" : "");
+}
+
+static int read_at(struct context *ctx, int64_t *ret_at_ms, struct snapshot_choice *choice)
+{
+    struct err err = {0};
+    int status = question_time(ctx, OPT_AT, ret_at_ms);
+
+    if (status != EXIT_ANSWERED)
+        return status;
+    if (*ret_at_ms > ctx->now_ms)
+        return wrong_usage("--at %s is not in the past", options_text(&ctx->options, OPT_AT));
+    status = context_open(ctx, true);
+    if (status != EXIT_ANSWERED)
+        return status;
+    if (sockets_choose(ctx->db, &ctx->walltime, *ret_at_ms, choice, &err) < 0)
+        return cannot_answer("%s", err.text);
+    return choice->found ? EXIT_ANSWERED : no_snapshot(ctx, *ret_at_ms);
+}
+
+static int put_table_at(struct context *ctx, const struct snapshot_choice *choice, int64_t at_ms,
+                        const struct filter *filter)
+{
+    _cleanup_(socket_table_finish) struct socket_table table = {.kind = SOCKETS_AT};
+    const struct field fields[] = {
+        {"at_ms", cell_time(at_ms)},
+        {"snapshot_ms", cell_time(choice->snapshot_ms)},
+        {"distance_ms", cell_int(choice->distance_ms)},
+        {"in_gap", cell_int(choice->in_gap)},
+        {"detail", cell_text(choice->detail)},
+    };
+    const struct document document = {.schema = "connhist/netstat/1",
+                                      .fields = fields,
+                                      .n_fields = sizeof(fields) / sizeof(fields[0])};
+    struct err err = {0};
+    int r, status;
+
+    table.names = shown_names(ctx);
+    if (ctx->format == FORMAT_TABLE)
+        print_choice(ctx, choice, at_ms);
+    status = socket_table_begin(&table, ctx, &document);
+    if (status != EXIT_ANSWERED)
+        return status;
+    r = sockets_at(ctx->db, &ctx->walltime, choice, filter, socket_table_row, &table, &err);
+    return end_table(&table, filter, r, &err);
+}
+
+static int netstat_at(struct context *ctx)
+{
+    struct snapshot_choice choice = {0};
+    struct filter filter = {0};
+    int64_t at_ms = 0;
+    int status = read_at(ctx, &at_ms, &choice);
+
+    if (status == EXIT_ANSWERED)
+        status = read_filter(ctx, &filter);
+    if (status != EXIT_ANSWERED)
+        return status;
+    complain_choice(ctx, &choice);
+    return put_table_at(ctx, &choice, at_ms, &filter);
+}
+
+static int netstat_run(struct context *ctx)
+{
+    return options_has(&ctx->options, OPT_AT) ? netstat_at(ctx) : netstat_now(ctx);
+}
+
+const struct command cmd_netstat = {
+    .name = "netstat",
+    .args = "",
+    .summary = "the socket table, now or at a recorded instant",
+    .notes = "Without -a: connections that are not listening. Options combine: -an --at 03:14.",
+    .options = OPTION_TABLE(rows),
+    .needs = NEEDS_NOTHING,
+    .run = netstat_run,
+};

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/* connhist status: the recorder's health, cost and coverage. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "connhist/base/clock.h"
+#include "connhist/base/timetext.h"
+#include "connhist/model/life.h"
+#include "connhist/render/text.h"
+#include "connhist/report/status.h"
+
+#include "command.h"
+#include "complain.h"
+#include "context.h"
+#include "coverage_words.h"
+
+#define GAPS_TOLD   5
+#define LABEL_WIDTH 14
+
+/* "label:        words", the words made safe for a terminal. */
+__attribute__((format(printf, 2, 3))) static void line(const char *label, const char *format, ...)
+{
+    char words[1024];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(words, sizeof(words), format, args);
+    va_end(args);
+    printf("%s:%*s", label, LABEL_WIDTH - (int)strlen(label), "");
+    text_for_terminal(stdout, words);
+    putchar('\n');
+}
+
+/* "2026-11-22 03:14:05 (3m20s ago)". */
+static const char *ago(const struct context *ctx, int64_t ms, char *buf, size_t size)
+{
+    char at[TIME_TEXT_MAX], age[TIME_TEXT_MAX];
+
+    time_format(ms, ctx->utc, false, at);
+    if (ms <= ctx->now_ms)
+        snprintf(buf, size, "%s (%s ago)", at, duration_format(ctx->now_ms - ms, age));
+    else
+        snprintf(buf, size, "%s (%s ahead of the clock)", at,
+                 duration_format(ms - ctx->now_ms, age));
+    return buf;
+}
+
+static void recorder_words(const struct context *ctx, const struct status *status)
+{
+    char when[2 * TIME_TEXT_MAX];
+
+    if (status->started_ms == TIME_UNKNOWN) {
+        line("recorder", "never ran on this file");
+        return;
+    }
+    if (status->recorder_pid > 0)
+        line("recorder", "running, pid %d, since %s", status->recorder_pid,
+             ago(ctx, status->started_ms, when, sizeof(when)));
+    else if (status->recorder_pid < 0)
+        line("recorder", "whether it runs can't be told (%s)", errno_words(status->recorder_pid));
+    else if (status->ended_ms != TIME_UNKNOWN)
+        line("recorder", "not running, ended %s", ago(ctx, status->ended_ms, when, sizeof(when)));
+    else
+        line("recorder", "NOT RUNNING, died without a closing note; it was started %s",
+             ago(ctx, status->started_ms, when, sizeof(when)));
+}
+
+/* Whether a running recorder has taken no snapshot for longer than a tick that was missed explains.
+ */
+static bool is_late(const struct context *ctx, const struct status *status)
+{
+    return status->recorder_pid > 0 &&
+           ctx->now_ms - status->last_snapshot_ms > 3 * status->interval_ms + MS_PER_SEC;
+}
+
+static void recording_words(const struct context *ctx, const struct status *status)
+{
+    char interval[TIME_TEXT_MAX], when[2 * TIME_TEXT_MAX];
+
+    if (status->started_ms == TIME_UNKNOWN)
+        return;
+    duration_format(status->interval_ms, interval);
+    line("interval", "%s, detail %s, connhistd %s, run number %lld", interval, status->detail,
+         status->version, (long long)status->recordings);
+    if (status->last_snapshot_ms == TIME_UNKNOWN) {
+        line("snapshots", "none yet");
+        return;
+    }
+    line("record begins", "%s", ago(ctx, status->first_snapshot_ms, when, sizeof(when)));
+    line("last snapshot", "%s, %lld sockets in %.1f ms%s",
+         ago(ctx, status->last_snapshot_ms, when, sizeof(when)), (long long)status->last_sockets,
+         (double)status->last_took_us / 1000.0, is_late(ctx, status) ? ": THE NEXT IS LATE" : "");
+}
+
+static void cost_words(const struct status *status)
+{
+    char file[TIME_TEXT_MAX], wal[TIME_TEXT_MAX], rss[TIME_TEXT_MAX], peak[TIME_TEXT_MAX];
+
+    line("file", "%s and %s of WAL", size_format(status->file_bytes, file),
+         size_format(status->wal_bytes, wal));
+    line("sockets", "%lld open, %s%lld closed", (long long)status->open_lives,
+         status->closed_exact ? "" : "about ", (long long)status->closed_lives);
+    if (status->started_ms == TIME_UNKNOWN)
+        return;
+    line("cost", "%.3g %% of a core, %s of memory, at most %s waiting for the disk",
+         status->cpu_share * 100.0, size_format(status->rss_bytes, rss),
+         size_format(status->queue_peak_bytes, peak));
+    line("uncertain", "%lld roles guessed from ports, %lld services folded into `other`",
+         (long long)status->roles_guessed, (long long)status->services_other);
+}
+
+static int put_words(const struct context *ctx, const struct status *status)
+{
+    line("record", "%s", db_path(ctx->db));
+    recorder_words(ctx, status);
+    recording_words(ctx, status);
+    cost_words(status);
+    if (status->coverage_from_ms != TIME_UNKNOWN && status->last_snapshot_ms != TIME_UNKNOWN) {
+        char from[TIME_TEXT_MAX];
+
+        line("last 24 hours",
+             "from %s on:", time_format(status->coverage_from_ms, ctx->utc, false, from));
+        coverage_print(stdout, &status->coverage, ctx->utc, GAPS_TOLD);
+    }
+    return output_finish();
+}
+
+/* One field of the answer for programs. */
+struct fact {
+    const char *name;
+    struct cell value;
+};
+
+#define FACTS_MAX 24
+
+static struct cell pid_cell(int pid)
+{
+    return pid > 0 ? cell_int(pid) : cell_null();
+}
+
+/* Writes facts[] and returns how many. */
+static size_t collect(const struct context *ctx, const struct status *s,
+                      struct fact facts[static FACTS_MAX])
+{
+    const struct fact all[] = {
+        {"path", cell_text(db_path(ctx->db))},
+        /* null: can't be told */
+        {"running", s->recorder_pid < 0 ? cell_null() : cell_int(s->recorder_pid > 0)},
+        {"pid", pid_cell(s->recorder_pid)},
+        {"recordings", cell_int(s->recordings)},
+        {"started_ms", cell_time(s->started_ms)},
+        {"ended_ms", cell_time(s->ended_ms)},
+        {"interval_ms", cell_int(s->interval_ms)},
+        {"detail", cell_text(s->detail)},
+        {"version", cell_text(s->version)},
+        {"first_snapshot_ms", cell_time(s->first_snapshot_ms)},
+        {"last_snapshot_ms", cell_time(s->last_snapshot_ms)},
+        {"last_took_us", cell_int(s->last_took_us)},
+        {"last_sockets", cell_int(s->last_sockets)},
+        {"open_sockets", cell_int(s->open_lives)},
+        {"closed_sockets", cell_int(s->closed_lives)},
+        {"closed_exact", cell_int(s->closed_exact)},
+        {"cpu_ms", cell_int(s->cpu_ms)},
+        {"cpu_share", cell_real(s->cpu_share)},
+        {"rss_bytes", cell_int(s->rss_bytes)},
+        {"queue_peak_bytes", cell_int(s->queue_peak_bytes)},
+        {"roles_guessed", cell_int(s->roles_guessed)},
+        {"services_other", cell_int(s->services_other)},
+        {"file_bytes", cell_int(s->file_bytes)},
+        {"wal_bytes", cell_int(s->wal_bytes)},
+    };
+
+    _Static_assert(sizeof(all) <= FACTS_MAX * sizeof(*all), "FACTS_MAX is too small");
+    memcpy(facts, all, sizeof(all));
+    return sizeof(all) / sizeof(all[0]);
+}
+
+static int put_row(const struct context *ctx, const struct status *status)
+{
+    _cleanup_(cleanup_writer_free) struct writer *writer = NULL;
+    struct fact facts[FACTS_MAX];
+    struct column columns[FACTS_MAX];
+    struct cell cells[FACTS_MAX];
+    const struct field fields[] = {
+        {"since_ms", cell_time(status->coverage_from_ms)},
+        {"until_ms", cell_time(status->coverage_until_ms)},
+    };
+    struct document document = {.schema = "connhist/status/1",
+                                .fields = fields,
+                                .n_fields = 2,
+                                .coverage = &status->coverage,
+                                .columns = columns,
+                                .n_columns = collect(ctx, status, facts)};
+    int r, exit = context_writer(ctx, &writer);
+
+    if (exit != EXIT_ANSWERED)
+        return exit;
+    for (size_t i = 0; i < document.n_columns; i++) {
+        columns[i] = (struct column){.name = facts[i].name};
+        cells[i] = facts[i].value;
+    }
+    r = writer_begin(writer, &document);
+    if (r >= 0)
+        r = writer_row(writer, cells);
+    if (r >= 0)
+        r = writer_end(writer, NULL);
+    return r < 0 ? output_failed(r) : output_finish();
+}
+
+static int status_run(struct context *ctx)
+{
+    _cleanup_(status_finish) struct status status = {0};
+    struct err err = {0};
+    int exit;
+
+    if (status_ask(ctx->db, &ctx->walltime, ctx->now_ms, &status, &err) < 0)
+        return cannot_answer("%s", err.text);
+    exit = ctx->format == FORMAT_TABLE ? put_words(ctx, &status) : put_row(ctx, &status);
+    if (exit == EXIT_ANSWERED)
+        coverage_warn(ctx, &status.coverage);
+    return exit;
+}
+
+const struct command cmd_status = {
+    .name = "status",
+    .args = "",
+    .summary = "whether the recorder runs, what it costs, what it covers",
+    .options = {.rows = NULL, .n = 0},
+    .needs = NEEDS_RECORD,
+    .run = status_run,
+};

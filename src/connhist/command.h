@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* Commands of the query program: a file and a const descriptor each. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "options.h"
+
+struct context; /* context.h */
+
+enum command_needs {
+    NEEDS_NOTHING, /* the command opens the file itself, if it wants it */
+    NEEDS_FILE,    /* the file is open */
+    NEEDS_RECORD,  /* the same, as of one instant, with its wall times */
+};
+
+struct command {
+    const char *name;
+    const char *args;    /* what stands behind the options in the usage line; "" if nothing may */
+    const char *summary; /* one line, for the list of commands */
+    const char *notes;   /* more lines for its --help; NULL: none */
+    struct option_table options;
+    enum command_needs needs;
+    bool charts;                     /* --format chart is one of its formats */
+    int (*run)(struct context *ctx); /* returns an enum exit_status */
+};
+
+extern const struct command cmd_report, cmd_netstat, cmd_list, cmd_status, cmd_sql;
+
+/* Rows that several commands have. */
+#define ROW_PORT(words)                                 \
+    {                                                   \
+        OPT_PORT, REPEAT_ADDS, 0, "port", "LIST", words \
+    }
+#define ROW_STATE(words)                                  \
+    {                                                     \
+        OPT_STATE, REPEAT_ADDS, 0, "state", "LIST", words \
+    }
+#define ROW_ROLE                                                      \
+    {                                                                 \
+        OPT_ROLE, REPEAT_NOT, 0, "role", "ROLE",                      \
+            "only sockets whose local port is the service (server)\n" \
+            "or whose remote port is it (client)"                     \
+    }
+#define ROW_PEER                                                   \
+    {                                                              \
+        OPT_PEER, REPEAT_NOT, 0, "peer", "CIDR",                   \
+            "only with these remote addresses: 10.0.0.0/8, ::1;\n" \
+            "IPv4 matches IPv4-mapped IPv6 too"                    \
+    }
+#define ROW_LOCAL                                                                    \
+    {                                                                                \
+        OPT_LOCAL, REPEAT_NOT, 0, "local", "CIDR", "only with these local addresses" \
+    }
+#define ROW_SINCE                                                        \
+    {                                                                    \
+        OPT_SINCE, REPEAT_NOT, 0, "since", "TIME",                       \
+            "begin: 03:14, -2h, yesterday 18:00, 2026-11-22 03:14 …\n" \
+            "(24 hours ago, or where the record begins)"                 \
+    }
+#define ROW_UNTIL                                              \
+    {                                                          \
+        OPT_UNTIL, REPEAT_NOT, 0, "until", "TIME", "end (now)" \
+    }
+#define ROW_NETNS                                                  \
+    {                                                              \
+        OPT_NETNS, REPEAT_NOT, 0, "netns", "NAME",                 \
+            "only this network namespace: a name, or inode:NUMBER" \
+    }

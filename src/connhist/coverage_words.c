@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#include "coverage_words.h"
+
+#include <stdio.h>
+
+#include "connhist/base/timetext.h"
+
+#include "complain.h"
+
+/* " (the longest of 2 gaps: 3m20s, recorder not running)", "" when there is no gap. */
+static const char *gap_words(const struct coverage *coverage, char *buf, size_t size)
+{
+    const struct gap *longest = NULL;
+    char text[TIME_TEXT_MAX];
+
+    for (size_t i = 0; i < coverage->gaps.n; i++) {
+        const struct gap *gap = &coverage->gaps.items[i];
+
+        if (!longest || gap->until_ms - gap->from_ms > longest->until_ms - longest->from_ms)
+            longest = gap;
+    }
+    buf[0] = '\0';
+    if (!longest)
+        return buf;
+    duration_format(longest->until_ms - longest->from_ms, text);
+    if (coverage->gaps.n == 1)
+        snprintf(buf, size, " (one gap: %s, %s)", text, longest->reason);
+    else
+        snprintf(buf, size, " (the longest of %zu gaps: %s, %s)", coverage->gaps.n, text,
+                 longest->reason);
+    return buf;
+}
+
+void coverage_warn(const struct context *ctx, const struct coverage *coverage)
+{
+    char gaps[200];
+
+    if (ctx->format != FORMAT_CSV && ctx->format != FORMAT_JSONL)
+        return;
+    if (coverage->done == coverage->planned && coverage->done > 0 && coverage->gaps.n == 0)
+        return;
+    complain("the record of this time is not whole: %lld of %lld planned snapshots%s",
+             (long long)coverage->done, (long long)coverage->planned,
+             gap_words(coverage, gaps, sizeof(gaps)));
+}
+
+void coverage_nothing(const struct context *ctx, const struct coverage *coverage, const char *what,
+                      const char *hint, int64_t since_ms, int64_t until_ms)
+{
+    char since[TIME_TEXT_MAX], until[TIME_TEXT_MAX], gaps[200];
+
+    time_format(since_ms, ctx->utc, false, since);
+    time_format(until_ms, ctx->utc, false, until);
+    if (coverage->done == 0)
+        complain("nothing was recorded from %s until %s", since, until);
+    else
+        complain("no %s matches from %s until %s, in %lld of %lld planned snapshots%s%s%s", what,
+                 since, until, (long long)coverage->done, (long long)coverage->planned,
+                 gap_words(coverage, gaps, sizeof(gaps)), hint ? "; " : "", hint ? hint : "");
+}

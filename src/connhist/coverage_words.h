@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* What is said about coverage beside an answer that can't carry it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "connhist/model/coverage.h"
+
+#include "context.h"
+
+/* For formats without a place for coverage (csv, jsonl): one complaint when it is not whole. */
+void coverage_warn(const struct context *ctx, const struct coverage *coverage);
+
+/* Says on stderr that nothing matched, and whether anything was recorded in the span at all.
+ * what: "socket", "listener" …; hint: a further sentence, NULL: none. */
+void coverage_nothing(const struct context *ctx, const struct coverage *coverage, const char *what,
+                      const char *hint, int64_t since_ms, int64_t until_ms);

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+#include "socket_table.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "complain.h"
+
+#define SCOPED_MAX   (ADDRESS_TEXT_MAX + IF_NAMESIZE + 2)
+#define ENDPOINT_MAX (SCOPED_MAX + 70)
+
+/* Fields for programs: a live table has the first ones, the record's tables more. */
+static const struct column fields[] = {
+    {"netns", NULL, false, false},        {"protocol", NULL, false, false},
+    {"state", NULL, false, false},        {"local_address", NULL, false, false},
+    {"local_port", NULL, true, false},    {"remote_address", NULL, false, false},
+    {"remote_port", NULL, true, false},   {"recv_queue", NULL, true, false},
+    {"send_queue", NULL, true, false},    {"uid", NULL, true, false},
+    {"opened_ms", NULL, true, false},     {"closed_ms", NULL, true, false},
+    {"first_seen_ms", NULL, true, false}, {"state_since_ms", NULL, true, false},
+    {"role", NULL, false, false},         {"opened_after_ms", NULL, true, false},
+    {"close_wait_ms", NULL, true, false}, {"time_wait_ms", NULL, true, false},
+};
+
+enum { FIELDS_LIVE = 12, FIELDS_AT = 15, FIELDS_LIST = 18 };
+
+_Static_assert(sizeof(fields) / sizeof(fields[0]) == FIELDS_LIST, "one more field");
+
+/* Columns for people, likewise. */
+static const struct column headings[] = {
+    {"proto", "PROTO", false, false},
+    {"local", "LOCAL", false, false},
+    {"remote", "REMOTE", false, false},
+    {"state", "STATE", false, false},
+    {"uid", "UID", true, false},
+    {"recv_q", "RECV-Q", true, false},
+    {"send_q", "SEND-Q", true, false},
+    {"role", "ROLE", false, false},
+    {"state_since", "STATE SINCE", false, false},
+    {"first_seen", "FIRST SEEN", false, false},
+    {"closed", "CLOSED", false, false},
+};
+
+enum { HEADINGS_LIVE = 7, HEADINGS_AT = 10, HEADINGS_LIST = 11 };
+enum { HEADING_RECV_Q = 5, HEADING_SEND_Q = 6 };
+
+_Static_assert(sizeof(headings) / sizeof(headings[0]) == HEADINGS_LIST, "one more heading");
+_Static_assert((int)FIELDS_LIST <= 20 && (int)HEADINGS_LIST <= 20, "see struct socket_table");
+
+static bool is_link_local(uint8_t family, const struct address *address)
+{
+    const uint8_t *b = address->bytes;
+
+    return family == AF_INET6 &&
+           ((b[0] == 0xfe && (b[1] & 0xc0) == 0x80) || (b[0] == 0xff && (b[1] & 0x0f) == 0x02));
+}
+
+/* The address with its interface if that belongs to it: by name for the live table, as a number for
+ * the record's, since names of interfaces change hands. */
+static const char *scoped(const struct socket_table *table, const struct socket_row *row,
+                          const struct address *address, char buf[static SCOPED_MAX])
+{
+    char name[IF_NAMESIZE];
+    size_t used;
+
+    address_format(row->family, address, buf);
+    if (!row->scope_ifindex || !is_link_local(row->family, address))
+        return buf;
+    used = strlen(buf);
+    if (table->kind == SOCKETS_LIVE && if_indextoname(row->scope_ifindex, name))
+        snprintf(buf + used, SCOPED_MAX - used, "%%%s", name);
+    else
+        snprintf(buf + used, SCOPED_MAX - used, "%%%u", (unsigned)row->scope_ifindex);
+    return buf;
+}
+
+/* "192.0.2.7:http", "[::1]:80", "0.0.0.0:*". */
+static const char *endpoint(const struct socket_table *table, const struct socket_row *row,
+                            const struct address *address, uint16_t port,
+                            char buf[static ENDPOINT_MAX])
+{
+    char text[SCOPED_MAX], number[8];
+    const char *name = NULL;
+
+    snprintf(number, sizeof(number), "%u", (unsigned)port);
+    if (port && table->names)
+        name = names_of_port(table->names, row->protocol, port);
+    scoped(table, row, address, text);
+    snprintf(buf, ENDPOINT_MAX, row->family == AF_INET6 ? "[%s]:%s" : "%s:%s", text,
+             !port  ? "*"
+             : name ? name
+                    : number);
+    return buf;
+}
+
+static struct cell known_int(int64_t value)
+{
+    return value < 0 ? cell_null() : cell_int(value);
+}
+
+static struct cell role_cell(const struct socket_row *row)
+{
+    return row->role ? cell_text(role_name(row->role)) : cell_null();
+}
+
+static int row_for_programs(struct socket_table *table, const struct socket_row *row)
+{
+    char local[SCOPED_MAX], remote[SCOPED_MAX];
+    const struct cell cells[FIELDS_LIST] = {
+        cell_text(row->netns),
+        cell_text(protocol_name(row->protocol)),
+        cell_text(state_name(row->state)),
+        cell_text(scoped(table, row, &row->local, local)),
+        cell_int(row->local_port),
+        cell_text(scoped(table, row, &row->remote, remote)),
+        cell_int(row->remote_port),
+        known_int(row->recv_queue),
+        known_int(row->send_queue),
+        known_int(row->uid),
+        cell_time(row->opened_ms),
+        cell_time(row->closed_ms),
+        cell_time(row->first_seen_ms),
+        cell_time(row->state_since_ms),
+        role_cell(row),
+        cell_time(row->opened_after_ms),
+        cell_time(row->close_wait_ms),
+        cell_time(row->time_wait_ms),
+    };
+
+    return writer_row(table->writer, cells);
+}
+
+static int row_for_people(struct socket_table *table, const struct socket_row *row)
+{
+    char local[ENDPOINT_MAX], remote[ENDPOINT_MAX];
+    const struct cell cells[HEADINGS_LIST] = {
+        cell_text(protocol_name(row->protocol)),
+        cell_text(endpoint(table, row, &row->local, row->local_port, local)),
+        cell_text(endpoint(table, row, &row->remote, row->remote_port, remote)),
+        cell_text(state_name(row->state)),
+        known_int(row->uid),
+        known_int(row->recv_queue),
+        known_int(row->send_queue),
+        role_cell(row),
+        cell_time(row->state_since_ms),
+        cell_time(row->first_seen_ms),
+        cell_time(row->closed_ms),
+    };
+
+    return writer_row(table->writer, cells);
+}
+
+int socket_table_row(void *arg, const struct socket_row *row)
+{
+    struct socket_table *table = arg;
+
+    table->cut = table->limit && table->rows == table->limit;
+    if (table->cut)
+        return -ECANCELED;
+    table->rows++;
+    table->failed = table->people ? row_for_people(table, row) : row_for_programs(table, row);
+    return table->failed < 0 ? -ECANCELED : 0;
+}
+
+static size_t choose_columns(struct socket_table *table)
+{
+    static const size_t n_fields[] = {FIELDS_LIVE, FIELDS_AT, FIELDS_LIST};
+    static const size_t n_headings[] = {HEADINGS_LIVE, HEADINGS_AT, HEADINGS_LIST};
+
+    if (!table->people) {
+        memcpy(table->columns, fields, sizeof(fields));
+        return n_fields[table->kind];
+    }
+    memcpy(table->columns, headings, sizeof(headings));
+    if (table->kind == SOCKETS_LIST) {
+        table->columns[HEADING_RECV_Q].heading = NULL;
+        table->columns[HEADING_SEND_Q].heading = NULL;
+    }
+    return n_headings[table->kind];
+}
+
+int socket_table_begin(struct socket_table *table, const struct context *ctx,
+                       const struct document *document)
+{
+    int r, status = context_writer(ctx, &table->writer);
+
+    if (status != EXIT_ANSWERED)
+        return status;
+    table->people = ctx->format == FORMAT_TABLE;
+    table->document = *document;
+    table->document.columns = table->columns;
+    table->document.n_columns = choose_columns(table);
+    r = writer_begin(table->writer, &table->document);
+    return r < 0 ? output_failed(r) : EXIT_ANSWERED;
+}
+
+int socket_table_end(struct socket_table *table)
+{
+    int r = table->failed < 0 ? table->failed : writer_end(table->writer, NULL);
+
+    return r < 0 ? output_failed(r) : output_finish();
+}
+
+void socket_table_finish(struct socket_table *table)
+{
+    writer_free(table->writer);
+}

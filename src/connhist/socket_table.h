@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* Rows of sockets for `netstat` and `list`: for programs one field each, for people an address with
+ * its port. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "connhist/render/writer.h"
+#include "connhist/report/sockets.h"
+
+#include "context.h"
+
+enum socket_table_kind {
+    SOCKETS_LIVE, /* what the kernel tells now */
+    SOCKETS_AT,   /* and what the record knows about it */
+    SOCKETS_LIST, /* and how it ended */
+};
+
+struct socket_table {
+    enum socket_table_kind kind;
+    struct names *names;       /* names of ports in tables; NULL: numbers */
+    uint64_t limit;            /* rows shown at most; 0: all */
+    uint64_t rows;             /* shown so far */
+    bool cut;                  /* there were more than limit */
+    bool people;               /* the format is a table */
+    int failed;                /* negative errno: the output is broken; 0 */
+    struct writer *writer;     /* owned */
+    struct column columns[20]; /* of the document */
+    struct document document;
+};
+
+/* Begins the output. document: schema, fields and coverage are taken from it, and must stay until
+ * socket_table_end(). Returns an exit status. */
+int socket_table_begin(struct socket_table *table, const struct context *ctx,
+                       const struct document *document);
+
+/* A socket_row_fn; arg: struct socket_table. -ECANCELED: limit reached, or the output is broken. */
+int socket_table_row(void *arg, const struct socket_row *row);
+
+/* Ends the output. Returns an exit status. */
+int socket_table_end(struct socket_table *table);
+
+void socket_table_finish(struct socket_table *table);

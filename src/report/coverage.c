@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+#include "connhist/report/coverage.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "connhist/model/batch.h"
+#include "connhist/model/life.h"
+#include "connhist/store/db.h"
+#include "connhist/store/file.h"
+#include "losses.h"
+#include "recordings.h"
+
+/* How late the next snapshot of a running recorder may be before it is missed. */
+#define GRACE_MS 5000
+
+static const char span_sql[] = "SELECT start_ms, recording, status, unkept FROM snapshots "
+                               "WHERE start_ms BETWEEN ?1 AND ?2 ORDER BY start_ms";
+static const char before_sql[] =
+    "SELECT start_ms, recording FROM snapshots "
+    "WHERE start_ms < ?1 AND status = 0 ORDER BY start_ms DESC LIMIT 1";
+static const char after_sql[] = "SELECT start_ms, recording FROM snapshots "
+                                "WHERE start_ms > ?1 AND status = 0 ORDER BY start_ms LIMIT 1";
+
+/* A complete snapshot at one side of a possible gap. */
+struct mark {
+    int64_t at_ms;         /* record time; meaningful only if run is there */
+    const struct run *run; /* NULL: there is none on this side */
+};
+
+struct survey {
+    struct db *db;
+    const struct walltime *walltime;
+    int64_t from_ms;            /* record time */
+    int64_t until_ms;           /* record time */
+    struct runs runs;           /* owned */
+    struct noted_losses losses; /* owned */
+    struct mark last;           /* the complete snapshot seen last */
+    bool interrupted;           /* snapshots failed since then */
+    struct coverage coverage;   /* as far as known; owned */
+};
+
+static void survey_finish(struct survey *survey)
+{
+    vec_finish(&survey->runs);
+    vec_finish(&survey->losses);
+    coverage_finish(&survey->coverage);
+}
+
+/* Why nothing complete lies between two snapshots, both there. */
+static void reason_between(const struct survey *survey, const struct mark *before,
+                           const struct mark *after, char *buf, size_t size)
+{
+    if (before->run->id != after->run->id) {
+        snprintf(buf, size, "%s%s", before->run->ended ? "recorder not running" : "recorder died",
+                 before->run->boot != after->run->boot ? " (host rebooted)" : "");
+        return;
+    }
+    losses_reason(&survey->losses, before->at_ms, after->at_ms, buf, size);
+    if (!buf[0])
+        snprintf(buf, size, "%s", survey->interrupted ? "dump failed" : "no snapshots");
+}
+
+/* Why nothing complete follows the last snapshot of the file. */
+static void reason_behind(const struct survey *survey, const struct mark *before, int pid,
+                          char *buf, size_t size)
+{
+    if (pid == 0) {
+        snprintf(buf, size, "recorder not running%s", before->run->ended ? "" : " (it died)");
+        return;
+    }
+    losses_reason(&survey->losses, before->at_ms, survey->until_ms, buf, size);
+    if (!buf[0])
+        snprintf(buf, size, "%s", survey->interrupted ? "dump failed" : "no snapshots");
+}
+
+static int add_gap(struct survey *survey, int64_t from_ms, int64_t until_ms, const char *reason)
+{
+    struct gap gap = {0};
+
+    if (from_ms < survey->from_ms)
+        from_ms = survey->from_ms;
+    if (until_ms > survey->until_ms)
+        until_ms = survey->until_ms;
+    if (from_ms >= until_ms)
+        return 0;
+    gap.from_ms = walltime_of_record(survey->walltime, from_ms);
+    gap.until_ms = walltime_of_record(survey->walltime, until_ms);
+    snprintf(gap.reason, sizeof(gap.reason), "%s", reason);
+    return vec_push(&survey->coverage.gaps, gap);
+}
+
+/* Looks at the stretch from the last complete snapshot to the next one. */
+static int pass_stretch(struct survey *survey, const struct mark *next)
+{
+    const struct mark *last = &survey->last;
+    char reason[sizeof(((struct gap *)NULL)->reason)];
+
+    if (!last->run) {
+        if (!runs_is_gap(NULL, next->run, next->at_ms - survey->from_ms))
+            return 0;
+        return add_gap(survey, survey->from_ms, next->at_ms, "nothing recorded yet");
+    }
+    if (!runs_is_gap(last->run, next->run, next->at_ms - last->at_ms))
+        return 0;
+    reason_between(survey, last, next, reason, sizeof(reason));
+    return add_gap(survey, last->at_ms, next->at_ms, reason);
+}
+
+/* Looks at the stretch behind the last complete snapshot of the file. */
+static int pass_end(struct survey *survey)
+{
+    const struct mark *last = &survey->last;
+    char reason[sizeof(((struct gap *)NULL)->reason)];
+    int64_t grace_ms;
+    int pid;
+
+    if (!last->run)
+        return add_gap(survey, survey->from_ms, survey->until_ms, "nothing recorded yet");
+    pid = file_recorder_pid(db_path(survey->db));
+    grace_ms = pid == 0 ? 0 : GRACE_MS;
+    if (!runs_is_gap(last->run, NULL, survey->until_ms - last->at_ms - grace_ms))
+        return 0;
+    reason_behind(survey, last, pid, reason, sizeof(reason));
+    return add_gap(survey, last->at_ms, survey->until_ms, reason);
+}
+
+/* The complete snapshot next to an instant; *ret stays empty when there is none. */
+static int find_mark(struct survey *survey, const char *sql, int64_t at_ms, struct mark *ret,
+                     struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r;
+
+    r = db_prepare(survey->db, sql, &stmt, err);
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, at_ms);
+    r = stmt_step(stmt, err);
+    if (r <= 0)
+        return r;
+    ret->at_ms = stmt_i64(stmt, 0);
+    ret->run = runs_find(&survey->runs, stmt_i64(stmt, 1));
+    return ret->run ? 0 : err_set(err, -EBADMSG, "a snapshot belongs to no run of the recorder");
+}
+
+static int count_snapshot(struct survey *survey, struct stmt *stmt, struct snapshot_times *times,
+                          struct err *err)
+{
+    struct mark mark = {.at_ms = stmt_i64(stmt, 0)};
+    int r;
+
+    survey->coverage.unkept += stmt_i64(stmt, 3);
+    if (stmt_i64(stmt, 2) != SNAPSHOT_COMPLETE) {
+        survey->coverage.interrupted++;
+        survey->interrupted = true;
+        return 0;
+    }
+    survey->coverage.done++;
+    mark.run = survey->last.run && survey->last.run->id == stmt_i64(stmt, 1)
+                   ? survey->last.run
+                   : runs_find(&survey->runs, stmt_i64(stmt, 1));
+    if (!mark.run)
+        return err_set(err, -EBADMSG, "a snapshot belongs to no run of the recorder");
+    r = pass_stretch(survey, &mark);
+    if (r == 0 && times)
+        r = vec_push(times, mark.at_ms);
+    survey->last = mark;
+    survey->interrupted = false;
+    return r < 0 ? err_errno(err, r, "reading the snapshots") : 0;
+}
+
+static int count_snapshots(struct survey *survey, struct snapshot_times *times, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r;
+
+    r = db_prepare(survey->db, span_sql, &stmt, err);
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, survey->from_ms);
+    stmt_bind_i64(stmt, 2, survey->until_ms);
+    while ((r = stmt_step(stmt, err)) > 0) {
+        r = count_snapshot(survey, stmt, times, err);
+        if (r < 0)
+            return r;
+    }
+    return r;
+}
+
+static int look_at_end(struct survey *survey, const struct mark *after, struct err *err)
+{
+    int r = after->run ? pass_stretch(survey, after) : pass_end(survey);
+
+    return r < 0 ? err_errno(err, r, "reading the snapshots") : 0;
+}
+
+/* Losses that explain gaps which reach out of the span are needed, too. */
+static int load_losses(struct survey *survey, const struct mark *after, struct err *err)
+{
+    int64_t from_ms = survey->last.run ? survey->last.at_ms : survey->from_ms;
+    int64_t until_ms = after->run ? after->at_ms : survey->until_ms;
+
+    return losses_load(&survey->losses, survey->db, from_ms, until_ms, err);
+}
+
+int coverage_load(struct db *db, const struct walltime *walltime, int64_t from_ms, int64_t until_ms,
+                  struct coverage *ret, struct snapshot_times *times, struct err *err)
+{
+    _cleanup_(survey_finish) struct survey survey = {
+        .db = db, .walltime = walltime, .from_ms = from_ms, .until_ms = until_ms};
+    struct mark after = {0};
+    int r;
+
+    r = runs_load(&survey.runs, db, err);
+    if (r == 0)
+        r = find_mark(&survey, before_sql, from_ms, &survey.last, err);
+    if (r == 0)
+        r = find_mark(&survey, after_sql, until_ms, &after, err);
+    if (r == 0)
+        r = load_losses(&survey, &after, err);
+    if (r == 0)
+        r = count_snapshots(&survey, times, err);
+    if (r == 0)
+        r = look_at_end(&survey, &after, err);
+    if (r < 0)
+        return r;
+    survey.coverage.missed = losses_missed(&survey.losses, from_ms, until_ms);
+    survey.coverage.planned =
+        survey.coverage.done + survey.coverage.interrupted + survey.coverage.missed;
+    *ret = survey.coverage;
+    survey.coverage = (struct coverage){0};
+    return 0;
+}

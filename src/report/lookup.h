@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* What rows of the file refer to by number: services with their namespaces, owners, addresses. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "connhist/base/err.h"
+#include "connhist/base/vec.h"
+#include "connhist/model/address.h"
+#include "connhist/model/service.h"
+#include "connhist/report/filter.h"
+
+struct db;
+struct stmt;
+
+struct known_service {
+    int64_t id;             /* services.id */
+    struct service_key key; /* netns is netns.id */
+    bool in_netns;          /* its namespace belongs to the answer */
+    bool chosen;            /* ... and its ports, protocol and role as well */
+    char netns[80];         /* name of its namespace */
+};
+
+struct known_owner {
+    int64_t id;  /* owners.id */
+    int64_t uid; /* user id */
+};
+
+struct known_address {
+    int64_t id;             /* addresses.id; 0: the place is free */
+    uint8_t family;         /* AF_INET or AF_INET6 */
+    struct address address; /* network byte order */
+};
+
+#define KNOWN_ADDRESSES 1024
+
+struct lookup {
+    struct {
+        VEC_FIELDS(struct known_service);
+    } services; /* ascending by id */
+    struct {
+        VEC_FIELDS(struct known_owner);
+    } owners;                  /* ascending by id */
+    struct stmt *address_stmt; /* owned */
+    struct known_address
+        *addresses; /* KNOWN_ADDRESSES places, an address has one by its number; owned */
+};
+
+/* Reads services and owners; finish it also after an error. */
+int lookup_load(struct lookup *lookup, struct db *db, const struct filter *filter, struct err *err);
+void lookup_finish(struct lookup *lookup);
+
+/* NULL: no such service. */
+const struct known_service *lookup_service(const struct lookup *lookup, int64_t id);
+
+/* -1: not known. */
+int64_t lookup_uid(const struct lookup *lookup, int64_t owner);
+
+/* -EBADMSG: no such address. */
+int lookup_address(struct lookup *lookup, int64_t id, uint8_t *ret_family, struct address *ret,
+                   struct err *err);

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+#include "socket_row.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connhist/model/history.h"
+#include "connhist/model/life.h"
+#include "connhist/store/db.h"
+#include "connhist/store/file.h"
+
+static const char queues_sql[] =
+    "SELECT waiting, backlog FROM queues WHERE life = ?1 AND at_ms <= ?2 "
+    "ORDER BY at_ms DESC LIMIT 1";
+
+int row_maker_init(struct row_maker *maker, struct db *db, const struct walltime *walltime,
+                   const struct filter *filter, struct err *err)
+{
+    int r;
+
+    maker->walltime = walltime;
+    r = lookup_load(&maker->lookup, db, filter, err);
+    if (r == 0)
+        r = openings_init(&maker->openings, db, err);
+    if (r == 0)
+        r = db_prepare(db, queues_sql, &maker->queues, err);
+    return r;
+}
+
+void row_maker_finish(struct row_maker *maker)
+{
+    lookup_finish(&maker->lookup);
+    openings_finish(&maker->openings);
+    stmt_free(maker->queues);
+}
+
+bool socket_ports_match(const struct filter *filter, uint16_t local_port, uint16_t remote_port)
+{
+    return filter_port(filter, local_port) || filter_port(filter, remote_port);
+}
+
+int row_maker_wants(struct row_maker *maker, const struct filter *filter,
+                    const struct stored_life *life, struct endpoints *ret, struct err *err)
+{
+    const struct service_key *key = &life->service->key;
+    int r;
+
+    if (!life->service->in_netns || (filter->protocol && filter->protocol != key->protocol) ||
+        (filter->role && filter->role != key->role) ||
+        !socket_ports_match(filter, life->local_port, life->remote_port))
+        return 0;
+    r = stored_life_endpoints(life, &maker->lookup, ret, err);
+    if (r < 0)
+        return r;
+    return filter_endpoints(filter, ret->family, &ret->local, &ret->remote);
+}
+
+/* The states up to an instant: the last one, and when those that tell something were entered. */
+static int read_states(const struct walltime *walltime, const struct stored_life *life,
+                       int64_t at_ms, struct socket_row *row, struct err *err)
+{
+    struct history_change change = {.at_ms = life->since_ms};
+    size_t offset = 0;
+    int r;
+
+    row->state_since_ms = row->close_wait_ms = row->time_wait_ms = TIME_UNKNOWN;
+    while ((r = history_next(life->states, life->n_states, &offset, &change)) > 0 &&
+           change.at_ms <= at_ms) {
+        row->state = change.state;
+        row->state_since_ms = walltime_of_record(walltime, change.at_ms);
+        if (change.state == STATE_CLOSE_WAIT)
+            row->close_wait_ms = row->state_since_ms;
+        if (change.state == STATE_TIME_WAIT)
+            row->time_wait_ms = row->state_since_ms;
+    }
+    if (r < 0 || row->state == 0)
+        return err_set(err, -EBADMSG, "the file is damaged: a socket's states can't be read");
+    return 0;
+}
+
+/* Queues are recorded for listeners alone. */
+static int read_queue(struct row_maker *maker, const struct stored_life *life, int64_t at_ms,
+                      struct socket_row *row, struct err *err)
+{
+    int r;
+
+    row->recv_queue = row->send_queue = -1;
+    if (row->state != STATE_LISTEN || life->number == 0)
+        return 0;
+    stmt_bind_i64(maker->queues, 1, life->number);
+    stmt_bind_i64(maker->queues, 2, at_ms);
+    r = stmt_step(maker->queues, err);
+    if (r > 0) {
+        row->recv_queue = stmt_i64(maker->queues, 0);
+        row->send_queue = stmt_i64(maker->queues, 1);
+    }
+    stmt_reset(maker->queues);
+    return r < 0 ? r : 0;
+}
+
+static int read_opening(struct row_maker *maker, const struct stored_life *life,
+                        struct socket_row *row, struct err *err)
+{
+    int64_t after_ms;
+    int r;
+
+    r = openings_after(&maker->openings, life->since_ms, &after_ms, err);
+    if (r < 0)
+        return r;
+    row->first_seen_ms = walltime_of_record(maker->walltime, life->since_ms);
+    row->opened_ms = file_traits_opened_known(life->traits) ? row->first_seen_ms : TIME_UNKNOWN;
+    row->opened_after_ms = walltime_of_record(maker->walltime, after_ms);
+    return 0;
+}
+
+int row_maker_make(struct row_maker *maker, const struct stored_life *life,
+                   const struct endpoints *ends, int64_t at_ms, struct socket_row *ret,
+                   struct err *err)
+{
+    struct socket_row row = {
+        .protocol = life->service->key.protocol,
+        .family = ends->family,
+        .role = life->service->key.role,
+        .role_source = (uint8_t)file_traits_role_source(life->traits),
+        .local = ends->local,
+        .remote = ends->remote,
+        .local_port = life->local_port,
+        .remote_port = life->remote_port,
+        .scope_ifindex = life->scope_ifindex,
+        .uid = lookup_uid(&maker->lookup, life->owner),
+        .closed_ms = life->ended_ms == LIFE_OPEN
+                         ? TIME_UNKNOWN
+                         : walltime_of_record(maker->walltime, life->ended_ms),
+    };
+    int r;
+
+    snprintf(row.netns, sizeof(row.netns), "%s", life->service->netns);
+    r = read_states(maker->walltime, life, at_ms, &row, err);
+    if (r == 0)
+        r = read_queue(maker, life, at_ms, &row, err);
+    if (r == 0)
+        r = read_opening(maker, life, &row, err);
+    if (r < 0)
+        return r;
+    *ret = row;
+    return 0;
+}
+
+/* A UDP socket without a remote end waits for anyone, as a TCP listener does. */
+static bool is_listener(const struct socket_row *row)
+{
+    return row->state == STATE_LISTEN ||
+           (row->protocol == PROTOCOL_UDP && row->state == STATE_CLOSE);
+}
+
+static int compare_numbers(int64_t a, int64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+static int compare_rows(const void *left, const void *right)
+{
+    const struct socket_row *a = left, *b = right;
+    int r = compare_numbers(a->protocol, b->protocol);
+
+    if (r == 0)
+        r = compare_numbers(is_listener(b), is_listener(a));
+    if (r == 0)
+        r = compare_numbers(a->local_port, b->local_port);
+    if (r == 0)
+        r = compare_numbers(a->family, b->family);
+    if (r == 0)
+        r = memcmp(&a->local, &b->local, sizeof(a->local));
+    if (r == 0)
+        r = memcmp(&a->remote, &b->remote, sizeof(a->remote));
+    if (r == 0)
+        r = compare_numbers(a->remote_port, b->remote_port);
+    if (r == 0)
+        r = strcmp(a->netns, b->netns);
+    if (r == 0)
+        r = compare_numbers(a->scope_ifindex, b->scope_ifindex);
+    return r ? r : compare_numbers(a->state, b->state);
+}
+
+void socket_rows_sort(struct socket_row *rows, size_t n)
+{
+    if (n > 1)
+        qsort(rows, n, sizeof(*rows), compare_rows);
+}
+
+int socket_rows_give(const struct socket_row_vec *rows, socket_row_fn fn, void *arg)
+{
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < rows->n; i++)
+        r = fn(arg, &rows->items[i]);
+    return r < 0 ? r : 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* Rows of socket tables: made from lives, filtered, put in order. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "connhist/base/vec.h"
+#include "connhist/report/sockets.h"
+#include "lookup.h"
+#include "openings.h"
+#include "stored_life.h"
+
+struct socket_row_vec {
+    VEC_FIELDS(struct socket_row);
+};
+
+/* What rows are made with. */
+struct row_maker {
+    const struct walltime *walltime; /* not owned */
+    struct lookup lookup;            /* owned */
+    struct openings openings;        /* owned */
+    struct stmt *queues;             /* owned */
+};
+
+int row_maker_init(struct row_maker *maker, struct db *db, const struct walltime *walltime,
+                   const struct filter *filter, struct err *err);
+void row_maker_finish(struct row_maker *maker);
+
+/* Whether a life's service, ports and addresses belong to the answer; sets its endpoints. 1, 0 or a
+ * negative errno. */
+int row_maker_wants(struct row_maker *maker, const struct filter *filter,
+                    const struct stored_life *life, struct endpoints *ret, struct err *err);
+
+/* The row of a life as of an instant of record time; INT64_MAX: as known last. */
+int row_maker_make(struct row_maker *maker, const struct stored_life *life,
+                   const struct endpoints *ends, int64_t at_ms, struct socket_row *ret,
+                   struct err *err);
+
+/* Whether one of a socket's ports is chosen: both ends of a connection are its business. */
+bool socket_ports_match(const struct filter *filter, uint16_t local_port, uint16_t remote_port);
+
+/* Sorts: protocol, listeners first, local port, local, remote. */
+void socket_rows_sort(struct socket_row *rows, size_t n);
+
+/* Gives each row to fn. */
+int socket_rows_give(const struct socket_row_vec *rows, socket_row_fn fn, void *arg);

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdio.h>
+
+#include "connhist/report/sockets.h"
+#include "connhist/store/db.h"
+#include "recordings.h"
+#include "socket_row.h"
+
+static const char choose_sql[] =
+    "SELECT s.start_ms, r.interval_ms, r.detail FROM snapshots AS s "
+    "JOIN recordings AS r ON r.id = s.recording "
+    "WHERE s.start_ms <= ?1 AND s.status = 0 ORDER BY s.start_ms DESC LIMIT 1";
+
+int sockets_choose(struct db *db, const struct walltime *walltime, int64_t at_ms,
+                   struct snapshot_choice *ret, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    struct snapshot_choice choice = {0};
+    int64_t first_ms, last_ms;
+    struct run run = {0};
+    int r;
+
+    walltime_to_record(walltime, at_ms, &first_ms, &last_ms);
+    choice.ambiguous = first_ms != last_ms;
+    r = db_prepare(db, choose_sql, &stmt, err);
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, last_ms);
+    r = stmt_step(stmt, err);
+    if (r < 0)
+        return r;
+    if (r > 0) {
+        choice.found = true;
+        choice.record_ms = stmt_i64(stmt, 0);
+        choice.snapshot_ms = walltime_of_record(walltime, choice.record_ms);
+        choice.distance_ms = last_ms - choice.record_ms;
+        run.interval_ms = stmt_i64(stmt, 1);
+        choice.in_gap = runs_is_gap(&run, NULL, choice.distance_ms);
+        snprintf(choice.detail, sizeof(choice.detail), "%s", stmt_text(stmt, 2));
+    }
+    *ret = choice;
+    return 0;
+}
+
+struct table {
+    struct row_maker maker;
+    const struct filter *filter; /* not owned */
+    int64_t at_ms;               /* record time */
+    struct socket_row_vec rows;  /* owned */
+};
+
+static void table_finish(struct table *table)
+{
+    row_maker_finish(&table->maker);
+    vec_finish(&table->rows);
+}
+
+static int add_life(void *arg, const struct stored_life *life, struct err *err)
+{
+    struct table *table = arg;
+    struct endpoints ends;
+    struct socket_row row;
+    int r;
+
+    r = row_maker_wants(&table->maker, table->filter, life, &ends, err);
+    if (r <= 0)
+        return r;
+    r = row_maker_make(&table->maker, life, &ends, table->at_ms, &row, err);
+    if (r < 0 || !filter_state(table->filter, row.state))
+        return r;
+    if (vec_push(&table->rows, row) < 0)
+        return err_errno(err, -ENOMEM, "reading the sockets");
+    return 0;
+}
+
+int sockets_at(struct db *db, const struct walltime *walltime, const struct snapshot_choice *choice,
+               const struct filter *filter, socket_row_fn fn, void *arg, struct err *err)
+{
+    _cleanup_(table_finish) struct table table = {.filter = filter, .at_ms = choice->record_ms};
+    int r;
+
+    if (!choice->found)
+        return 0;
+    r = row_maker_init(&table.maker, db, walltime, filter, err);
+    if (r == 0)
+        r = stored_life_each(db, &table.maker.lookup, LIVES_ALL, table.at_ms, table.at_ms, add_life,
+                             &table, err);
+    if (r < 0)
+        return r;
+    socket_rows_sort(table.rows.items, table.rows.n);
+    return socket_rows_give(&table.rows, fn, arg);
+}

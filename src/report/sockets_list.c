@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "connhist/model/history.h"
+#include "connhist/report/sockets.h"
+#include "connhist/store/db.h"
+#include "socket_row.h"
+
+/* A life that belongs to the answer. Rows are made when their turn comes: a day of a busy host
+ * holds millions. */
+struct found_life {
+    int64_t since_ms; /* record time */
+    int64_t row;      /* stored_life.row */
+    bool open;        /* which table it stands in */
+};
+
+struct list {
+    struct row_maker maker;
+    const struct filter *filter; /* not owned */
+    int64_t from_ms;             /* record time */
+    int64_t until_ms;            /* record time */
+    struct {
+        VEC_FIELDS(struct found_life);
+    } found; /* owned */
+};
+
+static void list_finish(struct list *list)
+{
+    row_maker_finish(&list->maker);
+    vec_finish(&list->found);
+}
+
+/* Whether a life was in one of the states asked for at some instant of the span. */
+static int was_in_state(const struct list *list, const struct stored_life *life, struct err *err)
+{
+    struct history_change change = {.at_ms = life->since_ms};
+    size_t offset = 0;
+    unsigned state = 0;
+    int r;
+
+    while ((r = history_next(life->states, life->n_states, &offset, &change)) > 0 &&
+           change.at_ms <= list->until_ms) {
+        /* the state before holds up to this instant */
+        if (state && change.at_ms > list->from_ms && filter_state(list->filter, state))
+            return 1;
+        state = change.state;
+    }
+    if (r < 0)
+        return err_set(err, -EBADMSG, "the file is damaged: a socket's states can't be read");
+    return state && filter_state(list->filter, state);
+}
+
+static int add_life(void *arg, const struct stored_life *life, struct err *err)
+{
+    struct list *list = arg;
+    struct found_life found = {
+        .since_ms = life->since_ms, .row = life->row, .open = life->ended_ms == LIFE_OPEN};
+    struct endpoints ends;
+    int r;
+
+    r = row_maker_wants(&list->maker, list->filter, life, &ends, err);
+    if (r > 0)
+        r = was_in_state(list, life, err);
+    if (r > 0 && vec_push(&list->found, found) < 0)
+        return err_errno(err, -ENOMEM, "reading the sockets");
+    return r < 0 ? r : 0;
+}
+
+static int compare_found(const void *left, const void *right)
+{
+    const struct found_life *a = left, *b = right;
+
+    if (a->since_ms != b->since_ms)
+        return a->since_ms < b->since_ms ? -1 : 1;
+    if (a->open != b->open)
+        return a->open ? 1 : -1;
+    return (a->row > b->row) - (a->row < b->row);
+}
+
+static int give(struct list *list, struct life_reader *reader, const struct found_life *found,
+                socket_row_fn fn, void *arg, struct err *err)
+{
+    struct stored_life life;
+    struct endpoints ends;
+    struct socket_row row;
+    int r;
+
+    r = life_reader_get(reader, &list->maker.lookup, found->open, found->row, &life, err);
+    if (r == 0)
+        r = stored_life_endpoints(&life, &list->maker.lookup, &ends, err);
+    if (r == 0)
+        r = row_maker_make(&list->maker, &life, &ends, INT64_MAX, &row, err);
+    return r < 0 ? r : fn(arg, &row);
+}
+
+static int give_all(struct list *list, struct db *db, socket_row_fn fn, void *arg, struct err *err)
+{
+    _cleanup_(life_reader_finish) struct life_reader reader = {0};
+    int r;
+
+    if (list->found.n > 1)
+        qsort(list->found.items, list->found.n, sizeof(struct found_life), compare_found);
+    r = life_reader_init(&reader, db, err);
+    for (size_t i = 0; r >= 0 && i < list->found.n; i++)
+        r = give(list, &reader, &list->found.items[i], fn, arg, err);
+    return r < 0 ? r : 0;
+}
+
+int sockets_list(struct db *db, const struct walltime *walltime,
+                 const struct list_question *question, socket_row_fn fn, void *arg, struct err *err)
+{
+    _cleanup_(list_finish) struct list list = {.filter = &question->filter};
+    int64_t unused;
+    int r;
+
+    walltime_to_record(walltime, question->since_ms, &list.from_ms, &unused);
+    walltime_to_record(walltime, question->until_ms, &unused, &list.until_ms);
+    if (list.until_ms < list.from_ms)
+        return err_set(err, -EINVAL, "the end of the time asked for lies before its begin");
+    r = row_maker_init(&list.maker, db, walltime, &question->filter, err);
+    if (r == 0)
+        r = stored_life_each(db, &list.maker.lookup, question->open_only ? LIVES_OPEN : LIVES_ALL,
+                             list.from_ms, list.until_ms, add_life, &list, err);
+    return r < 0 ? r : give_all(&list, db, fn, arg, err);
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "connhist/base/cleanup.h"
+#include "connhist/base/clock.h"
+#include "connhist/kernel/host.h"
+#include "connhist/kernel/sock_diag.h"
+#include "connhist/model/life.h"
+#include "connhist/report/sockets.h"
+#include "socket_row.h"
+
+/* A walk that was inconsistent is walked again, this often in all. */
+#define WALKS 3
+
+struct seen {
+    uint64_t cookie; /* the kernel's: tells doubles */
+    size_t row;      /* index in rows */
+};
+
+struct live {
+    const struct filter *filter; /* not owned */
+    struct socket_row_vec rows;  /* owned */
+    struct {
+        VEC_FIELDS(struct seen);
+    } seen; /* of the protocol that is being walked; owned */
+};
+
+static void live_finish(struct live *live)
+{
+    vec_finish(&live->rows);
+    vec_finish(&live->seen);
+}
+
+static void cleanup_diag(struct sock_diag **diag)
+{
+    if (*diag)
+        sock_diag_close(*diag);
+}
+
+static struct socket_row row_of_sample(const struct sample *sample)
+{
+    return (struct socket_row){
+        .protocol = sample->protocol,
+        .family = sample->family,
+        .state = sample->state,
+        .local = sample->local,
+        .remote = sample->remote,
+        .local_port = sample->local_port,
+        .remote_port = sample->remote_port,
+        .scope_ifindex = sample->scope_ifindex,
+        .recv_queue = sample->recv_queue,
+        .send_queue = sample->send_queue,
+        .uid = sample->has_uid ? (int64_t)sample->uid : -1,
+        .opened_ms = TIME_UNKNOWN,
+        .opened_after_ms = TIME_UNKNOWN,
+        .first_seen_ms = TIME_UNKNOWN,
+        .closed_ms = TIME_UNKNOWN,
+        .close_wait_ms = TIME_UNKNOWN,
+        .time_wait_ms = TIME_UNKNOWN,
+        .state_since_ms = TIME_UNKNOWN,
+    };
+}
+
+/* Doubles must be known by what was seen first, so a sample is noted before the state is looked at:
+ * a socket may have moved on while the kernel walked. */
+static int add_sample(void *arg, const struct sample *sample)
+{
+    struct live *live = arg;
+    struct socket_row row = row_of_sample(sample);
+    struct seen seen = {.cookie = sample->cookie, .row = live->rows.n};
+
+    if (!socket_ports_match(live->filter, sample->local_port, sample->remote_port) ||
+        !filter_endpoints(live->filter, sample->family, &sample->local, &sample->remote))
+        return 0;
+    if (vec_reserve(&live->rows, 1) < 0 || vec_push(&live->seen, seen) < 0)
+        return -ENOMEM;
+    live->rows.items[live->rows.n++] = row;
+    return 0;
+}
+
+static int compare_seen(const void *left, const void *right)
+{
+    const struct seen *a = left, *b = right;
+
+    if (a->cookie != b->cookie)
+        return a->cookie < b->cookie ? -1 : 1;
+    return (a->row > b->row) - (a->row < b->row);
+}
+
+/* Drops doubles, and rows whose state is not asked for. Rows before `first` stay. */
+static void sift(struct live *live, size_t first)
+{
+    size_t kept = first;
+
+    if (live->seen.n > 1)
+        qsort(live->seen.items, live->seen.n, sizeof(struct seen), compare_seen);
+    for (size_t i = 1; i < live->seen.n; i++)
+        if (live->seen.items[i].cookie == live->seen.items[i - 1].cookie)
+            live->rows.items[live->seen.items[i].row].state = 0;
+    for (size_t i = first; i < live->rows.n; i++) {
+        struct socket_row *row = &live->rows.items[i];
+
+        if (row->state && filter_state(live->filter, row->state))
+            live->rows.items[kept++] = *row;
+    }
+    live->rows.n = kept;
+}
+
+static int walk(struct live *live, struct sock_diag *diag, enum protocol protocol, struct err *err)
+{
+    struct sock_diag_dump dump = {.protocol = protocol};
+    size_t first = live->rows.n;
+    int r = -EINTR;
+
+    for (int i = 0; r == -EINTR && i < WALKS; i++) {
+        live->rows.n = first;
+        vec_clear(&live->seen);
+        r = sock_diag_dump(diag, &dump, add_sample, live, err);
+    }
+    if (r < 0 && r != -EINTR)
+        live->rows.n = first;
+    else
+        sift(live, first);
+    return r;
+}
+
+/* Walks both protocols. 1: *err says what lacks. */
+static int walk_all(struct live *live, struct sock_diag *diag, struct err *err)
+{
+    static const enum protocol protocols[] = {PROTOCOL_TCP, PROTOCOL_UDP};
+    size_t asked = 0, failed = 0;
+    struct err lack = {0};
+    bool inconsistent = false;
+
+    for (size_t i = 0; i < 2; i++) {
+        struct err walk_err = {0};
+        int r;
+
+        if (live->filter->protocol && live->filter->protocol != protocols[i])
+            continue;
+        asked++;
+        r = walk(live, diag, protocols[i], &walk_err);
+        inconsistent |= r == -EINTR;
+        if (r == -ENOENT) { /* the kernel lacks a module: the other protocol can still be shown */
+            failed++;
+            lack = walk_err;
+        } else if (r < 0 && r != -EINTR) {
+            return err_set(err, r, "%s", walk_err.text);
+        }
+    }
+    if (failed == asked)
+        return err_set(err, lack.code, "%s", lack.text);
+    if (failed) {
+        err_set(err, lack.code, "%s", lack.text);
+        return 1;
+    }
+    if (inconsistent) {
+        err_set(err, -EINTR, "the kernel's tables changed while they were read: sockets may lack");
+        return 1;
+    }
+    return 0;
+}
+
+/* Whether the namespace that this thread is in is asked for. */
+static int wants_netns(const struct filter *filter, struct err *err)
+{
+    uint64_t inode;
+    int r;
+
+    if (!filter->netns)
+        return 1;
+    r = host_netns_inode(&inode, err);
+    return r < 0 ? r : filter_netns(filter, "", inode);
+}
+
+int sockets_live(const struct filter *filter, socket_row_fn fn, void *arg, struct err *err)
+{
+    _cleanup_(live_finish) struct live live = {.filter = filter};
+    _cleanup_(cleanup_diag) struct sock_diag *diag = NULL;
+    struct clock clock = clock_system();
+    int lacks, r;
+
+    if (filter->role)
+        return err_set(err, -EOPNOTSUPP,
+                       "the kernel does not tell the roles of sockets: ask the record");
+    r = wants_netns(filter, err);
+    if (r <= 0)
+        return r;
+    r = sock_diag_open(&clock, &diag, err);
+    if (r < 0)
+        return r;
+    lacks = walk_all(&live, diag, err);
+    if (lacks < 0)
+        return lacks;
+    socket_rows_sort(live.rows.items, live.rows.n);
+    r = socket_rows_give(&live.rows, fn, arg);
+    return r < 0 ? r : lacks;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+#include "stored_life.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#include "connhist/store/db.h"
+#include "connhist/store/file.h"
+
+#define OPEN_COLUMNS                                                                               \
+    "SELECT life, service, local, remote, local_port, remote_port, scope, owner, traits, states, " \
+    "since_ms, life FROM open "
+#define CLOSED_COLUMNS                                                                            \
+    "SELECT key, service, local, remote, local_port, remote_port, scope, owner, traits, states, " \
+    "duration_ms, life, late_ms FROM closed "
+
+static const char open_sql[] = OPEN_COLUMNS "WHERE since_ms <= ?1";
+static const char open_row_sql[] = OPEN_COLUMNS "WHERE life = ?1";
+static const char closed_sql[] = CLOSED_COLUMNS "WHERE key BETWEEN ?1 AND ?2";
+static const char closed_row_sql[] = CLOSED_COLUMNS "WHERE key = ?1";
+
+/* A port that is NULL is the service's. */
+static uint16_t read_port(struct stmt *stmt, int column, const struct service_key *service)
+{
+    if (!stmt_is_null(stmt, column))
+        return (uint16_t)stmt_i64(stmt, column);
+    return service->port < 0 ? 0 : (uint16_t)service->port;
+}
+
+static int read_life(struct stmt *stmt, const struct lookup *lookup, struct stored_life *ret,
+                     struct err *err)
+{
+    const struct known_service *service = lookup_service(lookup, stmt_i64(stmt, 1));
+
+    if (!service)
+        return err_set(err, -EBADMSG, "the file is damaged: a socket's service lacks");
+    *ret = (struct stored_life){
+        .row = stmt_i64(stmt, 0),
+        .number = stmt_i64(stmt, 11),
+        .service = service,
+        .local = stmt_i64(stmt, 2),
+        .remote = stmt_i64(stmt, 3),
+        .local_port = read_port(stmt, 4, &service->key),
+        .remote_port = read_port(stmt, 5, &service->key),
+        .scope_ifindex = (uint32_t)stmt_i64(stmt, 6),
+        .owner = stmt_i64(stmt, 7),
+        .traits = (unsigned)stmt_i64(stmt, 8),
+        .since_ms = stmt_i64(stmt, 10),
+        .ended_ms = LIFE_OPEN,
+    };
+    ret->states = stmt_blob(stmt, 9, &ret->n_states);
+    return 0;
+}
+
+static int read_closed(struct stmt *stmt, const struct lookup *lookup, struct stored_life *ret,
+                       struct err *err)
+{
+    int r = read_life(stmt, lookup, ret, err);
+
+    if (r < 0)
+        return r;
+    ret->ended_ms = (ret->row >> 16 & ((INT64_C(1) << 42) - 1)) - stmt_i64(stmt, 12);
+    ret->since_ms = ret->ended_ms - stmt_i64(stmt, 10);
+    return 0;
+}
+
+static int each_open(struct db *db, const struct lookup *lookup, int64_t until_ms,
+                     stored_life_fn fn, void *arg, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    struct stored_life life;
+    int r;
+
+    r = db_prepare(db, open_sql, &stmt, err);
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, until_ms);
+    while ((r = stmt_step(stmt, err)) > 0) {
+        r = read_life(stmt, lookup, &life, err);
+        if (r == 0)
+            r = fn(arg, &life, err);
+        if (r < 0)
+            return r;
+    }
+    return r;
+}
+
+static int each_of_class(struct stmt *stmt, const struct lookup *lookup, unsigned class,
+                         int64_t from_ms, int64_t until_ms, stored_life_fn fn, void *arg,
+                         struct err *err)
+{
+    struct stored_life life;
+    int64_t first, last;
+    int r;
+
+    file_alive_range(class, from_ms, until_ms, &first, &last);
+    stmt_reset(stmt);
+    stmt_bind_i64(stmt, 1, first);
+    stmt_bind_i64(stmt, 2, last);
+    while ((r = stmt_step(stmt, err)) > 0) {
+        r = read_closed(stmt, lookup, &life, err);
+        if (r == 0 && life.since_ms <= until_ms && life.ended_ms > from_ms)
+            r = fn(arg, &life, err);
+        if (r < 0)
+            return r;
+    }
+    return r;
+}
+
+int stored_life_each(struct db *db, const struct lookup *lookup, unsigned which, int64_t from_ms,
+                     int64_t until_ms, stored_life_fn fn, void *arg, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = 0;
+
+    if (which & LIVES_OPEN)
+        r = each_open(db, lookup, until_ms, fn, arg, err);
+    if (r < 0 || !(which & LIVES_CLOSED))
+        return r;
+    r = db_prepare(db, closed_sql, &stmt, err);
+    for (unsigned class = 0; r == 0 && class < FILE_CLASSES; class ++)
+        r = each_of_class(stmt, lookup, class, from_ms, until_ms, fn, arg, err);
+    return r;
+}
+
+int life_reader_init(struct life_reader *reader, struct db *db, struct err *err)
+{
+    int r = db_prepare(db, open_row_sql, &reader->open, err);
+
+    return r < 0 ? r : db_prepare(db, closed_row_sql, &reader->closed, err);
+}
+
+void life_reader_finish(struct life_reader *reader)
+{
+    stmt_free(reader->open);
+    stmt_free(reader->closed);
+}
+
+int life_reader_get(struct life_reader *reader, const struct lookup *lookup, bool open, int64_t row,
+                    struct stored_life *ret, struct err *err)
+{
+    struct stmt *stmt = open ? reader->open : reader->closed;
+    int r;
+
+    stmt_reset(stmt);
+    stmt_bind_i64(stmt, 1, row);
+    r = stmt_step(stmt, err);
+    if (r < 0)
+        return r;
+    if (r == 0)
+        return err_set(err, -ENOENT, "a socket's row went away while it was read");
+    return open ? read_life(stmt, lookup, ret, err) : read_closed(stmt, lookup, ret, err);
+}
+
+static void set_ipv4(struct address *address, uint8_t family, uint32_t number)
+{
+    uint32_t network = htonl(number);
+
+    *address = (struct address){0};
+    if (family == AF_INET6)
+        address->bytes[10] = address->bytes[11] = 0xff;
+    memcpy(address->bytes + (family == AF_INET6 ? 12 : 0), &network, sizeof(network));
+}
+
+int stored_life_endpoints(const struct stored_life *life, struct lookup *lookup,
+                          struct endpoints *ret, struct err *err)
+{
+    struct endpoints ends = {0};
+    uint8_t remote_family;
+    int r;
+
+    r = lookup_address(lookup, life->local, &ends.family, &ends.local, err);
+    if (r < 0)
+        return r;
+    if (life->remote >= 0)
+        set_ipv4(&ends.remote, ends.family, (uint32_t)life->remote);
+    else
+        r = lookup_address(lookup, -life->remote, &remote_family, &ends.remote, err);
+    if (r < 0)
+        return r;
+    *ret = ends;
+    return 0;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* Lives as the file holds them, open and closed ones alike. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "connhist/base/err.h"
+#include "connhist/model/address.h"
+#include "lookup.h"
+
+struct db;
+struct stmt;
+
+/* The end of a life that is open. */
+#define LIFE_OPEN INT64_MAX
+
+/* One row of `open` or `closed`; times are record time. */
+struct stored_life {
+    int64_t row;                         /* open.life or closed.key */
+    int64_t number;                      /* number of the life; 0: not kept */
+    const struct known_service *service; /* what it counts for */
+    int64_t local;                       /* addresses.id */
+    int64_t remote;                      /* see schema: IPv4 or -addresses.id */
+    uint16_t local_port;                 /* host byte order */
+    uint16_t remote_port;                /* host byte order */
+    uint32_t scope_ifindex;              /* 0: none */
+    int64_t owner;                       /* owners.id; 0: not known */
+    int64_t since_ms;                    /* first instant it existed */
+    int64_t ended_ms;                    /* first instant it was gone; LIFE_OPEN */
+    unsigned traits;                     /* see store/file.h */
+    const uint8_t *states;               /* see model/history.h; valid until the next row */
+    size_t n_states;                     /* bytes in states */
+};
+
+/* The ends of a socket. */
+struct endpoints {
+    uint8_t family;        /* of the socket: AF_INET or AF_INET6 */
+    struct address local;  /* network byte order */
+    struct address remote; /* network byte order, IPv4-mapped where the socket is IPv6's */
+};
+
+enum lives_which { LIVES_OPEN = 1, LIVES_CLOSED = 2, LIVES_ALL = 3 };
+
+typedef int (*stored_life_fn)(void *arg, const struct stored_life *life, struct err *err);
+
+/* Gives each life alive at some instant of [from_ms, until_ms], in no order. An error of fn ends
+ * it. */
+int stored_life_each(struct db *db, const struct lookup *lookup, unsigned which, int64_t from_ms,
+                     int64_t until_ms, stored_life_fn fn, void *arg, struct err *err);
+
+/* Statements that fetch lives again by `row`. */
+struct life_reader {
+    struct stmt *open;   /* owned */
+    struct stmt *closed; /* owned */
+};
+
+int life_reader_init(struct life_reader *reader, struct db *db, struct err *err);
+void life_reader_finish(struct life_reader *reader);
+
+/* The row is valid until the next call. -ENOENT: no such row. */
+int life_reader_get(struct life_reader *reader, const struct lookup *lookup, bool open, int64_t row,
+                    struct stored_life *ret, struct err *err);
+
+int stored_life_endpoints(const struct stored_life *life, struct lookup *lookup,
+                          struct endpoints *ret, struct err *err);

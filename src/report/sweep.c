@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+#include "sweep.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COMPACT_FIRST 4096
+
+struct series_key series_key_make(unsigned by, const struct service_key *service, uint8_t state,
+                                  uint8_t peer_family, const struct address *peer)
+{
+    struct series_key key = {.port = SERIES_ANY_PORT};
+
+    if (by & TREND_BY_PORT) {
+        key.protocol = service->protocol;
+        key.port = service->port;
+    }
+    if (by & TREND_BY_ROLE)
+        key.role = service->role;
+    if (by & TREND_BY_STATE)
+        key.state = state;
+    if ((by & TREND_BY_PEER) && peer) {
+        key.peer_family = peer_family;
+        key.peer = *peer;
+        if (address_is_mapped(peer_family, peer)) {
+            key.peer_family = AF_INET;
+            key.peer = (struct address){0};
+            memcpy(key.peer.bytes, peer->bytes + 12, 4);
+        }
+    }
+    return key;
+}
+
+size_t sweep_index(const struct sweep *sweep, size_t low, int64_t at_ms)
+{
+    size_t high = sweep->n_times;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (sweep->times[middle] < at_ms)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* FNV-1a. */
+static uint64_t hash_key(const struct series_key *key)
+{
+    const uint8_t *bytes = (const uint8_t *)key;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < sizeof(*key); i++)
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return hash ^ hash >> 32;
+}
+
+/* The place of a key: its own, or the free one where it belongs. */
+static size_t *find_place(struct sweep *sweep, const struct series_key *key)
+{
+    size_t mask = sweep->places.n - 1, i = hash_key(key) & mask;
+
+    while (sweep->places.items[i] &&
+           memcmp(&sweep->series.items[sweep->places.items[i] - 1].key, key, sizeof(*key)) != 0)
+        i = (i + 1) & mask;
+    return &sweep->places.items[i];
+}
+
+/* Keeps the hash table at most half full. */
+static int make_room(struct sweep *sweep)
+{
+    size_t wanted = sweep->places.n ? 2 * sweep->places.n : 64;
+
+    if (sweep->places.n >= 2 * (sweep->series.n + 1))
+        return 0;
+    if (vec_reserve(&sweep->places, wanted - sweep->places.n) < 0)
+        return -ENOMEM;
+    sweep->places.n = wanted;
+    memset(sweep->places.items, 0, wanted * sizeof(*sweep->places.items));
+    for (size_t i = 0; i < sweep->series.n; i++)
+        *find_place(sweep, &sweep->series.items[i].key) = i + 1;
+    return 0;
+}
+
+static struct counted *find_series(struct sweep *sweep, const struct series_key *key)
+{
+    struct counted fresh = {.key = *key, .compact_at = COMPACT_FIRST};
+    size_t *place;
+
+    if (make_room(sweep) < 0)
+        return NULL;
+    place = find_place(sweep, key);
+    if (!*place) {
+        if (vec_push(&sweep->series, fresh) < 0)
+            return NULL;
+        *place = sweep->series.n;
+    }
+    return &sweep->series.items[*place - 1];
+}
+
+static int compare_changes(const void *left, const void *right)
+{
+    const struct change *a = left, *b = right;
+
+    return (a->at > b->at) - (a->at < b->at);
+}
+
+/* Sorts the changes and makes one of those at the same snapshot. */
+static void compact(struct counted *series)
+{
+    size_t kept = 0;
+
+    if (series->changes.n > 1)
+        qsort(series->changes.items, series->changes.n, sizeof(struct change), compare_changes);
+    for (size_t i = 0; i < series->changes.n; i++) {
+        if (kept && series->changes.items[kept - 1].at == series->changes.items[i].at)
+            series->changes.items[kept - 1].delta += series->changes.items[i].delta;
+        else
+            series->changes.items[kept++] = series->changes.items[i];
+        if (series->changes.items[kept - 1].delta == 0 &&
+            (i + 1 == series->changes.n ||
+             series->changes.items[i + 1].at != series->changes.items[kept - 1].at))
+            kept--;
+    }
+    series->changes.n = kept;
+}
+
+int sweep_add(struct sweep *sweep, const struct series_key *key, size_t at, int64_t delta)
+{
+    struct change change = {.at = at, .delta = delta};
+    struct counted *series;
+
+    if (at >= sweep->n_times || delta == 0)
+        return 0;
+    series = find_series(sweep, key);
+    if (!series)
+        return -ENOMEM;
+    if (series->changes.n >= series->compact_at) {
+        compact(series);
+        /* what stays is at most one for each snapshot: memory is bound by the span, not by the rows
+         */
+        if (series->compact_at < 2 * series->changes.n)
+            series->compact_at = 2 * series->changes.n;
+    }
+    return vec_push(&series->changes, change);
+}
+
+void sweep_settle(struct sweep *sweep)
+{
+    for (size_t i = 0; i < sweep->series.n; i++)
+        compact(&sweep->series.items[i]);
+}
+
+void sweep_finish(struct sweep *sweep)
+{
+    for (size_t i = 0; i < sweep->series.n; i++)
+        vec_finish(&sweep->series.items[i].changes);
+    vec_finish(&sweep->series);
+    vec_finish(&sweep->places);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+#include "connhist/report/trend.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buckets.h"
+#include "connhist/store/db.h"
+#include "lookup.h"
+#include "sweep.h"
+#include "trend_rows.h"
+
+#define BUCKETS_MAX 100000
+
+/* An answer with more than this is asked for by mistake: it takes 48 bytes each. */
+#define POINTS_MAX 16000000
+
+static const char interval_sql[] =
+    "SELECT max(interval_ms) FROM recordings WHERE id BETWEEN "
+    "(SELECT recording FROM snapshots WHERE start_ms >= ?1 ORDER BY start_ms LIMIT 1) AND "
+    "(SELECT recording FROM snapshots WHERE start_ms <= ?2 ORDER BY start_ms DESC LIMIT 1)";
+
+struct work {
+    struct db *db;                         /* not owned */
+    const struct trend_question *question; /* not owned */
+    int64_t from_ms;                       /* record time */
+    int64_t until_ms;                      /* record time */
+    struct snapshot_times times;           /* owned */
+    struct lookup lookup;                  /* owned */
+    struct buckets buckets;                /* owned */
+    struct sweep sweep;                    /* owned */
+    struct trend trend;                    /* the answer; owned */
+};
+
+static void work_finish(struct work *work)
+{
+    vec_finish(&work->times);
+    lookup_finish(&work->lookup);
+    buckets_finish(&work->buckets);
+    sweep_finish(&work->sweep);
+    trend_finish(&work->trend);
+}
+
+/* The longest interval that was recorded with in the span; 0: nothing was recorded. */
+static int find_interval(struct work *work, int64_t *ret, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r;
+
+    r = db_prepare(work->db, interval_sql, &stmt, err);
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, work->from_ms);
+    stmt_bind_i64(stmt, 2, work->until_ms);
+    r = stmt_step(stmt, err);
+    if (r > 0)
+        *ret = stmt_i64(stmt, 0);
+    return r < 0 ? r : 0;
+}
+
+static int choose_step(struct work *work, struct err *err)
+{
+    const struct trend_question *question = work->question;
+    int64_t step_ms = question->step_ms, span_ms, interval_ms = 0;
+    int r;
+
+    if (question->until_ms <= question->since_ms ||
+        __builtin_sub_overflow(question->until_ms, question->since_ms, &span_ms))
+        return err_set(err, -EINVAL, "the end of the time asked for does not lie behind its begin");
+    if (step_ms < 0)
+        return err_set(err, -EINVAL, "the step is negative");
+    if (step_ms == 0) {
+        r = find_interval(work, &interval_ms, err);
+        if (r < 0)
+            return r;
+        step_ms = buckets_choose_step(span_ms, interval_ms);
+    }
+    if ((span_ms - 1) / step_ms >= BUCKETS_MAX)
+        return err_set(err, -EINVAL, "more than %d steps: use a longer step or a shorter time",
+                       BUCKETS_MAX);
+    work->trend.since_ms = question->since_ms;
+    work->trend.until_ms = question->until_ms;
+    work->trend.step_ms = step_ms;
+    return 0;
+}
+
+/* Tallies know no addresses. */
+static bool needs_lives(const struct trend_question *question)
+{
+    return question->by & TREND_BY_PEER || question->filter.has_peer ||
+           question->filter.has_local || question->filter.family;
+}
+
+/* Counts everything at the snapshots in work->times. */
+static int count(struct work *work, struct err *err)
+{
+    int r;
+
+    work->sweep.times = work->times.items;
+    work->sweep.n_times = work->times.n;
+    if (work->times.n == 0)
+        return 0;
+    r = lookup_load(&work->lookup, work->db, &work->question->filter, err);
+    if (r < 0)
+        return r;
+    if (needs_lives(work->question))
+        r = trend_load_lives(work->db, &work->lookup, work->question, &work->sweep, err);
+    else
+        r = trend_load(work->db, &work->lookup, work->question, &work->sweep, err);
+    if (r < 0)
+        return r;
+    sweep_settle(&work->sweep);
+    r = sweep_measure(&work->sweep);
+    return r < 0 ? err_errno(err, r, "counting the sockets") : 0;
+}
+
+static int compare_keys(const struct counted *a, const struct counted *b)
+{
+    const struct series_key *left = &a->key, *right = &b->key;
+
+    if (left->port != right->port)
+        return left->port < right->port ? -1 : 1;
+    if (left->protocol != right->protocol)
+        return left->protocol < right->protocol ? -1 : 1;
+    if (left->role != right->role)
+        return left->role < right->role ? -1 : 1;
+    if (left->state != right->state)
+        return left->state < right->state ? -1 : 1;
+    if (left->peer_family != right->peer_family)
+        return left->peer_family < right->peer_family ? -1 : 1;
+    return memcmp(&left->peer, &right->peer, sizeof(left->peer));
+}
+
+static int by_key(const void *left, const void *right)
+{
+    return compare_keys(left, right);
+}
+
+static int by_maximum(const void *left, const void *right)
+{
+    const struct counted *a = left, *b = right;
+
+    if (a->max != b->max)
+        return a->max > b->max ? -1 : 1;
+    return compare_keys(a, b);
+}
+
+/* Leaves out series that are 0 throughout, puts the rest in order; returns how many are shown. */
+static size_t select_series(struct work *work)
+{
+    bool ranked = work->question->top || work->question->by & TREND_BY_PEER;
+    struct counted *items = work->sweep.series.items;
+    size_t kept = 0, shown;
+
+    for (size_t i = 0; i < work->sweep.series.n; i++) {
+        struct counted series = items[i];
+
+        if (series.max == 0)
+            vec_finish(&series.changes);
+        else
+            items[kept++] = series;
+    }
+    work->sweep.series.n = kept;
+    if (kept > 1)
+        qsort(items, kept, sizeof(*items), ranked ? by_maximum : by_key);
+    shown = work->question->top && work->question->top < kept ? work->question->top : kept;
+    work->trend.series_hidden = kept - shown;
+    return shown;
+}
+
+static int add_series(struct work *work, const struct walltime *walltime,
+                      const struct counted *counted)
+{
+    struct trend_series series = {
+        .protocol = counted->key.protocol,
+        .role = counted->key.role,
+        .state = counted->key.state,
+        .port = counted->key.port,
+        .max = counted->max,
+        .max_at_ms = walltime_of_record(walltime, work->times.items[counted->max_at]),
+        .now = counted->now,
+        .per_hour = counted->per_hour,
+        .direction = counted->direction,
+    };
+
+    if (counted->key.peer_family)
+        address_format(counted->key.peer_family, &counted->key.peer, series.peer);
+    if (vec_push(&work->trend.series, series) < 0)
+        return -ENOMEM;
+    return buckets_fill(&work->buckets, counted,
+                        &work->trend.series.items[work->trend.series.n - 1]);
+}
+
+static int answer(struct work *work, const struct walltime *walltime, struct err *err)
+{
+    size_t shown = select_series(work);
+    int r = 0;
+
+    if (shown * work->buckets.n > POINTS_MAX)
+        return err_set(
+            err, -EINVAL,
+            "%zu series of %zu steps are too many: use a longer step, or show only the top ones",
+            shown, work->buckets.n);
+    for (size_t i = 0; r == 0 && i < shown; i++)
+        r = add_series(work, walltime, &work->sweep.series.items[i]);
+    return r < 0 ? err_errno(err, r, "counting the sockets") : 0;
+}
+
+int trend_ask(struct db *db, const struct walltime *walltime, const struct trend_question *question,
+              struct trend *ret, struct err *err)
+{
+    _cleanup_(work_finish) struct work work = {.db = db, .question = question};
+    int64_t unused;
+    int r;
+
+    walltime_to_record(walltime, question->since_ms, &work.from_ms, &unused);
+    walltime_to_record(walltime, question->until_ms, &unused, &work.until_ms);
+    r = choose_step(&work, err);
+    if (r == 0)
+        r = coverage_load(db, walltime, work.from_ms, work.until_ms, &work.trend.coverage,
+                          &work.times, err);
+    if (r < 0)
+        return r;
+    r = buckets_init(&work.buckets, walltime, question->since_ms, question->until_ms,
+                     work.trend.step_ms, &work.times);
+    if (r < 0)
+        return err_errno(err, r, "counting the sockets");
+    r = count(&work, err);
+    if (r == 0)
+        r = answer(&work, walltime, err);
+    if (r < 0)
+        return r;
+    *ret = work.trend;
+    work.trend = (struct trend){0};
+    return 0;
+}
+
+void trend_finish(struct trend *trend)
+{
+    for (size_t i = 0; i < trend->series.n; i++)
+        vec_finish(&trend->series.items[i].points);
+    vec_finish(&trend->series);
+    coverage_finish(&trend->coverage);
+}

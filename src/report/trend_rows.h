@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* The two ways to count: from the tallies, and from the sockets themselves. */
+#pragma once
+
+#include "connhist/base/err.h"
+#include "connhist/report/trend.h"
+#include "lookup.h"
+#include "sweep.h"
+
+struct db;
+
+/* From tallies: exact and quick, but they know no addresses. */
+int trend_load(struct db *db, const struct lookup *lookup, const struct trend_question *question,
+               struct sweep *sweep, struct err *err);
+
+/* From lives and their states, counted at complete snapshots alone. */
+int trend_load_lives(struct db *db, struct lookup *lookup, const struct trend_question *question,
+                     struct sweep *sweep, struct err *err);

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "connhist/report/coverage.h"
+#include "connhist/report/status.h"
+#include "record_file.h"
+
+static void snapshots(struct record_file *file, int64_t from_ms, int64_t until_ms, int64_t step_ms)
+{
+    for (int64_t at_ms = from_ms; at_ms <= until_ms; at_ms += step_ms) {
+        record_snapshot(file, at_ms, at_ms == from_ms);
+        record_write(file);
+    }
+}
+
+static struct coverage load(struct record_file *file, int64_t from_ms, int64_t until_ms)
+{
+    struct coverage coverage = {0};
+    struct err err = {0};
+    int r = coverage_load(file->db, &file->walltime, from_ms, until_ms, &coverage, NULL, &err);
+
+    if (r < 0)
+        fail_msg("%d: %s", r, err.text);
+    return coverage;
+}
+
+static void check_gap(const struct coverage *coverage, size_t i, int64_t from_ms, int64_t until_ms,
+                      const char *reason)
+{
+    assert_true(i < coverage->gaps.n);
+    assert_int_equal(coverage->gaps.items[i].from_ms, from_ms);
+    assert_int_equal(coverage->gaps.items[i].until_ms, until_ms);
+    assert_string_equal(coverage->gaps.items[i].reason, reason);
+}
+
+static void a_full_span_has_no_gaps(void **state)
+{
+    struct snapshot_times times = {0};
+    struct coverage coverage = {0};
+    struct record_file file;
+    struct err err = {0};
+
+    (void)state;
+    record_file_init(&file);
+    record_begin(&file, 'a', 9000, 10000);
+    snapshots(&file, 10000, 60000, 10000);
+    record_read(&file);
+    assert_int_equal(coverage_load(file.db, &file.walltime, 15000, 55000, &coverage, &times, &err),
+                     0);
+    assert_int_equal(coverage.done, 4);
+    assert_int_equal(coverage.planned, 4);
+    assert_int_equal(coverage.gaps.n, 0);
+    assert_int_equal(times.n, 4);
+    assert_int_equal(times.items[0], 20000);
+    assert_int_equal(times.items[3], 50000);
+    vec_finish(&times);
+    coverage_finish(&coverage);
+    record_file_finish(&file);
+}
+
+static void before_and_behind_the_record_are_gaps(void **state)
+{
+    struct coverage coverage;
+    struct record_file file;
+
+    (void)state;
+    record_file_init(&file);
+    record_begin(&file, 'a', 99000, 10000);
+    snapshots(&file, 100000, 120000, 10000);
+    record_end(&file, 121000);
+    record_read(&file);
+    coverage = load(&file, 50000, 200000);
+    assert_int_equal(coverage.gaps.n, 2);
+    check_gap(&coverage, 0, 50000, 100000, "nothing recorded yet");
+    check_gap(&coverage, 1, 120000, 200000, "recorder not running");
+    coverage_finish(&coverage);
+    coverage = load(&file, 10000, 20000);
+    check_gap(&coverage, 0, 10000, 20000, "nothing recorded yet");
+    coverage_finish(&coverage);
+    coverage = load(&file, 300000, 400000);
+    check_gap(&coverage, 0, 300000, 400000, "recorder not running");
+    assert_int_equal(coverage.planned, 0);
+    coverage_finish(&coverage);
+    record_file_finish(&file);
+}
+
+static void the_reason_tells_the_kind_of_stop(void **state)
+{
+    struct coverage coverage;
+    struct record_file file;
+
+    (void)state;
+    record_file_init(&file);
+    record_begin(&file, 'a', 9000, 10000);
+    snapshots(&file, 10000, 20000, 10000);
+    store_close(file.store); /* without a closing note */
+    file.store = NULL;
+    assert_int_equal(store_open(&(struct store_options){.path = file.path}, &file.store, NULL), 0);
+    record_begin(&file, 'a', 99000, 10000);
+    snapshots(&file, 100000, 110000, 10000);
+    record_end(&file, 111000);
+    record_begin(&file, 'b', 199000, 10000);
+    snapshots(&file, 200000, 210000, 10000);
+    record_read(&file);
+    coverage = load(&file, 10000, 210000);
+    assert_int_equal(coverage.gaps.n, 2);
+    check_gap(&coverage, 0, 20000, 100000, "recorder died");
+    check_gap(&coverage, 1, 110000, 200000, "recorder not running (host rebooted)");
+    assert_int_equal(coverage.done, 6);
+    coverage_finish(&coverage);
+    record_file_finish(&file);
+}
+
+static void what_was_lost_is_counted_by_its_share(void **state)
+{
+    struct coverage coverage;
+    struct record_file file;
+
+    (void)state;
+    record_file_init(&file);
+    record_begin(&file, 'a', 9000, 10000);
+    snapshots(&file, 10000, 20000, 10000);
+    record_loss(&file, LOSS_TICKS_MISSED, 30000, 70000, 4);
+    record_write(&file);
+    snapshots(&file, 80000, 90000, 10000);
+    record_interrupted(&file, 100000);
+    record_loss(&file, LOSS_DUMP_FAILED, 100000, 100000, 1);
+    record_write(&file);
+    snapshots(&file, 110000, 110000, 10000);
+    record_loss(&file, LOSS_QUEUE_FULL, 120000, 150000, 4);
+    record_write(&file);
+    snapshots(&file, 160000, 160000, 10000);
+    record_read(&file);
+
+    coverage = load(&file, 10000, 160000);
+    assert_int_equal(coverage.done, 6);
+    assert_int_equal(coverage.interrupted, 1);
+    assert_int_equal(coverage.missed, 8);
+    assert_int_equal(coverage.planned, 15);
+    assert_int_equal(coverage.gaps.n, 3);
+    check_gap(&coverage, 0, 20000, 80000, "4 ticks missed");
+    check_gap(&coverage, 1, 90000, 110000, "dump failed");
+    check_gap(&coverage, 2, 110000, 160000, "disk could not keep up");
+    coverage_finish(&coverage);
+
+    coverage = load(&file, 10000, 50000); /* half of 4 ticks */
+    assert_int_equal(coverage.missed, 2);
+    check_gap(&coverage, 0, 20000, 50000, "4 ticks missed");
+    coverage_finish(&coverage);
+    record_file_finish(&file);
+}
+
+static void gaps_are_told_in_wall_time(void **state)
+{
+    struct coverage coverage;
+    struct record_file file;
+
+    (void)state;
+    record_file_init(&file);
+    record_begin(&file, 'a', 9000, 10000);
+    snapshots(&file, 10000, 20000, 10000);
+    record_epoch(&file, 50000, 3600000);
+    record_write(&file);
+    snapshots(&file, 100000, 110000, 10000);
+    record_read(&file);
+    coverage = load(&file, 10000, 110000);
+    assert_int_equal(coverage.gaps.n, 1);
+    check_gap(&coverage, 0, 20000, 3700000, "no snapshots");
+    coverage_finish(&coverage);
+    record_file_finish(&file);
+}
+
+static void status_is_that_of_the_latest_run(void **state)
+{
+    static const uint8_t listen[] = {STATE_LISTEN};
+    struct status status = {0};
+    struct record_file file;
+    struct err err = {0};
+    struct life life = record_life(1, "0.0.0.0:80 0.0.0.0:0", ROLE_SERVER, listen, 1, 100000);
+
+    (void)state;
+    record_file_init(&file);
+    record_begin(&file, 'a', 9000, 10000);
+    snapshots(&file, 10000, 20000, 10000);
+    record_end(&file, 21000);
+    record_begin(&file, 'a', 99000, 5000);
+    record_snapshot(&file, 100000, true);
+    assert_int_equal(batch_add_life(file.batch, &file.batch->opened, &life), 0);
+    life.number = 2;
+    life.ended_ms = 101000;
+    assert_int_equal(batch_add_life(file.batch, &file.batch->closed, &life), 0);
+    file.batch->snapshot.sockets = 1;
+    file.batch->cost.cpu_ms = 20;
+    record_write(&file);
+    record_end(&file, 101000);
+    record_read(&file);
+    assert_int_equal(status_ask(file.db, &file.walltime, 120000, &status, &err), 0);
+    assert_int_equal(status.recorder_pid, 0);
+    assert_int_equal(status.recordings, 2);
+    assert_int_equal(status.started_ms, 99000);
+    assert_int_equal(status.ended_ms, 101000);
+    assert_int_equal(status.interval_ms, 5000);
+    assert_string_equal(status.detail, "on");
+    assert_int_equal(status.first_snapshot_ms, 10000);
+    assert_int_equal(status.last_snapshot_ms, 100000);
+    assert_int_equal(status.last_sockets, 1);
+    assert_int_equal(status.open_lives, 1);
+    assert_int_equal(status.closed_lives, 1);
+    assert_true(status.closed_exact);
+    assert_true(status.cpu_share > 0.0099 && status.cpu_share < 0.0101);
+    assert_true(status.file_bytes > 0);
+    assert_int_equal(status.coverage_from_ms, 10000);
+    assert_int_equal(status.coverage_until_ms, 120000);
+    assert_int_equal(status.coverage.done, 3);
+    status_finish(&status);
+    record_file_finish(&file);
+}
+
+static void status_of_an_empty_file_knows_nothing(void **state)
+{
+    struct status status = {0};
+    struct record_file file;
+    struct err err = {0};
+
+    (void)state;
+    record_file_init(&file);
+    record_read(&file);
+    assert_int_equal(status_ask(file.db, &file.walltime, 120000, &status, &err), 0);
+    assert_int_equal(status.recordings, 0);
+    assert_int_equal(status.started_ms, TIME_UNKNOWN);
+    assert_int_equal(status.last_snapshot_ms, TIME_UNKNOWN);
+    assert_int_equal(status.coverage.planned, 0);
+    status_finish(&status);
+    record_file_finish(&file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_full_span_has_no_gaps),
+        cmocka_unit_test(before_and_behind_the_record_are_gaps),
+        cmocka_unit_test(the_reason_tells_the_kind_of_stop),
+        cmocka_unit_test(what_was_lost_is_counted_by_its_share),
+        cmocka_unit_test(gaps_are_told_in_wall_time),
+        cmocka_unit_test(status_is_that_of_the_latest_run),
+        cmocka_unit_test(status_of_an_empty_file_knows_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
