@@ -307,7 +307,7 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path):
     (["limits:", "  syn_recv: 1000001"], "2:13", ["limits.syn_recv", "1000000"]),
     (["services:", "  8000/sctp: x"], "2:3", ["8000/sctp"]),
     (["interval: 5s", "interval: 6s"], "2:1", ["interval"]),
-    (["detail: on", "  interval: 5s"], "2:11", ["not YAML"]),
+    (["interval: 5s", "detail: @on"], "2:9", ["not YAML"]),
 ])
 def test_a_wrong_configuration_is_refused_with_its_place(configure, db, lines, place, words):
     config = configure(*lines)
