@@ -103,46 +103,42 @@ CREATE TABLE addresses (                 -- local addresses, and remote ones of 
     id          INTEGER PRIMARY KEY,     -- number
     bytes       BLOB NOT NULL UNIQUE,    -- 4 or 16 bytes, network byte order
     -- What follows is computed when asked for and takes no room in the file.
-    -- IPv6: the eight groups without leading zeros, a ':' before and behind each
+    -- IPv6: the eight groups without leading zeros, 'z' for 0, a ':' before and behind each
     hextets     TEXT AS (CASE length(bytes) WHEN 16 THEN
-        ':' || coalesce(nullif(ltrim(substr(lower(hex(bytes)), 1, 4), '0'), ''), '0')
-        || ':' || coalesce(nullif(ltrim(substr(lower(hex(bytes)), 5, 4), '0'), ''), '0')
-        || ':' || coalesce(nullif(ltrim(substr(lower(hex(bytes)), 9, 4), '0'), ''), '0')
-        || ':' || coalesce(nullif(ltrim(substr(lower(hex(bytes)), 13, 4), '0'), ''), '0')
-        || ':' || coalesce(nullif(ltrim(substr(lower(hex(bytes)), 17, 4), '0'), ''), '0')
-        || ':' || coalesce(nullif(ltrim(substr(lower(hex(bytes)), 21, 4), '0'), ''), '0')
-        || ':' || coalesce(nullif(ltrim(substr(lower(hex(bytes)), 25, 4), '0'), ''), '0')
-        || ':' || coalesce(nullif(ltrim(substr(lower(hex(bytes)), 29, 4), '0'), ''), '0') || ':' END) VIRTUAL,
-    -- IPv6: how many groups the longest run of zeros has, if two or more
-    zero_run    INTEGER AS (CASE
-        WHEN instr(hextets, ':0:0:0:0:0:0:0:0:') THEN 8
-        WHEN instr(hextets, ':0:0:0:0:0:0:0:') THEN 7
-        WHEN instr(hextets, ':0:0:0:0:0:0:') THEN 6
-        WHEN instr(hextets, ':0:0:0:0:0:') THEN 5
-        WHEN instr(hextets, ':0:0:0:0:') THEN 4
-        WHEN instr(hextets, ':0:0:0:') THEN 3
-        WHEN instr(hextets, ':0:0:') THEN 2
-        ELSE 0 END) VIRTUAL,
+        replace(replace(replace(replace(':' || lower(
+            hex(substr(bytes, 1, 2)) || ':' || hex(substr(bytes, 3, 2)) || ':' ||
+            hex(substr(bytes, 5, 2)) || ':' || hex(substr(bytes, 7, 2)) || ':' ||
+            hex(substr(bytes, 9, 2)) || ':' || hex(substr(bytes, 11, 2)) || ':' ||
+            hex(substr(bytes, 13, 2)) || ':' || hex(substr(bytes, 15, 2))) || ':',
+            ':0000', ':z'), ':000', ':'), ':00', ':'), ':0', ':') END) VIRTUAL,
     -- the address as inet_ntop(3) writes it
     text        TEXT AS (CASE
         WHEN length(bytes) = 4 THEN
-            (instr('123456789ABCDEF', substr(hex(bytes), 1, 1)) * 16 + instr('123456789ABCDEF', substr(hex(bytes), 2, 1)))
-            || '.' || (instr('123456789ABCDEF', substr(hex(bytes), 3, 1)) * 16 + instr('123456789ABCDEF', substr(hex(bytes), 4, 1)))
-            || '.' || (instr('123456789ABCDEF', substr(hex(bytes), 5, 1)) * 16 + instr('123456789ABCDEF', substr(hex(bytes), 6, 1)))
-            || '.' || (instr('123456789ABCDEF', substr(hex(bytes), 7, 1)) * 16 + instr('123456789ABCDEF', substr(hex(bytes), 8, 1)))
-        -- IPv4-mapped, and IPv4-compatible: inet_ntop(3) writes the last four bytes with dots
+            (instr('123456789ABCDEF', substr(hex(substr(bytes, 1, 1)), 1, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 1, 1)), 2, 1)))
+            || '.' || (instr('123456789ABCDEF', substr(hex(substr(bytes, 2, 1)), 1, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 2, 1)), 2, 1)))
+            || '.' || (instr('123456789ABCDEF', substr(hex(substr(bytes, 3, 1)), 1, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 3, 1)), 2, 1)))
+            || '.' || (instr('123456789ABCDEF', substr(hex(substr(bytes, 4, 1)), 1, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 4, 1)), 2, 1)))
+        -- IPv4-mapped, and IPv4-compatible: the last four bytes have dots, too
         WHEN substr(bytes, 1, 12) = x'00000000000000000000ffff'
-          OR zero_run = 6 AND substr(bytes, 1, 12) = x'000000000000000000000000' THEN
-            iif(zero_run = 6, '::', '::ffff:') ||
-            (instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 1, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 2, 1)))
-            || '.' || (instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 3, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 4, 1)))
-            || '.' || (instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 5, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 6, 1)))
-            || '.' || (instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 7, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 13)), 8, 1)))
-        WHEN zero_run > 1 THEN
-            ltrim(substr(hextets, 1, instr(hextets, substr(':0:0:0:0:0:0:0:0:', 1, 2 * zero_run + 1)) - 1), ':')
-            || '::' ||
-            rtrim(substr(hextets, instr(hextets, substr(':0:0:0:0:0:0:0:0:', 1, 2 * zero_run + 1)) + 2 * zero_run + 1), ':')
-        ELSE trim(hextets, ':') END) VIRTUAL
+          OR substr(bytes, 1, 12) = x'000000000000000000000000' AND substr(bytes, 13, 2) <> x'0000' THEN
+            iif(substr(bytes, 11, 2) = x'0000', '::', '::ffff:') ||
+            (instr('123456789ABCDEF', substr(hex(substr(bytes, 13, 1)), 1, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 13, 1)), 2, 1)))
+            || '.' || (instr('123456789ABCDEF', substr(hex(substr(bytes, 14, 1)), 1, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 14, 1)), 2, 1)))
+            || '.' || (instr('123456789ABCDEF', substr(hex(substr(bytes, 15, 1)), 1, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 15, 1)), 2, 1)))
+            || '.' || (instr('123456789ABCDEF', substr(hex(substr(bytes, 16, 1)), 1, 1)) * 16 + instr('123456789ABCDEF', substr(hex(substr(bytes, 16, 1)), 2, 1)))
+        -- the first of the longest runs of two or more zeros becomes 'r', then '::'
+        ELSE replace(replace(trim(CASE
+                WHEN NOT instr(hextets, ':z:z:') THEN hextets
+                WHEN instr(hextets, ':z:z:z:z:z:z:z:z:') THEN replace(hextets, ':z:z:z:z:z:z:z:z:', 'r')
+                WHEN instr(hextets, ':z:z:z:z:z:z:z:') THEN replace(hextets, ':z:z:z:z:z:z:z:', 'r')
+                WHEN instr(hextets, ':z:z:z:z:z:z:') THEN replace(hextets, ':z:z:z:z:z:z:', 'r')
+                WHEN instr(hextets, ':z:z:z:z:z:') THEN replace(hextets, ':z:z:z:z:z:', 'r')
+                WHEN instr(hextets, ':z:z:z:z:') THEN replace(hextets, ':z:z:z:z:', 'r')
+                WHEN instr(hextets, ':z:z:z:') THEN substr(hextets, 1, instr(hextets, ':z:z:z:') - 1) || 'r' ||
+                    substr(hextets, instr(hextets, ':z:z:z:') + 7)
+                ELSE substr(hextets, 1, instr(hextets, ':z:z:') - 1) || 'r' ||
+                    substr(hextets, instr(hextets, ':z:z:') + 5)
+            END, ':'), 'r', '::'), 'z', '0') END) VIRTUAL
 ) STRICT;
 
 -- Sockets that are alive. A row is written when something changes, so a quiet socket costs nothing.

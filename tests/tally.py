@@ -64,7 +64,7 @@ def report(test, counts):
         lines = text.strip().splitlines()
         print("          | " + "\n          | ".join(lines[-TAIL_LINES:] or ["(no output)"]))
     elif counts["skipped"]:
-        for line in text.splitlines():
+        for line in dict.fromkeys(text.splitlines()):
             # pytest's, cmocka's and lint's way to say it
             if re.match(r"SKIPPED \[|skipped: |\[  SKIPPED \] \w+$", line):
                 print("          | " + line)

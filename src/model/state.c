@@ -6,8 +6,8 @@
 #include "connhist/base/strutil.h"
 
 static const char *const names[STATE_COUNT] = {
-    "?",          "ESTABLISHED", "SYN_SENT",   "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2",
-    "TIME_WAIT",  "CLOSE",       "CLOSE_WAIT", "LAST_ACK", "LISTEN",    "CLOSING",
+    "?",         "ESTABLISHED", "SYN_SENT",   "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2",
+    "TIME_WAIT", "CLOSE",       "CLOSE_WAIT", "LAST_ACK", "LISTEN",    "CLOSING",
 };
 
 /* Spellings of netstat, ss, RFC 9293 and netstat of other systems. */
@@ -15,14 +15,14 @@ static const struct {
     const char *spelling;
     enum sock_state state;
 } aliases[] = {
-    {"ESTAB", STATE_ESTABLISHED},      {"SYNSENT", STATE_SYN_SENT},
-    {"SYN_RECEIVED", STATE_SYN_RECV},  {"SYNRECV", STATE_SYN_RECV},
-    {"SYN_RCVD", STATE_SYN_RECV},      {"FIN_WAIT_1", STATE_FIN_WAIT1},
-    {"FINWAIT1", STATE_FIN_WAIT1},     {"FIN_WAIT_2", STATE_FIN_WAIT2},
-    {"FINWAIT2", STATE_FIN_WAIT2},     {"TIMEWAIT", STATE_TIME_WAIT},
-    {"CLOSED", STATE_CLOSE},           {"UNCONN", STATE_CLOSE},
-    {"BOUND", STATE_CLOSE},            {"CLOSEWAIT", STATE_CLOSE_WAIT},
-    {"LASTACK", STATE_LAST_ACK},       {"LISTENING", STATE_LISTEN},
+    {"ESTAB", STATE_ESTABLISHED},     {"SYNSENT", STATE_SYN_SENT},
+    {"SYN_RECEIVED", STATE_SYN_RECV}, {"SYNRECV", STATE_SYN_RECV},
+    {"SYN_RCVD", STATE_SYN_RECV},     {"FIN_WAIT_1", STATE_FIN_WAIT1},
+    {"FINWAIT1", STATE_FIN_WAIT1},    {"FIN_WAIT_2", STATE_FIN_WAIT2},
+    {"FINWAIT2", STATE_FIN_WAIT2},    {"TIMEWAIT", STATE_TIME_WAIT},
+    {"CLOSED", STATE_CLOSE},          {"UNCONN", STATE_CLOSE},
+    {"BOUND", STATE_CLOSE},           {"CLOSEWAIT", STATE_CLOSE_WAIT},
+    {"LASTACK", STATE_LAST_ACK},      {"LISTENING", STATE_LISTEN},
 };
 
 const char *state_name(unsigned state)

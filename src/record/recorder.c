@@ -91,7 +91,12 @@ static int begin_ledger(struct recorder *recorder, const struct store_past *past
     if (ledger_new(&options, &recorder->ledger) < 0)
         return err_set(err, -ENOMEM, "out of memory");
     recorder->full_next = options.detail == LEDGER_DETAIL_OFF;
-    return past->same_boot ? resume_lives(recorder, past, err) : 0;
+    if (past->same_boot)
+        return resume_lives(recorder, past, err);
+    /* no socket of this boot is older than what the file knows of the boot before */
+    if (past->last_ms > 0)
+        ledger_resume_at(recorder->ledger, past->last_ms, false);
+    return 0;
 }
 
 static int find_boot(struct recorder *recorder, struct err *err)

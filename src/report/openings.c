@@ -17,7 +17,8 @@ static const char next_sql[] =
 static const char boots_sql[] =
     "SELECT (SELECT s.start_ms FROM snapshots AS s WHERE s.start_ms >= b.started_ms "
     "ORDER BY s.start_ms LIMIT 1) AS first_ms "
-    "FROM (SELECT min(started_ms) AS started_ms FROM recordings GROUP BY boot) AS b ORDER BY first_ms";
+    "FROM (SELECT min(started_ms) AS started_ms FROM recordings GROUP BY boot) AS b ORDER BY "
+    "first_ms";
 
 static int load_boots(struct openings *openings, struct db *db, struct err *err)
 {

@@ -12,21 +12,44 @@ static const char choose_sql[] =
     "JOIN recordings AS r ON r.id = s.recording "
     "WHERE s.start_ms <= ?1 AND s.status = 0 ORDER BY s.start_ms DESC LIMIT 1";
 
+static const char latest_sql[] = "SELECT start_ms FROM snapshots ORDER BY start_ms DESC LIMIT 1";
+
+/* The record time that a wall time means. Where the clock was set back it came twice; the later one
+ * is meant unless the record does not reach it: then it may not have come yet. */
+static int find_instant(struct db *db, const struct walltime *walltime, int64_t at_ms,
+                        int64_t *ret_ms, bool *ret_ambiguous, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int64_t first_ms, last_ms;
+    int r;
+
+    walltime_to_record(walltime, at_ms, &first_ms, &last_ms);
+    r = db_prepare(db, latest_sql, &stmt, err);
+    if (r == 0)
+        r = stmt_step(stmt, err);
+    if (r < 0)
+        return r;
+    *ret_ambiguous = first_ms != last_ms;
+    *ret_ms =
+        r > 0 && last_ms > stmt_i64(stmt, 0) && first_ms <= stmt_i64(stmt, 0) ? first_ms : last_ms;
+    return 0;
+}
+
 int sockets_choose(struct db *db, const struct walltime *walltime, int64_t at_ms,
                    struct snapshot_choice *ret, struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     struct snapshot_choice choice = {0};
-    int64_t first_ms, last_ms;
     struct run run = {0};
+    int64_t instant_ms;
     int r;
 
-    walltime_to_record(walltime, at_ms, &first_ms, &last_ms);
-    choice.ambiguous = first_ms != last_ms;
-    r = db_prepare(db, choose_sql, &stmt, err);
+    r = find_instant(db, walltime, at_ms, &instant_ms, &choice.ambiguous, err);
+    if (r == 0)
+        r = db_prepare(db, choose_sql, &stmt, err);
     if (r < 0)
         return r;
-    stmt_bind_i64(stmt, 1, last_ms);
+    stmt_bind_i64(stmt, 1, instant_ms);
     r = stmt_step(stmt, err);
     if (r < 0)
         return r;
@@ -34,7 +57,7 @@ int sockets_choose(struct db *db, const struct walltime *walltime, int64_t at_ms
         choice.found = true;
         choice.record_ms = stmt_i64(stmt, 0);
         choice.snapshot_ms = walltime_of_record(walltime, choice.record_ms);
-        choice.distance_ms = last_ms - choice.record_ms;
+        choice.distance_ms = instant_ms - choice.record_ms;
         run.interval_ms = stmt_i64(stmt, 1);
         choice.in_gap = runs_is_gap(&run, NULL, choice.distance_ms);
         snprintf(choice.detail, sizeof(choice.detail), "%s", stmt_text(stmt, 2));

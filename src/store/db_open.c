@@ -123,41 +123,37 @@ static int connect_plain(struct db *db, struct err *err)
     return rc == SQLITE_OK ? configure(db, err) : sql_fail(db->db, rc, err);
 }
 
-/* "file:PATH?immutable=1" with what is special there escaped; the caller frees it. */
-static char *immutable_uri(const char *path)
+/* Room for "file:PATH?immutable=1" with all of PATH escaped. */
+#define URI_MAX (3 * PATH_MAX + 32)
+
+/* What is special in a URI must be escaped in the path. */
+static int immutable_uri(const char *path, char ret[static URI_MAX])
 {
-    static const char head[] = "file:", tail[] = "?immutable=1";
     char real[PATH_MAX];
-    char *uri, *to;
+    size_t n;
 
     if (!realpath(path, real))
-        return NULL;
-    uri = malloc(sizeof(head) + 3 * strlen(real) + sizeof(tail));
-    if (!uri)
-        return NULL;
-    to = stpcpy(uri, head);
-    for (const char *p = real; *p; p++) {
-        if (strchr("%?#", *p))
-            to += snprintf(to, 4, "%%%02X", (unsigned)*p);
-        else
-            *to++ = *p;
-    }
-    strcpy(to, tail);
-    return uri;
+        return -errno;
+    n = (size_t)snprintf(ret, URI_MAX, "file:");
+    for (const char *p = real; *p; p++)
+        n += (size_t)snprintf(ret + n, URI_MAX - n, strchr("%?#", *p) ? "%%%02X" : "%c",
+                              (unsigned char)*p);
+    snprintf(ret + n, URI_MAX - n, "?immutable=1");
+    return 0;
 }
 
 static int connect_immutable(struct db *db, struct err *err)
 {
-    _cleanup_free_ char *uri = immutable_uri(db->path);
-    int rc;
+    const int flags =
+        SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_URI;
+    char uri[URI_MAX];
+    int rc, r = immutable_uri(db->path, uri);
 
-    if (!uri)
-        return err_errno(err, -ENOMEM, "%s", db->path);
+    if (r < 0)
+        return err_errno(err, r, "%s", db->path);
     sqlite3_close_v2(db->db);
     db->db = NULL;
-    rc = sqlite3_open_v2(
-        uri, &db->db,
-        SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_URI, NULL);
+    rc = sqlite3_open_v2(uri, &db->db, flags, NULL);
     return rc == SQLITE_OK ? configure(db, err) : sql_fail(db->db, rc, err);
 }
 

@@ -116,8 +116,8 @@ class Kernel:
             socket.queue = (0, 128)
         socket.state = state
         if state == "TIME_WAIT":
-            ago = self.cookie * 13 % 1000
-            socket.entered_ms = socket.timer_ms = self.boot_ms - ago
+            # after the last snapshot, which saw another state, and before the next
+            socket.entered_ms = socket.timer_ms = self.boot_ms + 1 + self.cookie * 13 % (INTERVAL_MS - 1)
 
     def vanish(self, n):
         socket = self.pick(n)

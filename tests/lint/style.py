@@ -60,8 +60,8 @@ def check_calls(findings, path, code):
         name = match.group(1)
         if name == "strcpy" and re.match(r"strcpy\([^,]+, \"", match.string[match.start():]):
             continue  # of a literal: its length is plain to see
-        if name in ("strcpy", "strcat", "stpcpy") and parts[0] == "tests":
-            continue  # a test knows what it puts in, and runs under ASan
+        if parts[0] == "tests" and not re.match(r"ato|.*sprintf|gets", name):
+            continue  # a test knows what it puts in, and runs under sanitizers
         if name in BANNED:
             findings.add(path, line, f"{name}() {BANNED[name]}")
         elif below:

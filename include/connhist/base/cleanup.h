@@ -32,19 +32,19 @@ static inline void cleanup_fclose(FILE **file)
 #define _cleanup_fclose_ _cleanup_(cleanup_fclose)
 
 /* Defines cleanup_NAME() for a destructor `void func(type *)` that accepts NULL. */
-#define DEFINE_CLEANUP(type, func)                                                                 \
-    static inline void cleanup_##func(type *p)                                                     \
-    {                                                                                              \
-        if (*p)                                                                                    \
-            func(*p);                                                                              \
+#define DEFINE_CLEANUP(type, func)             \
+    static inline void cleanup_##func(type *p) \
+    {                                          \
+        if (*p)                                \
+            func(*p);                          \
     }
 
 /* Takes the value of a pointer and leaves NULL, for handing ownership on. */
-#define TAKE_PTR(p)                                                                                \
-    __extension__({                                                                                            \
-        __typeof__(p) taken_ = (p);                                                                \
-        (p) = NULL;                                                                                \
-        taken_;                                                                                    \
+#define TAKE_PTR(p)                 \
+    __extension__({                 \
+        __typeof__(p) taken_ = (p); \
+        (p) = NULL;                 \
+        taken_;                     \
     })
 
 /* Takes a descriptor and leaves -1. */

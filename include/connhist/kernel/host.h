@@ -15,8 +15,8 @@ int host_boot_id(char ret[static BOOT_ID_MAX], struct err *err);
 /* Inode number of the calling thread's network namespace (/proc/thread-self/ns/net). */
 int host_netns_inode(uint64_t *ret, struct err *err);
 
-/* net.ipv4.ip_local_port_range of the calling thread's namespace; on error *ret is the kernel's default,
- * 32768-60999. */
+/* net.ipv4.ip_local_port_range of the calling thread's namespace; on error *ret is the kernel's
+ * default, 32768-60999. */
 int host_ephemeral_range(struct port_range *ret, struct err *err);
 
 /* CPU time (ms, user and system) and resident memory (bytes) of this process. */

@@ -11,25 +11,27 @@
 
 enum snapshot_status {
     SNAPSHOT_COMPLETE = 0,
-    SNAPSHOT_INTERRUPTED = 1, /* a dump failed or was inconsistent: nothing is concluded from absence */
+    SNAPSHOT_INTERRUPTED =
+        1, /* a dump failed or was inconsistent: nothing is concluded from absence */
 };
 
 struct snapshot {
-    int64_t start_ms;      /* record time; grows strictly from snapshot to snapshot */
-    int64_t took_us;       /* wall time of all its dumps */
-    uint32_t sockets;      /* samples after doubles were dropped */
-    uint32_t doubles;      /* samples of a socket that was seen already */
-    uint32_t unkept;       /* samples tallied but not kept as lives (SYN_RECV flood) */
-    uint8_t status;        /* enum snapshot_status */
-    bool anchor;           /* tallies are written in full, not only changes */
-    bool full;             /* lives are written in full: open ones not in `opened` have ended */
+    int64_t start_ms; /* record time; grows strictly from snapshot to snapshot */
+    int64_t took_us;  /* wall time of all its dumps */
+    uint32_t sockets; /* samples after doubles were dropped */
+    uint32_t doubles; /* samples of a socket that was seen already */
+    uint32_t unkept;  /* samples tallied but not kept as lives (SYN_RECV flood) */
+    uint8_t status;   /* enum snapshot_status */
+    bool anchor;      /* tallies are written in full, not only changes */
+    bool full;        /* lives are written in full: open ones not in `opened` have ended */
 };
 
 enum loss_kind {
-    LOSS_TICKS_MISSED = 1,  /* the recorder was late (busy, suspended): `count` ticks not taken */
-    LOSS_DUMP_FAILED = 2,   /* a snapshot was interrupted */
-    LOSS_QUEUE_FULL = 3,    /* the disk could not keep up: `count` snapshots not written */
-    LOSS_WRITE_FAILED = 4,  /* the file could not be written for a time (disk full, locked, damaged) */
+    LOSS_TICKS_MISSED = 1, /* the recorder was late (busy, suspended): `count` ticks not taken */
+    LOSS_DUMP_FAILED = 2,  /* a snapshot was interrupted */
+    LOSS_QUEUE_FULL = 3,   /* the disk could not keep up: `count` snapshots not written */
+    LOSS_WRITE_FAILED =
+        4, /* the file could not be written for a time (disk full, locked, damaged) */
     LOSS_RECORDER_DIED = 5, /* the run before ended without its closing note */
 };
 
@@ -95,17 +97,17 @@ struct batch {
     bool has_snapshot;        /* snapshot is meaningful (a batch may carry losses alone) */
     struct snapshot snapshot; /* what was seen, as counts and status */
     struct recorder_cost cost;
-    struct netns_vec netns;    /* every namespace that keys in this batch use */
-    struct life_vec opened;    /* new lives, alive; when snapshot.full: all lives alive */
-    struct life_vec changed;   /* state, owner or inode changed, alive */
-    struct life_vec closed;    /* ended; some were never in opened */
-    struct tally_vec tallies;  /* counts that changed; all that are not 0 when snapshot.anchor */
-    struct queue_vec queues;   /* listeners' accept queues that changed */
-    struct loss_vec losses;    /* what lacks, and when */
-    struct epoch_vec epochs;   /* changes of the wall clock */
+    struct netns_vec netns;   /* every namespace that keys in this batch use */
+    struct life_vec opened;   /* new lives, alive; when snapshot.full: all lives alive */
+    struct life_vec changed;  /* state, owner or inode changed, alive */
+    struct life_vec closed;   /* ended; some were never in opened */
+    struct tally_vec tallies; /* counts that changed; all that are not 0 when snapshot.anchor */
+    struct queue_vec queues;  /* listeners' accept queues that changed */
+    struct loss_vec losses;   /* what lacks, and when */
+    struct epoch_vec epochs;  /* changes of the wall clock */
     struct {
         VEC_FIELDS(uint8_t);
-    } histories; /* memory behind the lives' history pointers */
+    } histories;  /* memory behind the lives' history pointers */
     size_t bytes; /* what it takes in memory, for the queue's bound; batch_seal() sets it */
 };
 

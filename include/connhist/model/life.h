@@ -17,17 +17,17 @@
 #define UID_UNKNOWN UINT32_MAX
 
 struct life {
-    uint64_t number;            /* given by the recorder, grows for the file's whole life; never 0 */
-    uint64_t cookie;            /* the kernel's; unique for a boot */
-    int64_t since_ms;           /* first instant it is known to have existed, record time */
-    int64_t ended_ms;           /* first instant it is known to be gone; TIME_UNKNOWN: alive */
-    struct address local;       /* network byte order */
-    struct address remote;      /* network byte order; cut to a prefix under detail: anonymous */
-    uint16_t local_port;        /* host byte order */
-    uint16_t remote_port;       /* host byte order */
-    uint32_t scope_ifindex;     /* device of a link-local or device-bound socket, else 0 */
-    uint32_t inode;             /* socket inode; 0: never seen */
-    uint32_t uid;               /* owner's; UID_UNKNOWN */
+    uint64_t number;        /* given by the recorder, grows for the file's whole life; never 0 */
+    uint64_t cookie;        /* the kernel's; unique for a boot */
+    int64_t since_ms;       /* first instant it is known to have existed, record time */
+    int64_t ended_ms;       /* first instant it is known to be gone; TIME_UNKNOWN: alive */
+    struct address local;   /* network byte order */
+    struct address remote;  /* network byte order; cut to a prefix under detail: anonymous */
+    uint16_t local_port;    /* host byte order */
+    uint16_t remote_port;   /* host byte order */
+    uint32_t scope_ifindex; /* device of a link-local or device-bound socket, else 0 */
+    uint32_t inode;         /* socket inode; 0: never seen */
+    uint32_t uid;           /* owner's; UID_UNKNOWN */
     struct service_key service; /* what it counts for */
     uint8_t family;             /* AF_INET or AF_INET6 */
     uint8_t state;              /* enum sock_state: now, or the last before its end */

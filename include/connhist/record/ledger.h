@@ -45,9 +45,10 @@ void ledger_set_ephemeral(struct ledger *ledger, const struct port_range *range)
  * -ENOMEM. */
 int ledger_resume(struct ledger *ledger, const struct life *life);
 
-/* The instant of the last complete snapshot of an earlier run in the same boot: lower bound for
- * what ended or began meanwhile. contiguous: no tick was missed since, so that what is new at the
- * first snapshot is known to have opened since. Only to be called before the first snapshot. */
+/* The instant of the last complete snapshot of an earlier run in the same boot (or the last of all
+ * in another boot): lower bound for what ended or began meanwhile. contiguous: no tick was missed
+ * since, so that what is new at the first snapshot is known to have opened since. Only to be called
+ * before the first snapshot. */
 void ledger_resume_at(struct ledger *ledger, int64_t last_complete_ms, bool contiguous);
 
 /* Begins a snapshot at start_ms, which must be later than the one before. batch gets what it

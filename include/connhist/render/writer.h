@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Rows in, text out: one interface for every format. What comes from outside (names, addresses of strangers) is data:
- * control characters never reach a terminal, formulas never a spreadsheet.
+/* Rows in, text out: one interface for every format. What comes from outside (names, addresses of
+ * strangers) is data: control characters never reach a terminal, formulas never a spreadsheet.
  *
- * table  libsmartcols, 5,000 rows at a time, so that any number of rows takes the memory of 5,000: later rows may be wider.
- *        Null, NaN and empty text are "-". Without rows: the headings alone. For the alignment of other scripts the program
- *        has called setlocale(LC_CTYPE, "").
- * json   one object, a row a line; streamed.
- * jsonl  a row a line; neither fields nor coverage.
- * csv    RFC 4180 with a header line, lines ended by LF as other programs here do; null is empty. */
+ * table  libsmartcols, 5,000 rows at a time, so that any number of rows takes the memory of 5,000:
+ * later rows may be wider. Null, NaN and empty text are "-". Without rows: the headings alone. For
+ * the alignment of other scripts the program has called setlocale(LC_CTYPE, ""). json   one object,
+ * a row a line; streamed. jsonl  a row a line; neither fields nor coverage. csv    RFC 4180 with a
+ * header line, lines ended by LF as other programs here do; null is empty. */
 #pragma once
 
 #include <stdbool.h>
@@ -68,7 +67,7 @@ struct field {
 };
 
 struct document {
-    const char *schema; /* e.g. "connhist/report/1" */
+    const char *schema;         /* e.g. "connhist/report/1" */
     const struct field *fields; /* JSON: between schema and coverage; may be NULL */
     size_t n_fields;
     const struct coverage *coverage; /* JSON: "coverage"; NULL: none (null) */
@@ -78,10 +77,10 @@ struct document {
 
 struct writer_options {
     enum format format;
-    FILE *out;   /* not owned */
-    bool utc;    /* tables: times in UTC */
-    bool color;  /* tables: colour may be used */
-    int width;   /* tables: columns of the terminal; 0: no limit */
+    FILE *out;  /* not owned */
+    bool utc;   /* tables: times in UTC */
+    bool color; /* tables: colour may be used */
+    int width;  /* tables: columns of the terminal; 0: no limit */
 };
 
 struct writer;
@@ -90,15 +89,17 @@ int writer_new(const struct writer_options *options, struct writer **ret);
 void writer_free(struct writer *writer);
 DEFINE_CLEANUP(struct writer *, writer_free)
 
-/* Begins a document; document (with what it points to) must stay until writer_end(). 0, -ENOMEM, or as writer_row(). */
+/* Begins a document; document (with what it points to) must stay until writer_end(). 0, -ENOMEM, or
+ * as writer_row(). */
 int writer_begin(struct writer *writer, const struct document *document);
 
-/* One row with document.n_columns cells; they need be valid only during the call. 0, or the first failure (-ENOMEM, -EPIPE …)
- * again and again: a caller may stop, or go on and leave the failure to writer_end(). */
+/* One row with document.n_columns cells; they need be valid only during the call. 0, or the first
+ * failure (-ENOMEM, -EPIPE …) again and again: a caller may stop, or go on and leave the failure to
+ * writer_end(). */
 int writer_row(struct writer *writer, const struct cell *cells);
 
-/* Ends the document and flushes. -ENOMEM, -EIO, -ENOSPC, -EPIPE …: the output could not be written; err says why. Another
- * document may follow with writer_begin(). */
+/* Ends the document and flushes. -ENOMEM, -EIO, -ENOSPC, -EPIPE …: the output could not be written;
+ * err says why. Another document may follow with writer_begin(). */
 int writer_end(struct writer *writer, struct err *err);
 
 /* "table", "json" … -EINVAL when it is none. */

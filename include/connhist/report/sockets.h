@@ -56,8 +56,9 @@ struct snapshot_choice {
     int64_t record_ms;   /* its start, record time */
     int64_t distance_ms; /* from it to the instant asked for, on the record's clock */
     bool in_gap;         /* more than 1.5 intervals of its recording away */
-    bool ambiguous;  /* the wall time happened twice (clock set back): the later one was taken */
-    char detail[16]; /* detail of its recording */
+    bool ambiguous;      /* the wall time happened twice (clock set back): the later
+                          * one that the record reaches was taken */
+    char detail[16];     /* detail of its recording */
 };
 
 /* The latest complete snapshot not later than at_ms (wall time). */

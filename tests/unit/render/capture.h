@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* What was written to a FILE, as a string. Include after cmocka.h. */
+/* What was written to a FILE, as a string. */
 #pragma once
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <cmocka.h> /* needs the first four */
 
 struct capture {
     FILE *out;   /* write here */

@@ -156,6 +156,34 @@ static void what_was_lost_is_counted_by_its_share(void **state)
     record_file_finish(&file);
 }
 
+/* A file that is read while its recorder runs: the next snapshot is late only after 1.5 intervals
+ * and 5 s. */
+static void a_running_recorder_has_until_its_next_snapshot(void **state)
+{
+    struct coverage coverage;
+    struct record_file file;
+
+    (void)state;
+    record_file_init(&file);
+    record_begin(&file, 'a', 9000, 10000);
+    snapshots(&file, 10000, 20000, 10000);
+    assert_int_equal(db_open(file.path, &file.db, NULL), 0);
+    coverage = load(&file, 10000, 40000);
+    assert_int_equal(coverage.gaps.n, 0);
+    coverage_finish(&coverage);
+    coverage = load(&file, 10000, 40001);
+    assert_int_equal(coverage.gaps.n, 1);
+    check_gap(&coverage, 0, 20000, 40001, "no snapshots");
+    coverage_finish(&coverage);
+    record_end(&file, 20500);
+    store_close(file.store);
+    file.store = NULL;
+    coverage = load(&file, 10000, 40000);
+    check_gap(&coverage, 0, 20000, 40000, "recorder not running");
+    coverage_finish(&coverage);
+    record_file_finish(&file);
+}
+
 static void gaps_are_told_in_wall_time(void **state)
 {
     struct coverage coverage;
@@ -247,6 +275,7 @@ int main(void)
         cmocka_unit_test(before_and_behind_the_record_are_gaps),
         cmocka_unit_test(the_reason_tells_the_kind_of_stop),
         cmocka_unit_test(what_was_lost_is_counted_by_its_share),
+        cmocka_unit_test(a_running_recorder_has_until_its_next_snapshot),
         cmocka_unit_test(gaps_are_told_in_wall_time),
         cmocka_unit_test(status_is_that_of_the_latest_run),
         cmocka_unit_test(status_of_an_empty_file_knows_nothing),

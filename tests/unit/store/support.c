@@ -133,8 +133,9 @@ static sqlite3 *connect_to(const struct place *place)
 {
     sqlite3 *db;
 
-    assert_int_equal(sqlite3_open_v2(place->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
-                                     NULL), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_open_v2(place->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL),
+        SQLITE_OK);
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     return db;
 }

@@ -2,7 +2,13 @@
 #include "support.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "connhist/store/file.h"
 
@@ -369,6 +375,62 @@ static void everything_else_of_a_batch_is_written(void **state)
     store_close(store);
 }
 
+/* In a process with a mount of its own; 77: may not mount. */
+static int fill_a_small_disk(struct place *place)
+{
+    struct store_options options = {.path = place->path};
+    struct store *store = NULL;
+    struct err err = {0};
+    char filler[300];
+    int fd, r = 0;
+
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("tmpfs", place->folder, "tmpfs", 0, "size=1m") < 0)
+        return 77;
+    snprintf(filler, sizeof(filler), "%s/filler", place->folder);
+    if (store_open(&options, &store, &err) < 0)
+        return 1;
+    begin_recording(store, BOOT_A, T0);
+    fd = open(filler, O_WRONLY | O_CREAT, 0600);
+    while (write(fd, filler, sizeof(filler)) > 0)
+        ;
+    close(fd);
+    for (int64_t i = 1; i < 500 && r == 0; i++) { /* what the -wal has room for is written */
+        struct batch *batch = make_batch(T0 + i);
+        struct life life = make_life((uint64_t)i, T0 + i);
+
+        add_life(batch, &batch->opened, &life);
+        batch_seal(batch);
+        r = store_write(store, batch, &err);
+        if (r < 0) {
+            if (r != -ENOSPC || !strstr(err.text, place->path))
+                return 2;
+            unlink(filler);
+            if (store_write(store, batch, &err) < 0)
+                return 3;
+            if (ask_number(place, "SELECT count(*) = max(life) FROM open") != 1)
+                return 4;
+        }
+        batch_free(batch);
+    }
+    store_close(store);
+    return r == -ENOSPC ? 0 : 5;
+}
+
+static void a_full_disk_is_told_and_writing_goes_on_when_there_is_room(void **state)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(fill_a_small_disk(*state));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_setup, place_teardown)
 
 int main(void)
@@ -382,6 +444,7 @@ int main(void)
         TEST(a_failed_write_leaves_nothing_and_can_be_repeated),
         TEST(more_than_65536_may_close_in_one_millisecond),
         TEST(the_dictionaries_stay_right_beyond_what_memory_holds),
+        TEST(a_full_disk_is_told_and_writing_goes_on_when_there_is_room),
         TEST(everything_else_of_a_batch_is_written),
     };
 
