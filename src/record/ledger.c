@@ -10,6 +10,8 @@
 #include "connhist/base/clock.h"
 #include "connhist/model/history.h"
 
+#define SCRATCH_KEPT 1024 /* items of a working list that are kept from snapshot to snapshot */
+
 int ledger_new(const struct ledger_options *options, struct ledger **ret)
 {
     struct ledger *ledger = calloc(1, sizeof(*ledger));
@@ -161,7 +163,24 @@ static void forget_fresh(struct ledger *ledger)
     vec_clear(&ledger->fresh);
 }
 
-int ledger_end(struct ledger *ledger, enum snapshot_status status, bool anchor, bool full)
+/* Memory that only a burst of new sockets needs, the first snapshot above all, is given back. */
+#define give_back(v)                      \
+    do {                                  \
+        if ((v)->capacity > SCRATCH_KEPT) \
+            vec_finish(v);                \
+    } while (0)
+
+static void give_scratch_back(struct ledger *ledger)
+{
+    give_back(&ledger->fresh);
+    give_back(&ledger->unsure);
+    give_back(&ledger->unsure_entries);
+    give_back(&ledger->listeners);
+    if (ledger->touched.n == 0) /* else they wait to be told */
+        give_back(&ledger->touched);
+}
+
+static int end_snapshot(struct ledger *ledger, enum snapshot_status status, bool anchor, bool full)
 {
     bool complete = status == SNAPSHOT_COMPLETE;
     int r = ledger->error;
@@ -190,6 +209,22 @@ int ledger_end(struct ledger *ledger, enum snapshot_status status, bool anchor, 
     return 0;
 }
 
+int ledger_end(struct ledger *ledger, enum snapshot_status status, bool anchor, bool full)
+{
+    int r = end_snapshot(ledger, status, anchor, full);
+
+    give_scratch_back(ledger);
+    return r;
+}
+
+static size_t scratch_bytes(const struct ledger *ledger)
+{
+    return ledger->unsure.capacity * sizeof(*ledger->unsure.items) +
+           (ledger->fresh.capacity + ledger->unsure_entries.capacity + ledger->listeners.capacity +
+            ledger->touched.capacity) *
+               sizeof(uint32_t);
+}
+
 void ledger_stats(const struct ledger *ledger, struct ledger_stats *ret)
 {
     *ret = (struct ledger_stats){
@@ -197,7 +232,7 @@ void ledger_stats(const struct ledger *ledger, struct ledger_stats *ret)
         .services = ledger->services.n,
         .services_other = ledger->services.folded,
         .roles_guessed = ledger->roles_guessed,
-        .bytes = lives_bytes(&ledger->lives) +
+        .bytes = lives_bytes(&ledger->lives) + scratch_bytes(ledger) +
                  ledger->services.slots.capacity * sizeof(struct service_slot),
     };
 }
