@@ -26,5 +26,8 @@ int main(int argc, char **argv)
     }
     /* two threads allocate: an arena each would cost more memory than it saves time */
     mallopt(M_ARENA_MAX, 1);
+    /* what a burst needed shall not stay: glibc would raise both bounds by itself */
+    mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 128 * 1024);
     return service_run(&options);
 }
