@@ -104,7 +104,7 @@ static void bench_few(const char *connhistd, struct run *ret)
     struct crowd crowd;
     struct run once, many;
 
-    crowd_make(&crowd, FEW);
+    crowd_make(&crowd, CROWD_ESTABLISHED, FEW);
     once = run(connhistd, "1h", 1);
     many = run(connhistd, "100ms", 200);
     crowd_end(&crowd);
@@ -126,7 +126,7 @@ int main(int argc, char **argv)
         bench_die("usage: bench_memory CONNHISTD");
     crowd_namespace();
     bench_few(argv[1], &few);
-    crowd_make(&crowd, MANY);
+    crowd_make(&crowd, CROWD_ESTABLISHED, MANY);
     many = run(argv[1], "500ms", 10);
     crowd_end(&crowd);
     bench_tell("recorder's memory at 100000 sockets", many.rss_bytes / 1048576, "MiB", NULL);

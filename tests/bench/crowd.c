@@ -22,6 +22,14 @@
 #define LISTENERS  2 /* of each process */
 #define FIRST_PORT 8000
 
+static void set_sysctl(const char *path, const char *value)
+{
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0 || write(fd, value, strlen(value)) < 0)
+        bench_die_errno(path);
+}
+
 void crowd_namespace(void)
 {
     struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
@@ -29,6 +37,7 @@ void crowd_namespace(void)
 
     if (unshare(CLONE_NEWNET) < 0)
         bench_skip("no network namespace can be made (root?): %s", strerrordesc_np(errno));
+    set_sysctl("/proc/sys/net/ipv4/tcp_tw_reuse", "0"); /* else loopback takes them again */
     fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo) < 0)
         bench_die_errno("lo does not come up");
@@ -52,9 +61,9 @@ static int listen_at(size_t port)
     return fd;
 }
 
-/* Both ends stay open until the process ends; their end is abrupt, so that no TIME_WAIT is left to
- * the next crowd. */
-static void connect_to(int listener, size_t port)
+/* One connection. Established: both ends stay open until the process ends, and end abruptly, so
+ * that no TIME_WAIT is left to the next crowd. */
+static void connect_to(int listener, size_t port, enum crowd_state state)
 {
     struct sockaddr_in address = address_of(port);
     struct linger abrupt = {.l_onoff = 1};
@@ -65,6 +74,11 @@ static void connect_to(int listener, size_t port)
     server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (server < 0)
         bench_die_errno("accept");
+    if (state == CROWD_TIME_WAIT) {
+        close(client);
+        close(server);
+        return;
+    }
     if (setsockopt(client, SOL_SOCKET, SO_LINGER, &abrupt, sizeof(abrupt)) < 0 ||
         setsockopt(server, SOL_SOCKET, SO_LINGER, &abrupt, sizeof(abrupt)) < 0)
         bench_die_errno("SO_LINGER");
@@ -83,16 +97,18 @@ static size_t limit_of_one(void)
     return limit.rlim_max > 1000 ? limit.rlim_max - 100 : 900;
 }
 
-_Noreturn static void hold(size_t first_port, size_t n, int ready_fd, int release_fd)
+_Noreturn static void hold(size_t first_port, enum crowd_state state, size_t n, int ready_fd,
+                           int release_fd)
 {
+    size_t connections = state == CROWD_ESTABLISHED ? n / 2 : n;
     int listeners[LISTENERS];
     char byte = 0;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (size_t i = 0; i < LISTENERS; i++)
         listeners[i] = listen_at(first_port + i);
-    for (size_t i = 0; i < n / 2; i++)
-        connect_to(listeners[i % LISTENERS], first_port + i % LISTENERS);
+    for (size_t i = 0; i < connections; i++)
+        connect_to(listeners[i % LISTENERS], first_port + i % LISTENERS, state);
     if (write(ready_fd, &byte, 1) != 1)
         bench_die_errno("nobody waits for the sockets");
     while (read(release_fd, &byte, 1) < 0 && errno == EINTR)
@@ -100,7 +116,7 @@ _Noreturn static void hold(size_t first_port, size_t n, int ready_fd, int releas
     _exit(EXIT_SUCCESS);
 }
 
-static struct holder make_holder(size_t first_port, size_t n)
+static struct holder make_holder(size_t first_port, enum crowd_state state, size_t n)
 {
     struct holder holder;
     int ready[2], release[2];
@@ -113,7 +129,7 @@ static struct holder make_holder(size_t first_port, size_t n)
         bench_die_errno("fork");
     if (holder.pid == 0) {
         close(release[1]);
-        hold(first_port, n, ready[1], release[0]);
+        hold(first_port, state, n, ready[1], release[0]);
     }
     close(ready[1]);
     close(release[0]);
@@ -124,7 +140,7 @@ static struct holder make_holder(size_t first_port, size_t n)
     return holder;
 }
 
-void crowd_make(struct crowd *crowd, size_t n)
+void crowd_make(struct crowd *crowd, enum crowd_state state, size_t n)
 {
     size_t most = limit_of_one();
 
@@ -133,7 +149,7 @@ void crowd_make(struct crowd *crowd, size_t n)
 
         if (crowd->n == CROWD_HOLDERS)
             bench_skip("a process may hold %zu descriptors alone", most);
-        crowd->holders[crowd->n] = make_holder(FIRST_PORT + crowd->n * LISTENERS, part);
+        crowd->holders[crowd->n] = make_holder(FIRST_PORT + crowd->n * LISTENERS, state, part);
         n -= part;
     }
 }
