@@ -49,13 +49,10 @@ class Bench:
         tell(f"{name} / sqlite3 'select 1', going by",
              statistics.median(a[1] / b[1] for a, b in zip(ask, baseline)), "x")
 
-    def netstat(self, at):
-        document = subprocess.run([self.connhist, "--db", self.db, "sql", "--format", "csv",
-                                   f"SELECT count(*) FROM lives WHERE since_ms <= {at}000 AND "
-                                   f"coalesce(ended_ms, {at}001) > {at}000"],
-                                  text=True, capture_output=True, check=True)
-        rows = int(document.stdout.split()[-1])
-        self.ask(f"netstat -an --at, {rows} sockets", "netstat", "-an", "--at", f"@{at}",
+    def netstat(self, at, form="table"):
+        sql = f"SELECT count(*) FROM lives WHERE since_ms <= {at}000 AND coalesce(ended_ms, {at}001) > {at}000"
+        rows = int(subprocess.run(["sqlite3", self.db, sql], text=True, capture_output=True, check=True).stdout)
+        self.ask(f"netstat -an --at, {form} of {rows} sockets", "netstat", "-an", "--at", f"@{at}", "--format", form,
                  budget=f"{50 + 2 * rows / 1000:.1f} ms")
 
 
@@ -69,35 +66,40 @@ def bench_start(connhistd, db, folder):
     tell("the same on a new file", statistics.median(new), "ms")
 
 
+def make(generate, db, *args):
+    """A file, and the first and last second in it."""
+    done = subprocess.run([generate, db, *args], text=True, stdout=subprocess.PIPE, check=True)
+    tell(f"the file of {' '.join(args)}", db.stat().st_size / 1e6, "MB")
+    return map(int, done.stdout.split())
+
+
+def bench_month(bench, since, until):
+    for days in (1, 7, 30):
+        bench.ask(f"report --port 443 over {days} days", "report", "--port", "443", "--since",
+                  f"@{until - days * DAY}", "--until", f"@{until}")
+    day = "--since", f"@{until - DAY}", "--until", f"@{until}"
+    bench.ask("report --port 443 --by peer over a day", "report", "--port", "443", "--by", "peer", "--step", "24h", *day)
+    bench.ask("list --port 22 over a day", "list", "--port", "22", *day)
+    bench.ask("status", "status")
+    bench.netstat((since + until) // 2 + DAY // 2)
+
+
 def main(generate, connhist, connhistd, sockets="1000000"):
     if not shutil.which("sqlite3"):
         print("no sqlite3: apt-get install sqlite3")
         return SKIPPED
     with tempfile.TemporaryDirectory(prefix="connhist-bench-") as name:
         folder = Path(name)
-        db = folder / "connhist.db"
-        done = subprocess.run([generate, db, sockets], text=True, stdout=subprocess.PIPE, check=True)
-        since, until = map(int, done.stdout.split())
-        tell(f"the file of {sockets} sockets over 30 days", db.stat().st_size / 1e6, "MB")
-        bench = Bench(connhist, db)
-        for days in (1, 7, 30):
-            bench.ask(f"report --port 443 over {days} days", "report", "--port", "443", "--since",
-                      f"@{until - days * DAY}", "--until", f"@{until}")
-        bench.ask("report --port 443 --by peer --top 10 over a day", "report", "--port", "443", "--by", "peer", "--top", "10", "--since",
-                  f"@{until - DAY}", "--until", f"@{until}")
-        bench.netstat((since + until) // 2)
-        bench.netstat(until - 60)
-        bench.ask("list --port 22 over a day", "list", "--port", "22", "--since", f"@{until - DAY}", "--until",
-                  f"@{until}")
-        bench.ask("status", "status")
-
-        year = folder / "year.db"
-        done = subprocess.run([generate, year, sockets, "365", "60"], text=True, stdout=subprocess.PIPE, check=True)
-        since, until = map(int, done.stdout.split())
-        tell(f"the file of {sockets} sockets over a year, a snapshot a minute", year.stat().st_size / 1e6, "MB")
+        month, day, year = (folder / f"{span}.db" for span in ("month", "day", "year"))
+        since, until = make(generate, month, sockets)  # over 30 days
+        bench_month(Bench(connhist, month), since, until)
+        since, until = make(generate, day, sockets, "1")  # many at a time
+        for form in ("table", "csv", "json"):
+            Bench(connhist, day).netstat(since + DAY * 3 // 4, form)
+        since, until = make(generate, year, sockets, "365", "60")  # a snapshot a minute
         Bench(connhist, year).ask("report --port 443 over a year", "report", "--port", "443", "--since", f"@{since}",
                                   "--until", f"@{until}", budget="30 ms")
-        bench_start(connhistd, db, folder)
+        bench_start(connhistd, month, folder)
     return 0
 
 
