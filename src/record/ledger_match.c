@@ -22,6 +22,17 @@ static bool same_endpoints(const struct entry *entry, const struct sample *sampl
            memcmp(&entry->local, &sample->local, sizeof(entry->local)) == 0;
 }
 
+/* Whether a sample goes on with a life of its cookie. One cookie can stand for several sockets at
+ * once: when a program shut a connection down and holds its socket, the kernel lists that as CLOSE,
+ * still with both endpoints, beside the mini-socket in TIME_WAIT; and the program may connect it
+ * elsewhere meanwhile. So what is left of a connection is a life of its own. */
+static bool goes_on(const struct entry *entry, const struct sample *sample)
+{
+    return same_endpoints(entry, sample) &&
+           ledger_is_left(entry->protocol, entry->state, entry->remote_port) ==
+               ledger_is_left(sample->protocol, sample->state, sample->remote_port);
+}
+
 /* How far a TCP connection has come; it never goes back within one life. */
 static unsigned progress(unsigned state)
 {
@@ -216,17 +227,36 @@ static int be_born(struct ledger *ledger, uint32_t netns, const struct sample *k
  * the one which followed last time is tried first. */
 static uint32_t find_life(const struct ledger *ledger, uint32_t netns, const struct sample *sample)
 {
-    uint32_t guess = LIVES_NONE;
+    uint32_t i = LIVES_NONE;
 
     if (ledger->last_seen != LIVES_NONE)
-        guess = lives_get(&ledger->lives, ledger->last_seen)->follower;
-    if (guess != LIVES_NONE) {
-        const struct entry *entry = lives_get(&ledger->lives, guess);
+        i = lives_get(&ledger->lives, ledger->last_seen)->follower;
+    if (i != LIVES_NONE) {
+        const struct entry *entry = lives_get(&ledger->lives, i);
 
-        if (entry->number && same_socket(entry, netns, sample))
-            return guess;
+        if (entry->number && same_socket(entry, netns, sample) && goes_on(entry, sample))
+            return i;
     }
-    return lives_find(&ledger->lives, netns, sample->cookie);
+    i = lives_find(&ledger->lives, netns, sample->cookie);
+    while (i != LIVES_NONE && !goes_on(lives_get(&ledger->lives, i), sample))
+        i = lives_next(&ledger->lives, i);
+    return i;
+}
+
+/* Whether this snapshot has the socket of a new life already, as something else: it moved on while
+ * the kernel walked. Only a TIME_WAIT shares its cookie with another socket. */
+static bool was_seen(const struct ledger *ledger, uint32_t netns, const struct sample *sample)
+{
+    uint32_t i = lives_find(&ledger->lives, netns, sample->cookie);
+
+    for (; i != LIVES_NONE; i = lives_next(&ledger->lives, i)) {
+        const struct entry *entry = lives_get(&ledger->lives, i);
+
+        if (entry->seen == ledger->snapshot && entry->state != STATE_TIME_WAIT &&
+            sample->state != STATE_TIME_WAIT)
+            return true;
+    }
+    return false;
 }
 
 /* A flood of half-open connections is counted, not kept. */
@@ -260,22 +290,19 @@ static void mark_seen(struct ledger *ledger, uint32_t index)
 static int take(struct ledger *ledger, uint32_t netns, const struct sample *key,
                 const struct sample *sample)
 {
-    uint32_t index = find_life(ledger, netns, sample);
+    uint32_t index = find_life(ledger, netns, key);
     int r = 0;
 
-    if (index != LIVES_NONE) {
-        const struct entry *entry = lives_get(&ledger->lives, index);
-
-        if (entry->seen == ledger->snapshot) {
-            ledger->counts.doubles++;
-            return 0;
-        }
-        if (!same_endpoints(entry, key) || is_reused(entry, key)) {
-            if (ledger->last_seen != LIVES_NONE)
-                lives_get(&ledger->lives, ledger->last_seen)->follower = LIVES_NONE;
-            r = ledger_end_life(ledger, index, ledger->start_ms);
-            index = LIVES_NONE;
-        }
+    if (index == LIVES_NONE ? was_seen(ledger, netns, sample)
+                            : lives_get(&ledger->lives, index)->seen == ledger->snapshot) {
+        ledger->counts.doubles++;
+        return 0;
+    }
+    if (index != LIVES_NONE && is_reused(lives_get(&ledger->lives, index), key)) {
+        if (ledger->last_seen != LIVES_NONE)
+            lives_get(&ledger->lives, ledger->last_seen)->follower = LIVES_NONE;
+        r = ledger_end_life(ledger, index, ledger->start_ms);
+        index = LIVES_NONE;
     }
     if (r == 0 && index != LIVES_NONE)
         r = update(ledger, index, key);

@@ -44,6 +44,13 @@ struct ledger {
     int error;           /* -ENOMEM that made the snapshot unusable */
 };
 
+/* Whether a socket is what is left of a TCP connection: the connection is over, the program still
+ * holds it. */
+static inline bool ledger_is_left(unsigned protocol, unsigned state, uint16_t remote_port)
+{
+    return protocol == PROTOCOL_TCP && state == STATE_CLOSE && remote_port != 0;
+}
+
 /* Decides the role and service of all fresh lives. 0 or -ENOMEM. */
 int roles_decide(struct ledger *ledger);
 

@@ -41,10 +41,8 @@ static uint32_t bucket_of(uint32_t mask, uint32_t netns, uint64_t cookie)
     return (uint32_t)((cookie ^ (uint64_t)netns << 40) * UINT64_C(0x9e3779b97f4a7c15) >> 32) & mask;
 }
 
-uint32_t lives_find(const struct lives *lives, uint32_t netns, uint64_t cookie)
+static uint32_t find_from(const struct lives *lives, uint32_t i, uint32_t netns, uint64_t cookie)
 {
-    uint32_t i = lives->buckets[bucket_of(lives->mask, netns, cookie)];
-
     while (i != LIVES_NONE) {
         const struct entry *entry = lives_get(lives, i);
 
@@ -53,6 +51,18 @@ uint32_t lives_find(const struct lives *lives, uint32_t netns, uint64_t cookie)
         i = entry->next;
     }
     return i;
+}
+
+uint32_t lives_find(const struct lives *lives, uint32_t netns, uint64_t cookie)
+{
+    return find_from(lives, lives->buckets[bucket_of(lives->mask, netns, cookie)], netns, cookie);
+}
+
+uint32_t lives_next(const struct lives *lives, uint32_t index)
+{
+    const struct entry *entry = lives_get(lives, index);
+
+    return find_from(lives, entry->next, entry->netns, entry->cookie);
 }
 
 static void link_entry(struct lives *lives, uint32_t index)

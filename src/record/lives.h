@@ -78,8 +78,11 @@ static inline struct entry *lives_get(const struct lives *lives, uint32_t index)
     return &lives->chunks.items[index >> LIVES_CHUNK_BITS][index & (LIVES_CHUNK - 1)];
 }
 
-/* The life with this cookie; LIVES_NONE. */
+/* A life with this cookie; LIVES_NONE. */
 uint32_t lives_find(const struct lives *lives, uint32_t netns, uint64_t cookie);
+
+/* Another life with the cookie of this one; LIVES_NONE after the last. */
+uint32_t lives_next(const struct lives *lives, uint32_t index);
 
 /* Adds a life with cookie, netns and number set and all else zero. 0 or -ENOMEM. */
 int lives_add(struct lives *lives, uint32_t netns, uint64_t cookie, uint64_t number, uint32_t *ret);

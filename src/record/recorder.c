@@ -125,6 +125,7 @@ static int begin(struct recorder *recorder, struct err *err)
     if (r < 0)
         return r;
     recorder->last_start_ms = past.last_ms;
+    recorder->written_ms = past.has_snapshot ? past.last_snapshot_ms : 0;
     recorder->anchor_hour = -1;
     set_recording(recorder);
     r = store_begin_recording(recorder->store, &recorder->recording, options->names,
@@ -220,13 +221,8 @@ void recorder_free(struct recorder *recorder)
 
 int recorder_stop(struct recorder *recorder, int64_t wait_ms, struct err *err)
 {
-    int r;
-
     join_threads(recorder, wait_ms);
-    r = disk_write_held(recorder, err);
-    if (r == 0 && recorder->store)
-        r = store_end_recording(recorder->store, timeline_now_ms(&recorder->timeline), err);
-    return r;
+    return disk_end(recorder, err);
 }
 
 uint64_t recorder_ticks(struct recorder *recorder)

@@ -11,12 +11,14 @@
 #include "connhist/record/recorder.h"
 #include "connhist/record/timeline.h"
 
+#define WRITE_ERRORS_TOLD 4 /* kinds of failure told in a row */
+
 struct recorder {
     struct recorder_options options;
     struct source source;
     struct timeline timeline;
     struct ledger *ledger;
-    struct store *store; /* NULL while a lost file can't be opened again */
+    struct store *store;
     struct queue *queue; /* of struct batch */
     struct recording recording;
     int64_t cpu_base_ms; /* the process's CPU time when this recorder began */
@@ -38,9 +40,16 @@ struct recorder {
     bool lacks[2];       /* the kernel can't dump TCP, UDP */
 
     /* disk */
-    struct batch *held; /* taken from the queue, not written yet */
-    bool write_failing; /* the last write failed */
-    int write_error;    /* how, so that a change is told */
+    struct batch *held;                  /* taken from the queue, not written yet */
+    int write_errors[WRITE_ERRORS_TOLD]; /* how writing failed since it last went well; 0: no more
+                                          */
+    unsigned tries;                      /* writes in a row that failed for a lasting reason */
+    bool set_aside;                      /* a damaged file was moved away, none is there now */
+    bool awaits_full; /* the file lacks what was told before: no batch fits but a full one ... */
+    int64_t again_ms; /* ... whose snapshot began at this record time or later */
+    bool held_tells_lost; /* lost is among held's losses */
+    struct loss lost;     /* snapshots that did not fit, while awaits_full */
+    int64_t written_ms;   /* record time of the snapshot written last; 0: none */
 
     pthread_t dump_thread, disk_thread;
     bool dump_started, disk_started;
@@ -66,6 +75,9 @@ void *tick_main(void *recorder);
 
 /* Writes the batch that is held, if any. 0, or the store's error: it is kept (disk.c). */
 int disk_write_held(struct recorder *recorder, struct err *err);
+
+/* Writes all that waits, and the closing note. On error the rest still waits (disk.c). */
+int disk_end(struct recorder *recorder, struct err *err);
 
 /* Body of the disk thread: writes until the queue is closed and empty (disk.c). */
 void *disk_main(void *recorder);

@@ -128,23 +128,50 @@ static int32_t service_port(const struct verdict *verdict, const struct entry *e
     return verdict->portless ? 0 : entry->remote_port;
 }
 
+/* What is left of a connection belongs to the service of that. */
+static const struct entry *origin(const struct ledger *ledger, const struct entry *entry)
+{
+    uint32_t i = lives_find(&ledger->lives, entry->netns, entry->cookie);
+
+    if (!ledger_is_left(entry->protocol, entry->state, entry->remote_port))
+        return NULL;
+    for (; i != LIVES_NONE; i = lives_next(&ledger->lives, i)) {
+        const struct entry *other = lives_get(&ledger->lives, i);
+
+        if (other->role_source && other->protocol == PROTOCOL_TCP &&
+            other->local_port == entry->local_port && other->remote_port == entry->remote_port &&
+            memcmp(&other->remote, &entry->remote, sizeof(other->remote)) == 0)
+            return other;
+    }
+    return NULL;
+}
+
+static int count_in(struct ledger *ledger, struct entry *entry, uint32_t service, uint8_t source)
+{
+    entry->service = service;
+    entry->role_source = source;
+    ledger->services.slots.items[service].lives++;
+    ledger->services.slots.items[service].now[entry->state]++;
+    ledger->roles_guessed += source == ROLE_BY_PORT_CLASS;
+    return 0;
+}
+
 static int decide(struct ledger *ledger, struct entry *entry, enum opener opener)
 {
+    const struct entry *from = origin(ledger, entry);
     struct verdict verdict =
         entry->protocol == PROTOCOL_UDP ? of_udp(ledger, entry) : of_tcp(ledger, entry, opener);
     struct service_key key = {.netns = entry->netns,
                               .port = service_port(&verdict, entry),
                               .protocol = entry->protocol,
                               .role = (uint8_t)verdict.role};
-    int r = services_get(&ledger->services, &key, &entry->service);
+    uint32_t service;
+    int r;
 
-    if (r < 0)
-        return r;
-    ledger->services.slots.items[entry->service].lives++;
-    ledger->services.slots.items[entry->service].now[entry->state]++;
-    entry->role_source = (uint8_t)verdict.source;
-    ledger->roles_guessed += verdict.source == ROLE_BY_PORT_CLASS;
-    return 0;
+    if (from)
+        return count_in(ledger, entry, from->service, from->role_source);
+    r = services_get(&ledger->services, &key, &service);
+    return r < 0 ? r : count_in(ledger, entry, service, (uint8_t)verdict.source);
 }
 
 int roles_decide(struct ledger *ledger)

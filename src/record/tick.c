@@ -224,6 +224,16 @@ static void send_batch(struct recorder *recorder, struct batch *batch)
     vec_clear(&recorder->epochs);
 }
 
+/* The file was begun again: it knows neither what is open nor how the wall clock stands. */
+static void tell_all(struct recorder *recorder, int64_t start_ms)
+{
+    struct epoch epoch = {.from_ms = start_ms, .offset_ms = recorder->timeline.offset_ms};
+
+    recorder->full_next = true;
+    if (vec_push(&recorder->epochs, epoch) < 0)
+        atomic_store(&recorder->resync, true); /* at the next tick */
+}
+
 static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now_ns)
 {
     int64_t start_ms = timeline_record_ms(&recorder->timeline, now_ns);
@@ -235,7 +245,7 @@ static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now
         start_ms = recorder->last_start_ms + 1;
     recorder->last_start_ms = start_ms;
     if (atomic_exchange(&recorder->resync, false))
-        recorder->full_next = true;
+        tell_all(recorder, start_ms);
     full = recorder->full_next;
     anchor = full || start_ms / HOUR_MS != recorder->anchor_hour;
     ledger_begin(recorder->ledger, start_ms, batch);
@@ -253,6 +263,8 @@ static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now
     fill_cost(recorder, &batch->cost);
     if (batch->snapshot.anchor)
         recorder->anchor_hour = start_ms / HOUR_MS;
+    else if (full) /* it was interrupted and has no counts: the next one has to tell them all */
+        recorder->anchor_hour = -1;
     send_batch(recorder, batch);
 }
 

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "connhist/base/cleanup.h"
 #include "connhist/base/clock.h"
@@ -90,6 +91,34 @@ static int compare_seen(const void *left, const void *right)
     return (a->row > b->row) - (a->row < b->row);
 }
 
+/* Whether two rows of one cookie are one socket that moved on while the kernel walked. Only a
+ * TIME_WAIT shares its cookie with another socket: what its program shut down and still holds
+ * (CLOSE), or connected elsewhere. */
+static bool is_double(const struct socket_row *a, const struct socket_row *b)
+{
+    if (a->state != STATE_TIME_WAIT && b->state != STATE_TIME_WAIT)
+        return true;
+    return a->state != STATE_CLOSE && b->state != STATE_CLOSE && a->local_port == b->local_port &&
+           a->remote_port == b->remote_port &&
+           memcmp(&a->local, &b->local, sizeof(a->local)) == 0 &&
+           memcmp(&a->remote, &b->remote, sizeof(a->remote)) == 0;
+}
+
+/* Drops the row of seen[i] if one before it is the same socket. */
+static void drop_double(struct live *live, size_t i)
+{
+    struct socket_row *row = &live->rows.items[live->seen.items[i].row];
+
+    for (size_t j = i; j-- > 0 && live->seen.items[j].cookie == live->seen.items[i].cookie;) {
+        const struct socket_row *before = &live->rows.items[live->seen.items[j].row];
+
+        if (before->state && is_double(before, row)) {
+            row->state = 0;
+            return;
+        }
+    }
+}
+
 /* Drops doubles, and rows whose state is not asked for. Rows before `first` stay. */
 static void sift(struct live *live, size_t first)
 {
@@ -98,8 +127,7 @@ static void sift(struct live *live, size_t first)
     if (live->seen.n > 1)
         qsort(live->seen.items, live->seen.n, sizeof(struct seen), compare_seen);
     for (size_t i = 1; i < live->seen.n; i++)
-        if (live->seen.items[i].cookie == live->seen.items[i - 1].cookie)
-            live->rows.items[live->seen.items[i].row].state = 0;
+        drop_double(live, i);
     for (size_t i = first; i < live->rows.n; i++) {
         struct socket_row *row = &live->rows.items[i];
 

@@ -19,7 +19,8 @@ static int read_header(sqlite3 *db, int64_t *ret_id, int64_t *ret_edition, int64
     if (r >= 0)
         r = sql_query_i64(db, "PRAGMA user_version", ret_edition, err);
     if (r < 0 && sqlite3_errcode(db) == SQLITE_NOTADB)
-        return err_set(err, -EMEDIUMTYPE, "%s is not an SQLite database",
+        return err_set(err, -EMEDIUMTYPE,
+                       "%s is not an SQLite database, and so no file of connhistd",
                        sqlite3_db_filename(db, "main"));
     return r;
 }
@@ -33,7 +34,7 @@ int format_check(sqlite3 *db, int *ret_edition, struct err *err)
     if (r < 0)
         return r;
     if (id != FILE_APPLICATION_ID && (id != 0 || edition != 0 || tables > 0))
-        return err_set(err, -EMEDIUMTYPE, "%s is a database of another program, not of connhist",
+        return err_set(err, -EMEDIUMTYPE, "%s is a database of another program, not of connhistd",
                        path);
     if (edition > file_edition())
         return err_set(err, -EPROTO,

@@ -82,6 +82,11 @@ static int try_lock(const char *path, const char *lock, int *ret_fd, bool *ret_m
     _cleanup_close_ int fd = open_lock(lock, &made);
     int r;
 
+    if (fd == -EACCES || fd == -EROFS)
+        return err_errno(err, fd,
+                         "%s can't be recorded into: user %u must be able to write to it "
+                         "and to its folder",
+                         path, (unsigned)geteuid());
     if (fd < 0)
         return err_errno(err, fd, "%s", lock);
     r = set_lock(fd);
@@ -110,6 +115,13 @@ int lock_take(const char *path, int *ret_fd, bool *ret_made, struct err *err)
     for (int i = 0; i < TRIES && r == -EAGAIN; i++)
         r = try_lock(path, lock, ret_fd, ret_made, err);
     return r;
+}
+
+bool lock_is_in_place(const char *path, int fd)
+{
+    _cleanup_free_ char *lock = lock_path(path);
+
+    return lock && fd >= 0 && same_file(fd, lock);
 }
 
 void lock_release(int fd)

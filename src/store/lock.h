@@ -12,6 +12,9 @@
  * before. -EBUSY: another recorder has it. */
 int lock_take(const char *path, int *ret_fd, bool *ret_made, struct err *err);
 
+/* Whether the lock file is still the one that fd has open. */
+bool lock_is_in_place(const char *path, int fd);
+
 /* Gives it back. */
 void lock_release(int fd);
 

@@ -55,6 +55,8 @@ static int make_one(const char *folder, mode_t mode, bool *ret_made, struct err 
     *ret_made = mkdir(folder, mode) == 0;
     if (!*ret_made && errno != EEXIST)
         return err_errno(err, -errno, "making the folder %s", folder);
+    if (*ret_made && chmod(folder, mode) < 0) /* whatever the umask */
+        return err_errno(err, -errno, "setting the mode of %s", folder);
     return 0;
 }
 

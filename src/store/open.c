@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -27,7 +30,7 @@ static const char wal_settings_sql[] = "PRAGMA synchronous = NORMAL;"
 static int use_wal(sqlite3 *db, struct err *err)
 {
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
-    int on = 1, r = sql_prepare(db, "PRAGMA journal_mode = WAL", &stmt, err);
+    int r = sql_prepare(db, "PRAGMA journal_mode = WAL", &stmt, err);
     const char *mode;
 
     if (r < 0)
@@ -39,8 +42,6 @@ static int use_wal(sqlite3 *db, struct err *err)
     if (!mode || strcmp(mode, "wal") != 0)
         return err_set(err, -EOPNOTSUPP, "%s: its file system can't hold a write-ahead log",
                        sqlite3_db_filename(db, "main"));
-    /* readers without write permission need -wal and -shm after our end, too */
-    sqlite3_file_control(db, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
     return sql_exec(db, wal_settings_sql, err);
 }
 
@@ -66,13 +67,71 @@ static int open_database(struct store *store, const char *path, struct err *err)
     const int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     int rc = sqlite3_open_v2(path, &store->db, flags, NULL);
+    char *resolved;
+    int on = 1;
 
     if (rc != SQLITE_OK)
         return sql_fail(store->db, rc, err);
     sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    store->path = strdup(sqlite3_db_filename(store->db, "main"));
-    return store->path ? 0 : err_errno(err, -ENOMEM, "%s", path);
+    /* a file that is refused is left as it is, with its -wal; and readers without write permission
+     * need -wal and -shm after our end, too */
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
+    resolved = strdup(sqlite3_db_filename(store->db, "main"));
+    if (!resolved)
+        return err_errno(err, -ENOMEM, "%s", path);
+    free(store->path);
+    store->path = resolved;
+    return 0;
+}
+
+static int remember(const char *path, const char *suffix, int *fd, struct err *err)
+{
+    char name[PATH_MAX];
+    int now;
+
+    if (snprintf(name, sizeof(name), "%s%s", path, suffix) >= PATH_MAX)
+        return err_errno(err, -ENAMETOOLONG, "%s", path);
+    now = open(name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (now < 0)
+        return err_errno(err, -errno, "%s", name);
+    if (*fd >= 0)
+        close(*fd);
+    *fd = now;
+    return 0;
+}
+
+int writer_connect(struct store *store, const char *path, struct err *err)
+{
+    int r = open_database(store, path, err);
+
+    if (r >= 0)
+        r = prepare_file(store, err);
+    if (r >= 0)
+        r = remember(store->path, "", &store->db_fd, err);
+    if (r >= 0)
+        r = remember(store->path, "-wal", &store->wal_fd, err);
+    if (r < 0)
+        writer_disconnect(store);
+    else
+        sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    return r < 0 ? r : 0;
+}
+
+void writer_disconnect(struct store *store)
+{
+    if (!store->db)
+        return;
+    for (size_t i = 0; i < STMT_COUNT; i++) {
+        sqlite3_finalize(store->stmts[i]);
+        store->stmts[i] = NULL;
+    }
+    sqlite3_close(store->db); /* checkpoints, if no reader is there */
+    store->db = NULL;
+    store->file_bytes = store->wal_bytes = 0;
+    dictionary_forget(&store->dictionary);
+    serials_forget(&store->serials);
 }
 
 /* What SQLite would complain about in words that don't help. */
@@ -99,9 +158,7 @@ static int open_locked(struct store *store, const char *path, struct err *err)
 
     if (r < 0)
         return r;
-    r = open_database(store, path, err);
-    if (r >= 0)
-        r = prepare_file(store, err);
+    r = writer_connect(store, path, err);
     if (r < 0 && made) {
         lock_remove(path, store->lock_fd);
         store->lock_fd = -1;
@@ -116,7 +173,7 @@ int store_open(const struct store_options *options, struct store **ret, struct e
 
     if (!store)
         return err_errno(err, -ENOMEM, "%s", options->path);
-    store->lock_fd = -1;
+    store->lock_fd = store->db_fd = store->wal_fd = -1;
     serials_forget(&store->serials);
     r = dictionary_init(&store->dictionary);
     if (r < 0)
@@ -138,19 +195,13 @@ void store_close(struct store *store)
 {
     if (!store)
         return;
-    for (size_t i = 0; i < STMT_COUNT; i++)
-        sqlite3_finalize(store->stmts[i]);
-    sqlite3_close(store->db); /* checkpoints, if no reader is there */
+    writer_disconnect(store);
     dictionary_finish(&store->dictionary);
     lock_release(store->lock_fd);
+    if (store->db_fd >= 0)
+        close(store->db_fd);
+    if (store->wal_fd >= 0)
+        close(store->wal_fd);
     free(store->path);
     free(store);
-}
-
-bool store_is_in_place(const struct store *store)
-{
-    int moved = 0;
-
-    sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-    return !moved;
 }

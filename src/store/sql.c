@@ -46,6 +46,8 @@ int sql_errno(sqlite3 *db, int rc)
     case SQLITE_READONLY:
         return -EROFS;
     case SQLITE_IOERR:
+        if (rc == SQLITE_IOERR_SHORT_READ || rc == SQLITE_IOERR_CORRUPTFS)
+            return -EBADMSG; /* cut off */
         return (rc == SQLITE_IOERR_NOMEM) ? -ENOMEM : system_errno(db, -EIO);
     case SQLITE_CANTOPEN:
         return system_errno(db, -EACCES);
@@ -69,6 +71,10 @@ int sql_fail(sqlite3 *db, int rc, struct err *err)
     const char *words = db ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
     int code = sql_errno(db, rc);
 
+    if (path && *path && code == -EBADMSG)
+        return err_set(err, code,
+                       "%s is damaged (%s): '.recover' of sqlite3 saves what can still be read",
+                       path, words);
     if (path && *path)
         return err_set(err, code, "%s: %s", path, words);
     return err_set(err, code, "%s", words);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "writer.h"
 
+#include <errno.h>
+#include <string.h>
+
 #include "sql.h"
 
 int writer_stmt(struct store *store, enum writer_stmt which, const char *sql, sqlite3_stmt **ret,
@@ -26,15 +29,69 @@ int writer_run(struct store *store, enum writer_stmt which, const char *sql, con
     return sql_run(stmt, err);
 }
 
+/* Through SQLite's own descriptors: others, when closed, would drop the locks of the process. */
+static sqlite3_file *file_of(struct store *store, int which)
+{
+    sqlite3_file *file = NULL;
+
+    sqlite3_file_control(store->db, "main", which, &file);
+    return file && file->pMethods ? file : NULL;
+}
+
+static int64_t size_of(sqlite3_file *file)
+{
+    sqlite3_int64 size = 0;
+
+    return file && file->pMethods->xFileSize(file, &size) == SQLITE_OK ? size : 0;
+}
+
+bool writer_has_head(struct store *store)
+{
+    static const char magic[16] = "SQLite format 3";
+    sqlite3_file *file = file_of(store, SQLITE_FCNTL_FILE_POINTER);
+    char head[sizeof(magic)];
+
+    return size_of(file) == 0 || (file->pMethods->xRead(file, head, sizeof(head), 0) == SQLITE_OK &&
+                                  memcmp(head, magic, sizeof(magic)) == 0);
+}
+
+/* Whether database and -wal are no shorter than we left them, and the database still begins as one:
+ * most of it is read rarely, and what is in the cache never again. */
+static int check_whole(struct store *store, struct err *err)
+{
+    int64_t file_bytes = size_of(file_of(store, SQLITE_FCNTL_FILE_POINTER));
+    int64_t wal_bytes = size_of(file_of(store, SQLITE_FCNTL_JOURNAL_POINTER));
+
+    if (wal_bytes < store->wal_bytes)
+        return err_set(err, -EBADMSG, "%s is damaged: its -wal was cut off at %lld bytes",
+                       store->path, (long long)wal_bytes);
+    if (file_bytes < store->file_bytes) {
+        store->suspect = true;
+        return err_set(err, -EBADMSG, "%s is damaged: it was cut off at %lld bytes", store->path,
+                       (long long)file_bytes);
+    }
+    if (!writer_has_head(store)) {
+        store->suspect = true;
+        return err_set(err, -EBADMSG, "%s is damaged: it no longer begins as a database",
+                       store->path);
+    }
+    return 0;
+}
+
 int writer_begin(struct store *store, struct err *err)
 {
-    return writer_run(store, STMT_BEGIN, "BEGIN IMMEDIATE", NULL, 0, err);
+    int r = check_whole(store, err);
+
+    return r < 0 ? r : writer_run(store, STMT_BEGIN, "BEGIN IMMEDIATE", NULL, 0, err);
 }
 
 int writer_end(struct store *store, int r, struct err *err)
 {
     if (r >= 0)
         r = writer_run(store, STMT_COMMIT, "COMMIT", NULL, 0, err);
+    store->file_bytes =
+        size_of(file_of(store, SQLITE_FCNTL_FILE_POINTER)); /* it may have been checkpointed */
+    store->wal_bytes = size_of(file_of(store, SQLITE_FCNTL_JOURNAL_POINTER));
     if (r >= 0)
         return r;
     /* some errors have rolled back already; a failing ROLLBACK has nothing more to say */

@@ -40,15 +40,33 @@ enum writer_stmt {
 };
 
 struct store {
-    sqlite3 *db;                     /* the one connection that writes */
+    sqlite3 *db;                     /* the one connection that writes; NULL: none now */
     char *path;                      /* as SQLite resolved it */
     int lock_fd;                     /* see lock.h; -1: none */
+    int db_fd, wal_fd;               /* O_PATH: the files last opened, so that their inode numbers
+                                        are not given to others; -1: none */
+    int64_t file_bytes, wal_bytes;   /* sizes of database and -wal after the last own write */
+    bool suspect;                    /* it was found cut off or written over: to be looked through
+                                        before it is used again */
     gid_t gid;                       /* group that was asked for, or GID_UNCHANGED */
     int64_t recording;               /* recordings.id of the one that runs; 0: none */
     struct dictionary dictionary;    /* numbers of what was looked up lately */
     struct serials serials;          /* serials given lately in keys of `closed` */
     sqlite3_stmt *stmts[STMT_COUNT]; /* NULL: not prepared yet */
 };
+
+/* Opens or makes the database at path, brings it in shape and remembers which files it has
+ * (open.c). On error there is no connection. */
+int writer_connect(struct store *store, const char *path, struct err *err);
+
+/* Closes the connection with all that was prepared and looked up on it. */
+void writer_disconnect(struct store *store);
+
+/* Whether the database begins as one does, or is empty. */
+bool writer_has_head(struct store *store);
+
+/* Whether path names the file that fd (O_PATH) has open. */
+bool writer_same_file(int fd, const char *path);
 
 /* A kept statement, ready to be bound. */
 int writer_stmt(struct store *store, enum writer_stmt which, const char *sql, sqlite3_stmt **ret,

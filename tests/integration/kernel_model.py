@@ -105,7 +105,7 @@ class Kernel:
         return fitting[n % len(fitting)] if fitting else None
 
     def advance(self, n):
-        socket = self.pick(n, lambda s: s.proto == "tcp" and s.state in NEXT)
+        socket = self.pick(n, lambda s: s.proto == "tcp" and s.state in NEXT and not (s.state == "CLOSE" and s.rport))
         if not socket:
             return
         choices = NEXT[socket.state]
@@ -143,7 +143,7 @@ class Kernel:
     def reconnect(self, n):
         """connect(AF_UNSPEC) and connect() elsewhere: the cookie stays, no event."""
         socket = self.pick(n, lambda s: s.rport and s.state not in ("TIME_WAIT", "SYN_RECV", "FIN_WAIT2"))
-        if socket:
+        if socket and not (socket.state == "CLOSE" and n % 3 == 0):  # its TIME_WAIT may still have that peer
             peer = socket.remote
             if n % 3:
                 peer = FAMILIES[0][2] if socket.family == 4 else FAMILIES[2 if "ffff" in socket.local else 1][2]
@@ -152,8 +152,16 @@ class Kernel:
             index = self.sockets.index(socket)
             self.sockets[index] = replace(socket, remote=peer, state=state, seen_uid=False)
 
+    def hold(self, n):
+        """shutdown() without close(): what is left stays, CLOSE, beside the TIME_WAIT, with the same cookie."""
+        socket = self.pick(n, lambda s: s.proto == "tcp" and s.state in ("ESTABLISHED", "FIN_WAIT1", "CLOSING"))
+        if socket:
+            left = replace(socket, state="CLOSE", seen_uid=False, opener=0)
+            self.become(socket, "TIME_WAIT")
+            self.sockets.insert(n % (len(self.sockets) + 1), left)
+
     def relisten(self, n):
-        socket = self.pick(n, lambda s: s.state in ("LISTEN", "CLOSE") and s.proto == "tcp")
+        socket = self.pick(n, lambda s: s.state in ("LISTEN", "CLOSE") and s.proto == "tcp" and not s.rport)
         if socket:
             self.become(socket, "CLOSE" if socket.state == "LISTEN" else "LISTEN")
 
@@ -172,6 +180,13 @@ class Kernel:
         socket = self.pick(n)
         if socket:
             self.doubles.append(replace(socket))
+
+    def is_double(self, double):
+        """Whether the copy of a socket that was taken before is still that socket's: not beside a TIME_WAIT of the
+        same cookie, which is another one, unless that is what it became."""
+        kin = [s for s in self.sockets if s.cookie == double.cookie]
+        return any(s.endpoints() == double.endpoints() and "CLOSE" not in (s.state, double.state) for s in kin) or (
+            kin and "TIME_WAIT" not in [s.state for s in [*kin, double]])
 
     def jump_wall(self, n):
         self.wall_offset_ms += (n - 500) * 60_000
@@ -218,7 +233,7 @@ class Kernel:
         self.pass_time(INTERVAL_MS + (n * 7000 if n > 950 else 0))
         self.commands.append(self.clock())
         self.commands += [self.sample(s) for s in self.sockets]
-        self.commands += [self.sample(d) for d in self.doubles if any(d.cookie == s.cookie for s in self.sockets)]
+        self.commands += [self.sample(d) for d in self.doubles if self.is_double(d)]
         self.doubles = []
         if self.failing:
             self.commands.append("fail")
@@ -238,8 +253,8 @@ class Kernel:
 
 STEPS = ["open:SYN_SENT", "open:SYN_RECV", "open:ESTABLISHED", "open:FIN_WAIT2", "open:CLOSE_WAIT", "open:LAST_ACK",
          "open:TIME_WAIT", "open:LISTEN", "open:CLOSE", "open:udp", "open:udp-bound", "advance", "advance", "advance",
-         "vanish", "reuse_tuple", "unseen_origin", "reconnect", "relisten", "rearm", "requeue", "double", "jump_wall",
-         "fail", "reboot", "restart", "tick", "tick", "tick", "tick", "tick"]
+         "vanish", "reuse_tuple", "unseen_origin", "reconnect", "hold", "relisten", "rearm", "requeue", "double",
+         "jump_wall", "fail", "reboot", "restart", "tick", "tick", "tick", "tick", "tick"]
 
 
 def play(steps):

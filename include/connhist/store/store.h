@@ -81,5 +81,21 @@ int store_write(struct store *store, const struct batch *batch, struct err *err)
 /* The recording's closing note. */
 int store_end_recording(struct store *store, int64_t ended_ms, struct err *err);
 
-/* Whether the path still names the file that is open (it may have been removed or replaced). */
+/* Whether the path still names the file that is open: it and its -wal may have been removed or
+ * replaced. False, too, after store_disconnect() or a store_reopen() that failed. */
 bool store_is_in_place(const struct store *store);
+
+/* Gives up the connection as it is, without a checkpoint: what it saw of the file may be wrong. */
+void store_disconnect(struct store *store);
+
+/* Opens what the path names now with a new connection, and makes it if it is missing; the lock is
+ * kept, or taken again if its file is gone. A -wal that belonged to a removed file is moved out of
+ * the new one's way (PATH.removed-YYYYMMDDTHHMMSS-wal, unless it is empty). *ret_same: it is the
+ * file that was open before, and the recording goes on; else store_begin_recording() is due.
+ * On error there is no connection, and it may be tried again. Errors as store_open(). */
+int store_reopen(struct store *store, bool *ret_same, struct err *err);
+
+/* Moves the file with its -wal and -shm out of the way, to PATH.damaged-YYYYMMDDTHHMMSS (UTC), for
+ * store_reopen() to begin a new one. *ret: the new name; the caller frees it.
+ * -ESTALE: the path names another file by now, which is left alone. */
+int store_set_aside(struct store *store, char **ret, struct err *err);

@@ -234,6 +234,71 @@ static void a_socket_that_changes_for_ever_stays_exact(void **state)
     close_scene(&scene);
 }
 
+/* What shutdown() leaves: the kernel walks over bound sockets first. */
+static void what_is_left_of_a_connection_lives_beside_its_time_wait(void **state)
+{
+    struct sample alive = tcp4(1, STATE_FIN_WAIT2, 40000, 80);
+    struct sample over[] = {tcp4(1, STATE_CLOSE, 40000, 80), tcp4(1, STATE_TIME_WAIT, 40000, 80)};
+    struct scene scene;
+
+    (void)state;
+    alive.opener = OPENER_LOCAL;
+    open_scene(&scene);
+    snapshot(&scene, &alive, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        snapshot(&scene, over, 2);
+        assert_int_equal(scene.batch->snapshot.sockets, 2);
+        assert_int_equal(scene.batch->snapshot.doubles, 0);
+        assert_int_equal(scene.batch->closed.n, 0);
+        assert_int_equal(scene.batch->opened.n, i == 0 ? 1 : 0);
+        assert_int_equal(scene.batch->changed.n, i == 0 ? 1 : 0);
+        if (i == 0) {
+            assert_int_equal(scene.batch->changed.items[0].state, STATE_TIME_WAIT);
+            assert_int_equal(scene.batch->opened.items[0].state, STATE_CLOSE);
+            assert_int_equal(scene.batch->opened.items[0].service.role, ROLE_CLIENT);
+            assert_int_equal(scene.batch->opened.items[0].service.port, 80);
+        }
+    }
+    snapshot(&scene, over, 1);
+    assert_int_equal(scene.batch->closed.n, 1);
+    assert_int_equal(scene.batch->closed.items[0].state, STATE_TIME_WAIT);
+    close_scene(&scene);
+}
+
+static void a_socket_connects_elsewhere_beside_its_time_wait(void **state)
+{
+    struct sample samples[] = {tcp4(1, STATE_FIN_WAIT2, 40000, 80),
+                               tcp4(1, STATE_SYN_SENT, 40000, 81)};
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    snapshot(&scene, &samples[0], 1);
+    samples[0].state = STATE_TIME_WAIT;
+    for (unsigned i = 0; i < 4; i++) {
+        struct sample turned[] = {samples[i % 2], samples[1 - i % 2]};
+
+        snapshot(&scene, turned, 2);
+        assert_int_equal(scene.batch->snapshot.sockets, 2);
+        assert_int_equal(scene.batch->opened.n, i == 0 ? 1 : 0);
+        assert_int_equal(scene.batch->closed.n, 0);
+    }
+    close_scene(&scene);
+}
+
+static void a_socket_that_connects_during_the_walk_is_a_double(void **state)
+{
+    struct sample samples[] = {tcp4(1, STATE_CLOSE, 40000, 0), tcp4(1, STATE_SYN_SENT, 40000, 80)};
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    snapshot(&scene, samples, 2);
+    assert_int_equal(scene.batch->snapshot.sockets, 1);
+    assert_int_equal(scene.batch->snapshot.doubles, 1);
+    close_scene(&scene);
+}
+
 static void a_double_is_dropped(void **state)
 {
     struct sample samples[] = {tcp4(1, STATE_ESTABLISHED, 80, 40000),
@@ -365,6 +430,9 @@ int main(void)
         cmocka_unit_test(other_endpoints_with_the_same_cookie_are_a_new_life),
         cmocka_unit_test(listening_again_is_a_new_life),
         cmocka_unit_test(a_socket_that_changes_for_ever_stays_exact),
+        cmocka_unit_test(what_is_left_of_a_connection_lives_beside_its_time_wait),
+        cmocka_unit_test(a_socket_connects_elsewhere_beside_its_time_wait),
+        cmocka_unit_test(a_socket_that_connects_during_the_walk_is_a_double),
         cmocka_unit_test(a_double_is_dropped),
         cmocka_unit_test(client_services_beyond_the_bound_are_folded),
         cmocka_unit_test(a_full_batch_tells_what_is_alive_and_its_queues),
