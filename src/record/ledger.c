@@ -50,10 +50,9 @@ void ledger_set_ephemeral(struct ledger *ledger, const struct port_range *range)
     ledger->options.ephemeral = *range;
 }
 
-void ledger_resume_at(struct ledger *ledger, int64_t last_complete_ms, bool contiguous)
+void ledger_resume_at(struct ledger *ledger, int64_t last_complete_ms)
 {
     ledger->complete_ms = last_complete_ms;
-    ledger->opening_known = contiguous;
 }
 
 int ledger_resume(struct ledger *ledger, const struct life *life)
@@ -75,17 +74,26 @@ int ledger_resume(struct ledger *ledger, const struct life *life)
     entry->scope_ifindex = life->scope_ifindex;
     entry->inode = life->inode;
     entry->uid = life->uid;
+    if (ledger->options.detail == LEDGER_DETAIL_ANONYMOUS)
+        address_cut(life->family, &entry->remote, ledger->options.anonymous_ipv4_bits,
+                    ledger->options.anonymous_ipv6_bits);
     entry->family = life->family;
     entry->protocol = life->service.protocol;
     entry->role_source = life->role_source;
     entry->flags = ENTRY_TOLD | (life->opened_known ? ENTRY_OPENED_KNOWN : 0);
+    if (memcmp(&entry->remote, &life->remote, sizeof(entry->remote)) != 0) {
+        /* it was recorded in full before: the file forgets the peer with the next batch */
+        entry->flags |= ENTRY_DIRTY;
+        r = vec_push(&ledger->touched, index);
+    }
     while (history_next(life->history, life->history_bytes, &offset, &change) > 0) {
         entry->state = change.state;
         entry->changed_ms = change.at_ms;
         if (change.state == STATE_LISTEN)
             entry->flags |= ENTRY_LISTENED;
     }
-    r = lives_set_history(&ledger->lives, entry, life->history, life->history_bytes);
+    if (r == 0)
+        r = lives_set_history(&ledger->lives, entry, life->history, life->history_bytes);
     if (r == 0)
         r = services_get(&ledger->services, &life->service, &entry->service);
     if (r < 0) {
@@ -93,6 +101,10 @@ int ledger_resume(struct ledger *ledger, const struct life *life)
         return r;
     }
     ledger->services.slots.items[entry->service].lives++;
+    if (!ledger_is_for_file(ledger, entry)) {
+        ledger->services.slots.items[entry->service].lives--;
+        lives_remove(&ledger->lives, index);
+    }
     return 0;
 }
 
@@ -101,6 +113,8 @@ void ledger_begin(struct ledger *ledger, int64_t start_ms, struct batch *batch)
     assert(ledger->snapshot == 0 || start_ms > ledger->start_ms);
     ledger->batch = batch;
     ledger->start_ms = start_ms;
+    ledger->opening_known = ledger->complete_ms != TIME_UNKNOWN &&
+                            start_ms - ledger->complete_ms <= ledger->options.interval_ms * 3 / 2;
     ledger->snapshot++;
     ledger->n_seen = ledger->n_syn_recv = 0;
     ledger->last_seen = LIVES_NONE;
@@ -204,7 +218,6 @@ static int end_snapshot(struct ledger *ledger, enum snapshot_status status, bool
     ledger->batch->has_snapshot = true;
     if (complete) {
         ledger->complete_ms = ledger->start_ms;
-        ledger->opening_known = true;
     }
     return 0;
 }

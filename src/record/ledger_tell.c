@@ -29,7 +29,7 @@ static struct life life_of(const struct ledger *ledger, const struct entry *entr
 }
 
 /* Without detail only what has no peer is told: listeners, and UDP sockets that serve. */
-static bool is_for_file(const struct ledger *ledger, const struct entry *entry)
+bool ledger_is_for_file(const struct ledger *ledger, const struct entry *entry)
 {
     if (ledger->options.detail != LEDGER_DETAIL_OFF)
         return true;
@@ -45,7 +45,7 @@ int ledger_end_life(struct ledger *ledger, uint32_t index, int64_t ended_ms)
     struct life life = life_of(ledger, entry, ended_ms);
     int r = 0;
 
-    if (is_for_file(ledger, entry) || (entry->flags & ENTRY_TOLD))
+    if (ledger_is_for_file(ledger, entry) || (entry->flags & ENTRY_TOLD))
         r = batch_add_life(ledger->batch, &ledger->batch->closed, &life);
     if (r < 0)
         return r;
@@ -69,8 +69,12 @@ static int tell_entry(struct ledger *ledger, uint32_t index, bool full)
     int r = 0;
 
     /* a touched place may have been given up since, or be of a new life */
-    if (!entry->number || !is_for_file(ledger, entry))
+    if (!entry->number)
         return 0;
+    if (!ledger_is_for_file(ledger, entry)) {
+        entry->flags &= (uint8_t) ~(ENTRY_DIRTY | ENTRY_QUEUE_DIRTY);
+        return 0;
+    }
     life = life_of(ledger, entry, TIME_UNKNOWN);
     if (full || !(entry->flags & ENTRY_TOLD))
         r = batch_add_life(batch, &batch->opened, &life);

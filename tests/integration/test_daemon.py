@@ -143,11 +143,21 @@ def test_reloading_puts_a_new_configuration_into_force(connection, record, confi
     assert query(db, "SELECT count(*) FROM losses WHERE kind = 5") == [(0,)]
 
 
-def test_without_a_change_all_lives_go_on_over_a_reload(connection, record, configure, db):
+def test_a_reload_without_a_change_leaves_the_recording_as_it_is(record, configure, db):
+    recorder = record(HERE, "--config", configure("interval: 200ms"))
+    recorder.wait_snapshots()
+    recorder.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: recorder.text().count("recording every") == 2, "the second word of being ready")
+    recorder.wait_snapshots(2)
+    assert len(recordings(db, "id")) == 1
+
+
+def test_all_lives_go_on_over_a_reload(connection, record, configure, db):
     recorder = record(connection, "--config", configure("interval: 200ms"))
     recorder.wait_snapshots()
     lives = query(db, "SELECT life, cookie, since_ms FROM open ORDER BY life")
     assert len(lives) == 3
+    configure("interval: 210ms")
     recorder.process.send_signal(signal.SIGHUP)
     wait_until(lambda: len(recordings(db, "id")) == 2, "a second recording")
     recorder.wait_snapshots()
@@ -177,6 +187,7 @@ def test_options_go_before_the_configuration_also_after_a_reload(record, configu
     config = configure("interval: 5s", "database: /nonexistent/connhist.db")
     recorder = record(HERE, "--config", config, "--interval", "200ms")
     recorder.wait_snapshots()
+    configure("interval: 4s", "database: /nonexistent/connhist.db", "services:", "  8000/tcp: qq")
     recorder.process.send_signal(signal.SIGHUP)
     wait_until(lambda: len(recordings(db, "id")) == 2, "a second recording")
     recorder.stop()
@@ -186,7 +197,8 @@ def test_options_go_before_the_configuration_also_after_a_reload(record, configu
 def test_many_reloads_in_a_row_do_no_harm(record, configure, db):
     recorder = record(HERE, "--config", configure("interval: 200ms"))
     recorder.wait_snapshots()
-    for _ in range(20):
+    for n in range(20):
+        configure(f"interval: {200 + n}ms")
         recorder.process.send_signal(signal.SIGHUP)
     recorder.wait_snapshots(2)
     recorder.stop()
@@ -420,3 +432,15 @@ def test_a_second_recorder_on_the_same_file_is_refused(record, tmp_path, db):
     second.wait(3)
     assert re.search(rf"\b{first.process.pid}\b", second.text()), second.text()
     first.wait_snapshots()
+
+
+def test_a_reader_of_the_log_that_goes_away_does_not_end_the_recorder(db, configure):
+    process = subprocess.Popen([CONNHISTD, "--db", db, "--config", configure("interval: 200ms")],
+                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process.stderr.readline()
+    process.stderr.close()
+    process.send_signal(signal.SIGHUP)
+    wait_until(lambda: len(query(db, "SELECT 1 FROM snapshots")) > 5, "more snapshots")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0
+    assert recordings(db, "ended_ms IS NOT NULL") == [(1,)]

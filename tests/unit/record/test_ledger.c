@@ -21,6 +21,7 @@ static struct ledger_options options = {
     .max_client_services = 64,
     .max_syn_recv = 100,
     .ephemeral = {32768, 60999},
+    .interval_ms = STEP_MS,
     .base_ms = BASE_MS,
     .next_life = 1,
 };
@@ -389,7 +390,7 @@ static void a_life_of_an_earlier_run_goes_on(void **state)
     (void)state;
     open_scene(&scene);
     assert_int_equal(ledger_resume(scene.ledger, &life), 0);
-    ledger_resume_at(scene.ledger, FIRST_MS - 20000, false);
+    ledger_resume_at(scene.ledger, FIRST_MS - 20000);
     snapshot(&scene, &sample, 1);
     assert_int_equal(scene.batch->opened.n + scene.batch->changed.n + scene.batch->closed.n, 0);
     assert_int_equal(scene.batch->tallies.items[0].service.role, ROLE_SERVER);
