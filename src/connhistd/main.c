@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* connhistd: records the kernel's socket tables into a SQLite file. */
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,7 +25,12 @@ int main(int argc, char **argv)
         printf("connhistd %s\n", CONNHIST_VERSION);
         return EXIT_SUCCESS;
     }
+    /* a reader of our log that goes away is no reason to end */
+    signal(SIGPIPE, SIG_IGN);
     /* two threads allocate: an arena each would cost more memory than it saves time */
     mallopt(M_ARENA_MAX, 1);
+    /* what a burst needed shall not stay: glibc would raise both bounds by itself */
+    mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 128 * 1024);
     return service_run(&options);
 }

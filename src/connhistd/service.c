@@ -16,6 +16,7 @@
 #include "notify.h"
 #include "settings.h"
 
+#define RETRY_MS     1000  /* between tries to start, after a reload that failed */
 #define STOP_WAIT_MS 10000 /* how long an ending recorder tries to write what waits */
 
 struct service {
@@ -88,6 +89,52 @@ static void tell_ready(const struct service *service)
     notify_send(state);
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same_names(const struct recorder_options *a, const struct recorder_options *b)
+{
+    if (a->n_names != b->n_names)
+        return false;
+    for (size_t i = 0; i < a->n_names; i++)
+        if (a->names[i].port != b->names[i].port || a->names[i].protocol != b->names[i].protocol ||
+            strcmp(a->names[i].name, b->names[i].name) != 0)
+            return false;
+    return true;
+}
+
+/* Whether a recorder with the one would do the same as one with the other. */
+static bool same_recorder(const struct recorder_options *a, const struct recorder_options *b)
+{
+    return same_text(a->store.path, b->store.path) && same_text(a->store.group, b->store.group) &&
+           a->ledger.detail == b->ledger.detail &&
+           a->ledger.anonymous_ipv4_bits == b->ledger.anonymous_ipv4_bits &&
+           a->ledger.anonymous_ipv6_bits == b->ledger.anonymous_ipv6_bits &&
+           a->ledger.max_client_services == b->ledger.max_client_services &&
+           a->ledger.max_syn_recv == b->ledger.max_syn_recv && a->interval_ms == b->interval_ms &&
+           a->queue_bytes == b->queue_bytes && same_names(a, b);
+}
+
+/* Ends the running recorder and starts one with new settings, or if that can't be, one as it was.
+ * If neither can, loop() tries again: a disk that is full now is no reason to give up. */
+static void replace_recorder(struct service *service, struct settings *settings)
+{
+    struct err err = {0};
+
+    stop(service);
+    if (start(service, settings, &err) == 0) {
+        settings_free(service->settings);
+        service->settings = settings;
+        return;
+    }
+    log_line(&service->log, LOG_ERR, "%s; going back to the configuration before", err.text);
+    settings_free(settings);
+    if (start(service, service->settings, &err) < 0)
+        log_line(&service->log, LOG_ERR, "%s; nothing is recorded until that is mended", err.text);
+}
+
 /* SIGHUP: new settings if they are sound, else all stays as it is. */
 static void reload(struct service *service)
 {
@@ -97,26 +144,15 @@ static void reload(struct service *service)
     notify_reloading();
     if (settings_load(service->options, &settings, &err) < 0) {
         log_line(&service->log, LOG_ERR, "%s; the configuration in force stays", err.text);
-        tell_ready(service);
-        return;
-    }
-    stop(service);
-    if (start(service, settings, &err) == 0) {
-        settings_free(service->settings);
-        service->settings = settings;
+    } else {
         service->log.max_level = settings->config.log_level;
+        if (service->recorder && same_recorder(&settings->recorder, &service->settings->recorder))
+            settings_free(settings);
+        else
+            replace_recorder(service, settings);
+    }
+    if (service->recorder)
         tell_ready(service);
-        return;
-    }
-    log_line(&service->log, LOG_ERR, "%s; going back to the configuration before", err.text);
-    settings_free(settings);
-    if (start(service, service->settings, &err) < 0) {
-        log_line(&service->log, LOG_ERR, "%s", err.text);
-        service->exit_status = EXIT_CANNOT;
-        service->ending = true;
-        return;
-    }
-    tell_ready(service);
 }
 
 static void on_signal(struct service *service)
@@ -139,7 +175,8 @@ static void on_watchdog(struct service *service)
 
     if (read(service->watchdog_fd, &expirations, sizeof(expirations)) < 0)
         return;
-    if (recorder_busy_ns(service->recorder) < service->watchdog_ms * NS_PER_MS)
+    if (!service->recorder ||
+        recorder_busy_ns(service->recorder) < service->watchdog_ms * NS_PER_MS)
         notify_send("WATCHDOG=1");
 }
 
@@ -207,20 +244,35 @@ static void close_loop(struct service *service)
             close(fds[i]);
 }
 
+/* After a reload that left nothing running. */
+static void try_again(struct service *service)
+{
+    struct err err = {0};
+
+    if (start(service, service->settings, &err) == 0)
+        tell_ready(service);
+}
+
 static void loop(struct service *service)
 {
     struct epoll_event event;
 
     while (!service->ending) {
-        if (epoll_wait(service->epoll_fd, &event, 1, -1) < 1)
+        int n = epoll_wait(service->epoll_fd, &event, 1, service->recorder ? -1 : RETRY_MS);
+
+        if (n == 0)
+            try_again(service);
+        if (n < 1)
             continue;
         if (event.data.fd == service->signal_fd)
             on_signal(service);
         else if (event.data.fd == service->watchdog_fd)
             on_watchdog(service);
         else
-            service->ending = true; /* the last tick was taken */
+            service->ending = true; /* the last tick was taken, or none can be taken any more */
     }
+    if (service->recorder && recorder_failed(service->recorder))
+        service->exit_status = EXIT_CANNOT;
 }
 
 static void run_recorder(struct service *service)

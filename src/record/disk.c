@@ -139,6 +139,7 @@ static int fit_held(struct recorder *recorder, struct err *err)
 /* A change is told, and each kind of failure once until writing goes well again. */
 static void tell_change(struct recorder *recorder, int r, const struct err *err)
 {
+    atomic_store(&recorder->disk_error, r);
     if (r == 0 && recorder->write_errors[0])
         recorder_notice(recorder, LOG_NOTICE, "%s can be written again",
                         recorder->options.store.path);

@@ -10,6 +10,8 @@
 #include "connhist/base/clock.h"
 #include "connhist/model/history.h"
 
+#define SCRATCH_KEPT 1024 /* items of a working list that are kept from snapshot to snapshot */
+
 int ledger_new(const struct ledger_options *options, struct ledger **ret)
 {
     struct ledger *ledger = calloc(1, sizeof(*ledger));
@@ -53,10 +55,9 @@ void ledger_set_ephemeral(struct ledger *ledger, const struct port_range *range)
     ledger->options.ephemeral = *range;
 }
 
-void ledger_resume_at(struct ledger *ledger, int64_t last_complete_ms, bool contiguous)
+void ledger_resume_at(struct ledger *ledger, int64_t last_complete_ms)
 {
     ledger->complete_ms = last_complete_ms;
-    ledger->opening_known = contiguous;
 }
 
 int ledger_resume(struct ledger *ledger, const struct life *life)
@@ -78,17 +79,26 @@ int ledger_resume(struct ledger *ledger, const struct life *life)
     entry->scope_ifindex = life->scope_ifindex;
     entry->inode = life->inode;
     entry->uid = life->uid;
+    if (ledger->options.detail == LEDGER_DETAIL_ANONYMOUS)
+        address_cut(life->family, &entry->remote, ledger->options.anonymous_ipv4_bits,
+                    ledger->options.anonymous_ipv6_bits);
     entry->family = life->family;
     entry->protocol = life->service.protocol;
     entry->role_source = life->role_source;
     entry->flags = ENTRY_TOLD | (life->opened_known ? ENTRY_OPENED_KNOWN : 0);
+    if (memcmp(&entry->remote, &life->remote, sizeof(entry->remote)) != 0) {
+        /* it was recorded in full before: the file forgets the peer with the next batch */
+        entry->flags |= ENTRY_DIRTY;
+        r = vec_push(&ledger->touched, index);
+    }
     while (history_next(life->history, life->history_bytes, &offset, &change) > 0) {
         entry->state = change.state;
         entry->changed_ms = change.at_ms;
         if (change.state == STATE_LISTEN)
             entry->flags |= ENTRY_LISTENED;
     }
-    r = lives_set_history(&ledger->lives, entry, life->history, life->history_bytes);
+    if (r == 0)
+        r = lives_set_history(&ledger->lives, entry, life->history, life->history_bytes);
     if (r == 0)
         r = services_get(&ledger->services, &life->service, &entry->service);
     if (r < 0) {
@@ -96,6 +106,10 @@ int ledger_resume(struct ledger *ledger, const struct life *life)
         return r;
     }
     ledger->services.slots.items[entry->service].lives++;
+    if (!ledger_is_for_file(ledger, entry)) {
+        ledger->services.slots.items[entry->service].lives--;
+        lives_remove(&ledger->lives, index);
+    }
     return 0;
 }
 
@@ -151,6 +165,8 @@ void ledger_begin(struct ledger *ledger, int64_t start_ms, struct batch *batch)
     assert(ledger->snapshot == 0 || start_ms > ledger->start_ms);
     ledger->batch = batch;
     ledger->start_ms = start_ms;
+    ledger->opening_known = ledger->complete_ms != TIME_UNKNOWN &&
+                            start_ms - ledger->complete_ms <= ledger->options.interval_ms * 3 / 2;
     ledger->snapshot++;
     ledger->n_seen = ledger->n_syn_recv = 0;
     ledger->last_seen = LIVES_NONE;
@@ -234,7 +250,24 @@ static void forget_fresh(struct ledger *ledger)
     vec_clear(&ledger->fresh);
 }
 
-int ledger_end(struct ledger *ledger, enum snapshot_status status, bool anchor, bool full)
+/* Memory that only a burst of new sockets needs, the first snapshot above all, is given back. */
+#define give_back(v)                      \
+    do {                                  \
+        if ((v)->capacity > SCRATCH_KEPT) \
+            vec_finish(v);                \
+    } while (0)
+
+static void give_scratch_back(struct ledger *ledger)
+{
+    give_back(&ledger->fresh);
+    give_back(&ledger->unsure);
+    give_back(&ledger->unsure_entries);
+    give_back(&ledger->listeners);
+    if (ledger->touched.n == 0) /* else they wait to be told */
+        give_back(&ledger->touched);
+}
+
+static int end_snapshot(struct ledger *ledger, enum snapshot_status status, bool anchor, bool full)
 {
     bool complete = status == SNAPSHOT_COMPLETE;
     int r = ledger->error;
@@ -262,9 +295,24 @@ int ledger_end(struct ledger *ledger, enum snapshot_status status, bool anchor, 
     if (complete) {
         ledger->time_wait_lost = false;
         ledger->complete_ms = ledger->start_ms;
-        ledger->opening_known = true;
     }
     return 0;
+}
+
+int ledger_end(struct ledger *ledger, enum snapshot_status status, bool anchor, bool full)
+{
+    int r = end_snapshot(ledger, status, anchor, full);
+
+    give_scratch_back(ledger);
+    return r;
+}
+
+static size_t scratch_bytes(const struct ledger *ledger)
+{
+    return ledger->unsure.capacity * sizeof(*ledger->unsure.items) +
+           (ledger->fresh.capacity + ledger->unsure_entries.capacity + ledger->listeners.capacity +
+            ledger->touched.capacity) *
+               sizeof(uint32_t);
 }
 
 void ledger_stats(const struct ledger *ledger, struct ledger_stats *ret)
@@ -278,6 +326,7 @@ void ledger_stats(const struct ledger *ledger, struct ledger_stats *ret)
         .unconnected = ledger->unconnected,
         .unresolved = ledger->unresolved,
         .bytes = lives_bytes(&ledger->lives) + endings_bytes(&ledger->endings) +
+                  scratch_bytes(ledger) +
                  ledger->services.slots.capacity * sizeof(struct service_slot),
     };
 }

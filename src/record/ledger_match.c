@@ -115,6 +115,16 @@ static int change_state(struct ledger *ledger, uint32_t index, const struct samp
     return touch(ledger, index, ENTRY_DIRTY);
 }
 
+static int learn_peer(struct ledger *ledger, uint32_t index, const struct sample *sample)
+{
+    struct entry *entry = lives_get(&ledger->lives, index);
+
+    if (memcmp(&entry->remote, &sample->remote, sizeof(entry->remote)) == 0)
+        return 0;
+    entry->remote = sample->remote;
+    return touch(ledger, index, ENTRY_DIRTY);
+}
+
 static bool learn_owner(struct entry *entry, const struct sample *sample)
 {
     bool inode = sample->inode && sample->inode != entry->inode;
@@ -158,6 +168,8 @@ static int update(struct ledger *ledger, uint32_t index, const struct sample *sa
         r = change_state(ledger, index, sample);
     if (r == 0 && learn_owner(entry, sample))
         r = touch(ledger, index, ENTRY_DIRTY);
+    if (sample->v6only) /* the file does not keep it: a resumed life learns it here */
+        entry->flags |= ENTRY_V6ONLY;
     if (r == 0 && learn_queue(entry, sample))
         r = touch(ledger, index, ENTRY_QUEUE_DIRTY);
     if (r == 0 && (entry->flags & ENTRY_PLANNED))
@@ -264,6 +276,24 @@ static uint32_t find_life(const struct ledger *ledger, uint32_t netns, const str
     return i;
 }
 
+/* After anonymous detail was turned off the file has the peers of resumed lives as prefixes: the
+ * first snapshot tells them in full. */
+static uint32_t find_cut(const struct ledger *ledger, uint32_t netns, const struct sample *sample)
+{
+    struct sample cut = *sample;
+    uint32_t i;
+
+    if (ledger->snapshot > 1 || ledger->options.detail == LEDGER_DETAIL_ANONYMOUS)
+        return LIVES_NONE;
+    address_cut(cut.family, &cut.remote, ledger->options.anonymous_ipv4_bits,
+                ledger->options.anonymous_ipv6_bits);
+    i = lives_find(&ledger->lives, netns, sample->cookie);
+    while (i != LIVES_NONE &&
+           (lives_get(&ledger->lives, i)->seen || !goes_on(lives_get(&ledger->lives, i), &cut)))
+        i = lives_next(&ledger->lives, i);
+    return i;
+}
+
 /* Whether this snapshot has the socket of a new life already, as something else: it moved on while
  * the kernel walked. Only a TIME_WAIT shares its cookie with another socket. */
 static bool was_seen(const struct ledger *ledger, uint32_t netns, const struct sample *sample)
@@ -315,6 +345,8 @@ static int take(struct ledger *ledger, uint32_t netns, const struct sample *key,
     int r = 0;
 
     if (index == LIVES_NONE)
+        index = find_cut(ledger, netns, key);
+    if (index == LIVES_NONE)
         index = ledger_adopt(ledger, netns, key);
     if (index == LIVES_NONE ? was_seen(ledger, netns, sample)
                             : lives_get(&ledger->lives, index)->seen == ledger->snapshot) {
@@ -327,6 +359,8 @@ static int take(struct ledger *ledger, uint32_t netns, const struct sample *key,
         r = ledger_end_life(ledger, index, ledger->start_ms);
         index = LIVES_NONE;
     }
+    if (r == 0 && index != LIVES_NONE)
+        r = learn_peer(ledger, index, key);
     if (r == 0 && index != LIVES_NONE)
         r = update(ledger, index, key);
     else if (r == 0 && sample->state == STATE_SYN_RECV &&

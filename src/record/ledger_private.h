@@ -98,6 +98,11 @@ int roles_decide(struct ledger *ledger);
 /* The service that a SYN_RECV beyond the bound counts for. */
 struct service_key roles_server_key(uint32_t netns, const struct sample *sample);
 
+/* Whether a life is told: without detail only what has no peer is, listeners and UDP sockets that
+ * serve.
+ */
+bool ledger_is_for_file(const struct ledger *ledger, const struct entry *entry);
+
 /* A life is over: it goes into the batch, and its entry is free. 0 or -ENOMEM. */
 int ledger_end_life(struct ledger *ledger, uint32_t index, int64_t ended_ms);
 

@@ -46,7 +46,7 @@ static struct life ended_life(struct ledger *ledger, const struct entry *entry, 
 }
 
 /* Without detail only what has no peer is told: listeners, and UDP sockets that serve. */
-static bool is_for_file(const struct ledger *ledger, const struct entry *entry)
+bool ledger_is_for_file(const struct ledger *ledger, const struct entry *entry)
 {
     if (ledger->options.detail != LEDGER_DETAIL_OFF)
         return true;
@@ -66,7 +66,7 @@ int ledger_end_life(struct ledger *ledger, uint32_t index, int64_t ended_ms)
     if (entry->flags & ENTRY_PLANNED) {
         if (life.planned_ms != ended_ms)
             r = batch_add_life(batch, &batch->amended, &life);
-    } else if (is_for_file(ledger, entry) || (entry->flags & ENTRY_TOLD)) {
+    } else if (ledger_is_for_file(ledger, entry) || (entry->flags & ENTRY_TOLD)) {
         r = batch_add_life(batch, &batch->closed, &life);
     }
     if (r < 0)
@@ -131,8 +131,12 @@ static int tell_entry(struct ledger *ledger, uint32_t index, bool full)
     int r = 0;
 
     /* a touched place may have been given up since, or be of a new life */
-    if (!entry->number || !is_for_file(ledger, entry))
+    if (!entry->number)
         return 0;
+    if (!ledger_is_for_file(ledger, entry)) {
+        entry->flags &= (uint8_t) ~(ENTRY_DIRTY | ENTRY_QUEUE_DIRTY);
+        return 0;
+    }
     if ((entry->flags & ENTRY_PLANNED) || can_plan(ledger, entry))
         return tell_planned(ledger, entry, full);
     life = life_of(ledger, entry, TIME_UNKNOWN);

@@ -56,29 +56,25 @@ static int begin_time(struct recorder *recorder, const struct store_past *past)
 
 static int resume_life(void *arg, const struct life *life)
 {
-    struct recorder *recorder = arg;
-
-    /* connections that were recorded in detail before are closed by not telling them again */
-    if (recorder->options.ledger.detail == LEDGER_DETAIL_OFF &&
-        (life->remote_port || life->service.role != ROLE_SERVER))
-        return 0;
-    return ledger_resume(recorder->ledger, life);
+    return ledger_resume(arg, life);
 }
 
-/* Lives that the file holds as open are still those of this boot: they are matched by cookie. */
+/* Lives that the file holds as open are still those of this boot: they are matched by cookie. Those
+ * of a namespace that is not there any more are closed by telling all that is. */
 static int resume_lives(struct recorder *recorder, const struct store_past *past, struct err *err)
 {
     const struct netns_ref *netns;
-    int64_t now_ms = timeline_now_ms(&recorder->timeline);
-    size_t n;
+    size_t n, skipped;
     int r = recorder->source.ops->namespaces(recorder->source.ctx, &netns, &n, err);
 
     if (r < 0)
         return r;
     if (past->last_complete_ms != TIME_UNKNOWN)
-        ledger_resume_at(recorder->ledger, past->last_complete_ms,
-                         now_ms - past->last_complete_ms < recorder->options.interval_ms * 3 / 2);
-    return store_each_open(recorder->store, netns, n, resume_life, recorder, err);
+        ledger_resume_at(recorder->ledger, past->last_complete_ms);
+    r = store_each_open(recorder->store, netns, n, resume_life, recorder->ledger, &skipped, err);
+    if (r == 0 && skipped > 0)
+        recorder->full_next = true;
+    return r;
 }
 
 static int begin_ledger(struct recorder *recorder, const struct store_past *past, struct err *err)
@@ -87,6 +83,7 @@ static int begin_ledger(struct recorder *recorder, const struct store_past *past
 
     recorder->source.ops->ephemeral(recorder->source.ctx, &options.ephemeral);
     options.base_ms = recorder->timeline.base_ms;
+    options.interval_ms = recorder->options.interval_ms;
     options.next_life = past->next_life;
     if (ledger_new(&options, &recorder->ledger) < 0)
         return err_set(err, -ENOMEM, "out of memory");
@@ -95,7 +92,7 @@ static int begin_ledger(struct recorder *recorder, const struct store_past *past
         return resume_lives(recorder, past, err);
     /* no socket of this boot is older than what the file knows of the boot before */
     if (past->last_ms > 0)
-        ledger_resume_at(recorder->ledger, past->last_ms, false);
+        ledger_resume_at(recorder->ledger, past->last_ms);
     return 0;
 }
 
@@ -223,6 +220,11 @@ int recorder_stop(struct recorder *recorder, int64_t wait_ms, struct err *err)
 {
     join_threads(recorder, wait_ms);
     return disk_end(recorder, err);
+}
+
+bool recorder_failed(struct recorder *recorder)
+{
+    return atomic_load(&recorder->failed);
 }
 
 uint64_t recorder_ticks(struct recorder *recorder)

@@ -37,7 +37,9 @@ struct recorder {
     struct loss dropped;     /* batches that did not fit; count 0: none */
     struct loss failing; /* snapshots whose dump failed in a row; count 0: none since it was told */
     bool is_failing;     /* the last dump failed */
-    bool lacks[2];       /* the kernel can't dump TCP, UDP */
+    bool had_udp;        /* the kernel dumped UDP in this recording */
+    bool lacks_udp;      /* it could not, and that was said */
+    int64_t first_start_ms; /* record time of the first snapshot; 0: none yet */
 
     /* disk */
     struct batch *held;                  /* taken from the queue, not written yet */
@@ -53,9 +55,11 @@ struct recorder {
 
     pthread_t dump_thread, disk_thread;
     bool dump_started, disk_started;
-    int stop_fd;        /* eventfd: readable when threads shall end */
-    int done_fd;        /* the caller's; -1 */
-    atomic_bool resync; /* disk asks dump to tell everything in the next batch */
+    int stop_fd;           /* eventfd: readable when threads shall end */
+    int done_fd;           /* the caller's; -1 */
+    atomic_bool failed;    /* the dump thread ended by a failure */
+    atomic_int disk_error; /* how writing fails now, negative errno; 0: it goes well */
+    atomic_bool resync;    /* disk asks dump to tell everything in the next batch */
     atomic_uint_fast64_t ticks;
     atomic_int_fast64_t busy_since_ns; /* boot time at which the tick at work began; 0: none */
     atomic_int_fast64_t

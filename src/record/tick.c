@@ -72,21 +72,24 @@ static void ask_info(struct recorder *recorder, const struct netns_ref *netns)
     recorder->info_next = n == ASK_INFO_MAX;
 }
 
-/* A protocol that this kernel can't dump is left out, and said once. */
-static int lacks_protocol(struct recorder *recorder, enum protocol protocol, const struct err *err)
+/* A kernel without udp_diag is recorded without UDP, and the record says so at each anchor. Where a
+ * protocol was there before, or it is TCP, its absence means that the snapshot is not whole. */
+static int lacks_protocol(struct recorder *recorder, enum protocol protocol, int r,
+                          const struct err *err)
 {
-    bool *lacks = &recorder->lacks[protocol == PROTOCOL_UDP];
-    struct loss loss = {.from_ms = recorder->last_start_ms,
-                        .until_ms = recorder->last_start_ms,
-                        .kind = LOSS_DUMP_FAILED};
+    if (protocol == PROTOCOL_TCP || recorder->had_udp)
+        return r;
+    if (!recorder->lacks_udp)
+        recorder_notice(recorder, LOG_WARNING, "udp is not recorded: %s", err->text);
+    if (!recorder->lacks_udp || recorder->last_start_ms / HOUR_MS != recorder->anchor_hour) {
+        struct loss loss = {.from_ms = recorder->first_start_ms,
+                            .until_ms = recorder->last_start_ms,
+                            .kind = LOSS_DUMP_FAILED};
 
-    if (*lacks)
-        return 0;
-    *lacks = true;
-    snprintf(loss.text, sizeof(loss.text), "%.119s", err->text);
-    add_loss(recorder, &loss);
-    recorder_notice(recorder, LOG_WARNING, "%s is not recorded: %s", protocol_name(protocol),
-                    err->text);
+        snprintf(loss.text, sizeof(loss.text), "udp: %.110s", err->text);
+        add_loss(recorder, &loss);
+    }
+    recorder->lacks_udp = true;
     return 0;
 }
 
@@ -99,28 +102,45 @@ static int dump_protocol(struct recorder *recorder, const struct netns_ref *netn
                                        take_sample, &taker, err);
 
     if (r == -ENOENT)
-        return lacks_protocol(recorder, protocol, err);
-    if (r == 0)
-        recorder->lacks[protocol == PROTOCOL_UDP] = false;
+        return lacks_protocol(recorder, protocol, r, err);
+    recorder->had_udp |= r == 0 && protocol == PROTOCOL_UDP;
     return r;
 }
 
+static int dump_namespace(struct recorder *recorder, const struct netns_ref *netns, struct err *err)
+{
+    struct err udp_err = {0};
+    int tcp = dump_protocol(recorder, netns, PROTOCOL_TCP, err), udp;
+
+    ask_info(recorder, netns);
+    udp = dump_protocol(recorder, netns, PROTOCOL_UDP, &udp_err);
+    if (tcp == 0 && udp < 0)
+        *err = udp_err;
+    return tcp < 0 ? tcp : udp;
+}
+
+/* What can be had is had, also after a failure, which is returned. */
 static int dump_all(struct recorder *recorder, struct batch *batch, struct err *err)
 {
     const struct netns_ref *netns;
     size_t n;
-    int r = recorder->source.ops->namespaces(recorder->source.ctx, &netns, &n, err);
+    int first = recorder->source.ops->namespaces(recorder->source.ctx, &netns, &n, err);
 
-    for (size_t i = 0; i < n && r == 0; i++) {
+    if (first < 0)
+        return first;
+    for (size_t i = 0; i < n; i++)
         if (vec_push(&batch->netns, netns[i]) < 0)
             return err_set(err, -ENOMEM, "out of memory");
-        r = dump_protocol(recorder, &netns[i], PROTOCOL_TCP, err);
-        if (r == 0 || r == -EINTR)
-            ask_info(recorder, &netns[i]);
-        if (r == 0)
-            r = dump_protocol(recorder, &netns[i], PROTOCOL_UDP, err);
+    for (size_t i = 0; i < n; i++) {
+        struct err one = {0};
+        int r = dump_namespace(recorder, &netns[i], &one);
+
+        if (r < 0 && first == 0) {
+            first = r;
+            *err = one;
+        }
     }
-    return r;
+    return first;
 }
 
 /* Keeps the file's notes of failed snapshots few: one when it begins, then one for many. */
@@ -191,14 +211,18 @@ static int put_notes(struct recorder *recorder, struct batch *batch)
 static void drop_batch(struct recorder *recorder, struct batch *batch, const char *why)
 {
     struct loss *dropped = &recorder->dropped;
+    int disk_error = atomic_load(&recorder->disk_error);
 
+    if (disk_error)
+        why = strerrordesc_np(-disk_error) ? strerrordesc_np(-disk_error) : "it can't be written";
     if (dropped->count == 0) {
-        *dropped = (struct loss){.from_ms = recorder->last_start_ms, .kind = LOSS_QUEUE_FULL};
+        dropped->from_ms = recorder->last_start_ms;
         recorder_notice(recorder, LOG_ERR, "%s: snapshots are being lost from now on", why);
     }
+    dropped->kind = disk_error ? LOSS_WRITE_FAILED : LOSS_QUEUE_FULL;
     dropped->until_ms = recorder->last_start_ms;
     dropped->count++;
-    snprintf(dropped->text, sizeof(dropped->text), "%s", why);
+    snprintf(dropped->text, sizeof(dropped->text), "%.119s", why);
     recorder->full_next = true;
     batch_free(batch);
 }
@@ -244,6 +268,8 @@ static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now
     if (start_ms <= recorder->last_start_ms)
         start_ms = recorder->last_start_ms + 1;
     recorder->last_start_ms = start_ms;
+    if (!recorder->first_start_ms)
+        recorder->first_start_ms = start_ms;
     if (atomic_exchange(&recorder->resync, false))
         tell_all(recorder, start_ms);
     full = recorder->full_next;
@@ -270,12 +296,14 @@ static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now
 
 void tick_take(struct recorder *recorder)
 {
-    int64_t now_ns = clock_boottime_ns(&recorder->timeline.clock);
     struct batch *batch = batch_new();
+    int64_t now_ns;
 
+    /* an epoch begins before the snapshot that is shown by it */
+    look_at_clock(recorder);
+    now_ns = clock_boottime_ns(&recorder->timeline.clock);
     atomic_store(&recorder->busy_since_ns, now_ns);
     account_missed(recorder, now_ns);
-    look_at_clock(recorder);
     if (recorder->ephemeral_age++ % EPHEMERAL_EVERY == 0) {
         struct port_range range;
 
@@ -290,8 +318,8 @@ void tick_take(struct recorder *recorder)
     atomic_fetch_add(&recorder->ticks, 1);
 }
 
-/* Waits for the next tick. False: the recorder shall end. */
-static bool wait_for_tick(const struct recorder *recorder, int timer_fd)
+/* Waits for the next tick. 1: it is due; 0: the recorder shall end; or a negative errno. */
+static int wait_for_tick(const struct recorder *recorder, int timer_fd)
 {
     struct itimerspec at = {.it_value = {.tv_sec = recorder->next_ns / NS_PER_SEC,
                                          .tv_nsec = recorder->next_ns % NS_PER_SEC}};
@@ -300,13 +328,13 @@ static bool wait_for_tick(const struct recorder *recorder, int timer_fd)
     uint64_t expirations;
 
     if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &at, NULL) < 0)
-        return false;
+        return -errno;
     while (poll(fds, 2, -1) < 0)
         if (errno != EINTR)
-            return false;
+            return -errno;
     if (fds[0].revents)
-        return false;
-    return read(timer_fd, &expirations, sizeof(expirations)) > 0 || errno == EAGAIN;
+        return 0;
+    return read(timer_fd, &expirations, sizeof(expirations)) > 0 || errno == EAGAIN ? 1 : -errno;
 }
 
 void *tick_main(void *arg)
@@ -315,16 +343,21 @@ void *tick_main(void *arg)
     int timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     uint64_t max = recorder->options.max_ticks;
 
-    if (timer_fd < 0)
-        recorder_notice(recorder, LOG_ERR, "no timer: %s", strerrordesc_np(errno));
-    do {
-        if (timer_fd < 0)
-            break;
+    int r = timer_fd < 0 ? -errno : 1;
+
+    while (r > 0) {
         tick_take(recorder);
-    } while ((!max || recorder_ticks(recorder) < max) && wait_for_tick(recorder, timer_fd));
+        if (max && recorder_ticks(recorder) >= max)
+            break;
+        r = wait_for_tick(recorder, timer_fd);
+    }
     if (timer_fd >= 0)
         close(timer_fd);
-    if (recorder->done_fd >= 0 && max && recorder_ticks(recorder) >= max)
+    if (r < 0) {
+        recorder_notice(recorder, LOG_ERR, "can't wait for the next tick: %s", strerror(-r));
+        atomic_store(&recorder->failed, true);
+    }
+    if (recorder->done_fd >= 0 && r != 0)
         eventfd_write(recorder->done_fd, 1);
     return NULL;
 }

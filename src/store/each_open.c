@@ -136,20 +136,26 @@ static int give(struct store *store, sqlite3_stmt *stmt, uint32_t netns,
 }
 
 int store_each_open(struct store *store, const struct netns_ref *netns, size_t n_netns,
-                    int (*fn)(void *arg, const struct life *life), void *arg, struct err *err)
+                    int (*fn)(void *arg, const struct life *life), void *arg, size_t *ret_skipped,
+                    struct err *err)
 {
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    size_t skipped = 0;
     uint32_t id;
     int r = sql_prepare(store->db, open_sql, &stmt, err);
 
     if (r < 0)
         return r;
     while ((r = sql_step(stmt, err)) > 0) {
-        if (!find_netns(stmt, netns, n_netns, &id))
+        if (!find_netns(stmt, netns, n_netns, &id)) {
+            skipped++;
             continue;
+        }
         r = give(store, stmt, id, fn, arg, err);
         if (r < 0)
             return r;
     }
+    if (r == 0)
+        *ret_skipped = skipped;
     return r;
 }

@@ -227,3 +227,71 @@ def test_a_reboot_closes_what_was_open_and_keeps_what_was_seen(tmp_path):
     assert database.execute("SELECT count(*) FROM closed").fetchone() == (20,)
     assert database.execute("SELECT count(*) FROM losses WHERE kind = 5").fetchone() == (1,)
     database.close()
+
+
+def sockets_of(path, columns="closed_ms, opened_ms, remote_address"):
+    database = sqlite3.connect(path)
+    rows = database.execute(f"SELECT {columns} FROM sockets").fetchall()
+    database.close()
+    return rows
+
+
+def test_lives_go_on_when_the_detail_changes(tmp_path):
+    """A reload invents neither closings nor openings, and forgets peers that may not be kept."""
+    opened = [(STEPS.index("open:ESTABLISHED"), n) for n in range(30)]
+    kernel = play([*opened, (STEPS.index("tick"), 0)])
+    for detail in ("anonymous", "on"):
+        kernel.commands += ["stop", f"detail {detail}"]
+        kernel.tick(0)
+        path = tmp_path / f"changes-{detail}.db"
+        tables = replay(path, kernel.commands)
+        hold_tallies(path, kernel, tables)
+        rows = sockets_of(path)
+        assert len(rows) == 30 and all(closed is None and opened is None for closed, opened, _ in rows)
+        cut = {"198.51.100.0", "::ffff:198.51.100.0"} & {peer for _, _, peer in rows}
+        assert len(cut) == (2 if detail == "anonymous" else 0)
+
+
+def test_sockets_of_a_namespace_that_is_gone_do_not_stay_open(tmp_path):
+    kernel = play([(STEPS.index("open:ESTABLISHED"), 1), (STEPS.index("tick"), 0)])
+    kernel.commands += ["stop", "netns 4026532999"]
+    kernel.sockets = []
+    kernel.tick(0)
+    path = tmp_path / "netns.db"
+    tables = replay(path, kernel.commands)
+    hold_rows(kernel, tables)
+
+
+def test_a_protocol_that_can_not_be_dumped_is_not_taken_for_an_empty_one(tmp_path):
+    kernel = play([(STEPS.index("open:ESTABLISHED"), 1), (STEPS.index("open:udp"), 2)])
+    samples = [c for c in kernel.commands if c.startswith("sample")]
+    clocks = [f"clock {(5_010_000 + n * 10_000) * 1_000_000} {(1_700_005_010_000 + n * 10_000) * 1_000_000}"
+              for n in (1, 2)]
+    for lacking in ("tcp", "udp"):
+        path = tmp_path / f"lacks-{lacking}.db"
+        tables = replay(path, [*kernel.commands, clocks[0], f"lacks {lacking}", *samples, "tick",
+                               clocks[1], f"has {lacking}", *samples, "tick"])
+        assert [len(rows) for _, rows in tables] == [2, 2]
+        database = sqlite3.connect(path)
+        assert database.execute("SELECT count(*) FROM snapshots WHERE status = 1").fetchone() == (1,)
+        assert database.execute("SELECT count(*) FROM losses WHERE kind = 2").fetchone() != (0,)
+        assert database.execute("SELECT count(*) FROM closed").fetchone() == (0,)
+        database.close()
+
+
+def test_a_kernel_without_udp_is_recorded_without_and_the_record_says_so(tmp_path):
+    kernel = play([(STEPS.index("open:ESTABLISHED"), 1)])
+    path = tmp_path / "no-udp.db"
+    tables = replay(path, ["lacks udp", *kernel.commands])
+    assert len(tables) == 1 and len(tables[0][1]) == 1
+    database = sqlite3.connect(path)
+    assert database.execute("SELECT text FROM losses WHERE kind = 2").fetchone()[0].startswith("udp: ")
+    database.close()
+
+
+def test_an_opening_after_a_gap_is_not_claimed(tmp_path):
+    tick, opening = STEPS.index("tick"), STEPS.index("open:ESTABLISHED")
+    path = tmp_path / "openings.db"
+    replay(path, play([(tick, 0), (opening, 1), (tick, 0), (opening, 2), (tick, 990), (opening, 4), (tick, 0)]).commands)
+    rows = sockets_of(path, "local_port + remote_port, opened_ms IS NOT NULL")
+    assert [known for _, known in sorted(rows)].count(0) == 1 and len(rows) == 3

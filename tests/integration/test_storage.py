@@ -122,7 +122,7 @@ def test_what_a_full_disk_costs_is_recorded(netns, record, traffic, small_disk, 
     wait_line(recorder, "snapshots are stored again")
     hold_right(recorder, netns, traffic)
     losses = query(recorder.db, DISK_LOSSES)
-    assert losses and {kind for kind, _, _ in losses} == {"queue full"}
+    assert losses and {kind for kind, _, _ in losses} == {"write failed"}
     lost = sum(number for _, number, _ in losses)
     told = sum(int(line.split(";")[1].split()[0]) for line in lines(recorder, "snapshots are stored again"))
     assert lost == told > 5

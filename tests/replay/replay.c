@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Drives the real recorder with a made-up kernel and a made-up clock, and shows the tables that the
- * file gives back. Commands on standard input, a line each; see tests/integration/replay.py, which
+ * file gives back. Commands on standard input, a line each; tests/integration/kernel_model.py
  * writes them.
  *
- *   clock BOOT_NS REAL_NS     the clocks stand there from now on
- *   sample PROTO FAMILY LOCAL LPORT REMOTE RPORT STATE COOKIE INODE UID SCOPE TIMER EXPIRES RQ WQ
- * OPENER a socket in the next snapshot's dump; UID -1: the kernel tells none fail the next
- * snapshot's dump ends with an error after its samples tick                      take a snapshot;
- * prints "tick RECORD_MS" stop | crash              end the recorder with or without a closing note
- *   start BOOT_ID             start one; implied by the first tick
- *   tables                    prints each complete snapshot's table: "snapshot RECORD_MS", then
- * rows
- */
+ * - clock BOOT_NS REAL_NS: the clocks stand there from now on
+ * - sample PROTO FAMILY LOCAL LPORT REMOTE RPORT STATE COOKIE INODE UID SCOPE TIMER EXPIRES RQ WQ
+ * OPENER: a socket in the next snapshot's dump; UID -1: the kernel tells none
+ * - fail: the next snapshot's dump ends with an error after its samples
+ * - lacks|has tcp|udp: whether the kernel has the module to dump it
+ * - tick: take a snapshot
+ * - stop, crash: end the recorder with or without a closing note
+ * - netns INODE, detail on|anonymous|off: for the recorders started from now on
+ * - start BOOT_ID: start one; implied by the first tick
+ * - tables: prints each complete snapshot's table: "snapshot RECORD_MS", then rows */
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -32,6 +33,9 @@ struct stage {
         VEC_FIELDS(struct sample);
     } samples;
     bool fail;
+    bool lacks_tcp, lacks_udp;
+    uint64_t netns_inode;
+    struct netns_ref own;
     struct recorder *recorder;
     const char *detail;
     int64_t interval_ms;
@@ -56,11 +60,11 @@ static int64_t stage_realtime_ns(void *ctx)
 
 static int stage_namespaces(void *ctx, const struct netns_ref **ret, size_t *ret_n, struct err *err)
 {
-    static const struct netns_ref own = {.inode = 4026531840};
+    struct stage *stage = ctx;
 
-    (void)ctx;
     (void)err;
-    *ret = &own;
+    stage->own = (struct netns_ref){.inode = stage->netns_inode};
+    *ret = &stage->own;
     *ret_n = 1;
     return 0;
 }
@@ -72,6 +76,8 @@ static int stage_dump(void *ctx, const struct netns_ref *netns, enum protocol pr
 
     (void)netns;
     (void)want_info;
+    if (protocol == PROTOCOL_TCP ? stage->lacks_tcp : stage->lacks_udp)
+        return err_set(err, -ENOENT, "the kernel lacks it");
     for (size_t i = 0; i < stage->samples.n; i++) {
         struct sample sample = stage->samples.items[i];
         int r;
@@ -252,6 +258,18 @@ static void obey(struct stage *stage, const char *line)
         return;
     } else if (strcmp(line, "tick\n") == 0) {
         tick(stage);
+    } else if (sscanf(line, "netns %" SCNu64, &stage->netns_inode) == 1) {
+        return;
+    } else if (strcmp(line, "lacks tcp\n") == 0 || strcmp(line, "has tcp\n") == 0) {
+        stage->lacks_tcp = *line == 'l';
+    } else if (strcmp(line, "lacks udp\n") == 0 || strcmp(line, "has udp\n") == 0) {
+        stage->lacks_udp = *line == 'l';
+    } else if (strcmp(line, "detail on\n") == 0) {
+        stage->detail = "on";
+    } else if (strcmp(line, "detail off\n") == 0) {
+        stage->detail = "off";
+    } else if (strcmp(line, "detail anonymous\n") == 0) {
+        stage->detail = "anonymous";
     } else if (strcmp(line, "fail\n") == 0) {
         stage->fail = true;
     } else if (strcmp(line, "stop\n") == 0) {
@@ -269,7 +287,7 @@ static void obey(struct stage *stage, const char *line)
 
 int main(int argc, char **argv)
 {
-    struct stage stage = {.boot_id = "boot-1", .interval_ms = 10000};
+    struct stage stage = {.boot_id = "boot-1", .interval_ms = 10000, .netns_inode = 4026531840};
     char line[512];
     uint64_t bound;
 

@@ -7,7 +7,7 @@
 
 struct log {
     int fd;        /* where lines go; not owned */
-    int max_level; /* LOG_ERR … LOG_DEBUG: lines above this number are dropped */
+    _Atomic int max_level; /* LOG_ERR … LOG_DEBUG: lines above this number are dropped */
     bool prefix;   /* whether "<N>" stands before each line */
 };
 

@@ -29,9 +29,10 @@ struct ledger_options {
     uint32_t max_client_services; /* client services told apart at a time; the rest is `other` */
     uint32_t max_syn_recv;        /* SYN_RECV sockets kept as lives; the rest is tallied alone */
     struct port_range ephemeral;
-    bool events;        /* destroy events will be told by ledger_closing() */
-    int64_t base_ms;    /* record time = base_ms + CLOCK_BOOTTIME in ms; for samples' timers */
-    uint64_t next_life; /* the first number to give; never 0 */
+    bool events;         /* destroy events will be told by ledger_closing() */
+    int64_t interval_ms; /* planned distance of snapshots */
+    int64_t base_ms;     /* record time = base_ms + CLOCK_BOOTTIME in ms; for samples' timers */
+    uint64_t next_life;  /* the first number to give; never 0 */
 };
 
 /* 0 or -ENOMEM. */
@@ -47,11 +48,10 @@ void ledger_set_ephemeral(struct ledger *ledger, const struct port_range *range)
  * -ENOMEM. */
 int ledger_resume(struct ledger *ledger, const struct life *life);
 
-/* The instant of the last complete snapshot of an earlier run in the same boot (or the last of all
- * in another boot): lower bound for what ended or began meanwhile. contiguous: no tick was missed
- * since, so that what is new at the first snapshot is known to have opened since. Only to be called
+/* The instant of the last complete snapshot of an earlier run in the same boot (or the latest
+ * record time of another boot): lower bound for what ended or began meanwhile. Only to be called
  * before the first snapshot. */
-void ledger_resume_at(struct ledger *ledger, int64_t last_complete_ms, bool contiguous);
+void ledger_resume_at(struct ledger *ledger, int64_t last_complete_ms);
 
 /* Begins a snapshot at start_ms, which must be later than the one before. batch gets what it
  * changes (all but losses, epochs and netns), sealed by the caller after ledger_end(); it must stay

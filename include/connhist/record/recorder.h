@@ -49,7 +49,8 @@ DEFINE_CLEANUP(struct recorder *, recorder_free)
  * stop. Returns the store's error, if any (the batch is kept and retried with the next). */
 int recorder_tick(struct recorder *recorder, struct err *err);
 
-/* Starts the threads. done_fd: an eventfd that is written to when max_ticks are done; -1: none. */
+/* Starts the threads. done_fd: an eventfd that is written to when max_ticks are done, or
+ * the dump thread failed; -1: none. */
 int recorder_start(struct recorder *recorder, int done_fd, struct err *err);
 
 /* Ends the threads, after what waits was written or wait_ms went by in trying, and writes the
@@ -57,6 +58,9 @@ int recorder_start(struct recorder *recorder, int done_fd, struct err *err);
  * without it leaves a file like one that died. Returns the store's error, if what waits or the note
  * could not be written. */
 int recorder_stop(struct recorder *recorder, int64_t wait_ms, struct err *err);
+
+/* Whether the dump thread ended by a failure, which was told; any thread. */
+bool recorder_failed(struct recorder *recorder);
 
 /* Ticks taken so far, for the watchdog; any thread. */
 uint64_t recorder_ticks(struct recorder *recorder);

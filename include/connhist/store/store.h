@@ -68,10 +68,11 @@ int store_begin_recording(struct store *store, const struct recording *recording
                           const struct service_name *names, size_t n_names, struct err *err);
 
 /* Gives each open life; history is valid during the call. netns ids are those of `netns` as matched
- * by inode and name; lives of namespaces not in it are not given. fn returns 0 or a negative errno
+ * by inode and name; lives of namespaces not in it are not given but counted in *ret_skipped. fn returns 0 or a negative errno
  * that ends it. */
 int store_each_open(struct store *store, const struct netns_ref *netns, size_t n_netns,
-                    int (*fn)(void *arg, const struct life *life), void *arg, struct err *err);
+                    int (*fn)(void *arg, const struct life *life), void *arg, size_t *ret_skipped,
+                    struct err *err);
 
 /* Writes a batch in one transaction: all of it or nothing. On error the same batch may be written
  * again later. -ENOSPC: disk full; -EBUSY: locked by another process; -EBADMSG: file damaged;

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -20,6 +21,7 @@ static struct ledger_options options = {
     .max_client_services = 64,
     .max_syn_recv = 100,
     .ephemeral = {32768, 60999},
+    .interval_ms = STEP_MS,
     .base_ms = BASE_MS,
     .next_life = 1,
 };
@@ -388,7 +390,7 @@ static void a_life_of_an_earlier_run_goes_on(void **state)
     (void)state;
     open_scene(&scene);
     assert_int_equal(ledger_resume(scene.ledger, &life), 0);
-    ledger_resume_at(scene.ledger, FIRST_MS - 20000, false);
+    ledger_resume_at(scene.ledger, FIRST_MS - 20000);
     snapshot(&scene, &sample, 1);
     assert_int_equal(scene.batch->opened.n + scene.batch->changed.n + scene.batch->closed.n, 0);
     assert_int_equal(scene.batch->tallies.items[0].service.role, ROLE_SERVER);
@@ -396,6 +398,26 @@ static void a_life_of_an_earlier_run_goes_on(void **state)
     assert_int_equal(scene.batch->closed.items[0].number, 5);
     assert_int_equal(scene.batch->closed.items[0].since_ms, FIRST_MS - 90000);
     close_scene(&scene);
+}
+
+static void a_crowd_takes_160_bytes_a_socket_once_it_is_told(void **state)
+{
+    enum { N = 20000 };
+    struct sample *samples = calloc(N, sizeof(*samples));
+    struct ledger_stats stats;
+    struct scene scene;
+
+    (void)state;
+    assert_non_null(samples);
+    for (size_t i = 0; i < N; i++)
+        samples[i] = tcp4(i + 1, STATE_ESTABLISHED, (uint16_t)i, 80);
+    open_scene(&scene);
+    snapshot(&scene, samples, N);
+    ledger_stats(scene.ledger, &stats);
+    assert_int_equal(stats.lives, N);
+    assert_in_range(stats.bytes / N, 0, 160);
+    close_scene(&scene);
+    free(samples);
 }
 
 int main(void)
@@ -416,6 +438,7 @@ int main(void)
         cmocka_unit_test(client_services_beyond_the_bound_are_folded),
         cmocka_unit_test(a_full_batch_tells_what_is_alive_and_its_queues),
         cmocka_unit_test(a_life_of_an_earlier_run_goes_on),
+        cmocka_unit_test(a_crowd_takes_160_bytes_a_socket_once_it_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
