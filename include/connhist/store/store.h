@@ -61,9 +61,9 @@ struct service_name {
     char name[64];
 };
 
-/* Begins a recording: notes it, closes lives that another boot left open (at that boot's last
- * snapshot), replaces the configured service names. One transaction. Also to be called when
- * interval, detail or names change. */
+/* Begins a recording: notes it, closes lives that another boot left open, or whose planned end it
+ * did not live to see (right behind that boot's last snapshot), replaces the configured service
+ * names. One transaction. Also to be called when interval, detail or names change. */
 int store_begin_recording(struct store *store, const struct recording *recording,
                           const struct service_name *names, size_t n_names, struct err *err);
 
@@ -73,9 +73,17 @@ int store_begin_recording(struct store *store, const struct recording *recording
 int store_each_open(struct store *store, const struct netns_ref *netns, size_t n_netns,
                     int (*fn)(void *arg, const struct life *life), void *arg, struct err *err);
 
+/* Gives each closed life whose end was planned for a time after the last snapshot (a TIME_WAIT that
+ * goes on): planned_ms = ended_ms = that end, cookie and inode 0, number 0 where none was kept,
+ * closed_by and facts as written. For a boot that goes on, before its first batch; else as
+ * store_each_open(). */
+int store_each_planned(struct store *store, const struct netns_ref *netns, size_t n_netns,
+                       int (*fn)(void *arg, const struct life *life), void *arg, struct err *err);
+
 /* Writes a batch in one transaction: all of it or nothing. On error the same batch may be written
  * again later. -ENOSPC: disk full; -EBUSY: locked by another process; -EBADMSG: file damaged;
- * -EROFS, -EIO … A batch with snapshot.full closes all open lives that are not in it. */
+ * -EROFS, -EIO … A batch with snapshot.full closes all open lives that are not in it; what is
+ * closed already stays as it is. */
 int store_write(struct store *store, const struct batch *batch, struct err *err);
 
 /* The recording's closing note. */
