@@ -32,9 +32,6 @@
 /* Columns of CLOSED_COLUMNS, and of FACT_COLUMNS behind them. */
 enum { CLOSED_END = 13, FACTS = 7 };
 
-/* received_uncertain in closed_by. */
-#define UNCERTAIN 16
-
 static const char open_sql[] = OPEN_COLUMNS "WHERE since_ms <= ?1";
 static const char open_row_sql[] = OPEN_COLUMNS "WHERE life = ?1";
 
@@ -74,15 +71,15 @@ static int read_life(struct stmt *stmt, const struct lookup *lookup, struct stor
 /* What the event told; nothing is known where the last of the columns is NULL. */
 static void read_facts(struct stmt *stmt, int column, struct stored_life *life)
 {
-    int64_t closed_by = stmt_i64(stmt, column);
+    unsigned closed_by = (unsigned)stmt_i64(stmt, column);
 
-    if (closed_by)
-        life->closed_by = closed_by & (UNCERTAIN - 1);
+    if (file_closed_by_who(closed_by))
+        life->closed_by = (uint8_t)file_closed_by_who(closed_by);
     if (stmt_is_null(stmt, column + FACTS - 1))
         return;
     life->facts = (struct life_facts){
         .known = true,
-        .received_uncertain = closed_by & UNCERTAIN,
+        .received_uncertain = file_closed_by_uncertain(closed_by),
         .sent_bytes = (uint64_t)stmt_i64(stmt, column + 1),
         .received_bytes = (uint64_t)stmt_i64(stmt, column + 2),
         .segs_out = (uint32_t)stmt_i64(stmt, column + 3),

@@ -44,7 +44,7 @@ def ended(tmp_path_factory):
     add_closed(database, 7, last - 3000, LOCAL, life=78)
     late = "INSERT INTO late (life, closed_by, " + ", ".join(FACTS) + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
     database.execute(late, (77, REMOTE, 11, 12, 13, 14, 15, 16))
-    database.execute(late, (78, None, 21, 22, 23, 24, 25, 26))
+    database.execute(late, (78, UNCERTAIN, 21, 22, 23, 24, 25, 26))
     # TIME_WAIT: begun at the last snapshot, over in a minute
     add_closed(database, 8, last + 60_000, LOCAL, (1, 2, 3, 4, 5, 6), duration_ms=60_000 + 4000,
                traits=TIME_WAIT | OPENING_SEEN, states=bytes([ESTABLISHED, 0xA0, 0x1F, TIME_WAIT]),
@@ -71,7 +71,7 @@ def test_list_tells_how_each_ended_and_what_it_carried(ended):
         4: ["timeout", 6, 5, 10, 9, 8, 7, 0],
         5: ["remote", 12, 11, 16, 15, 14, 13, 0],
         6: ["unknown", None, None, None, None, None, None, None],
-        7: ["local", 22, 21, 26, 25, 24, 23, 0],
+        7: ["local", 22, 21, 26, 25, 24, 23, 1],
         8: [None, 2, 1, 6, 5, 4, 3, 0],
     }
 
@@ -95,7 +95,7 @@ def test_people_see_who_closed_and_how_much_went(ended):
     text = connhist("--db", ended, "list", "--peer", "10.0.0.1").stdout
     for heading in "CLOSED BY", "LIVED", "RX", "TX":
         assert heading in text.splitlines()[0]
-    line = next(line for line in text.splitlines() if "10.0.0.1:1 " in line)
+    line = next(line for line in text.splitlines() if ":tcpmux " in line or "10.0.0.1:1 " in line)
     assert line.split()[-6:] == ["local", "5s", "100", "B", "200", "B"]
 
 
