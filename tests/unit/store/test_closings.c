@@ -4,10 +4,10 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "connhist/store/db.h"
 #include "connhist/store/file.h"
 
 #define T0 INT64_C(1763800000000)
@@ -85,15 +85,19 @@ static void snapshot(struct store *store, int64_t at_ms)
 /* As a program of the first edition left it. */
 static void make_first_edition(const struct place *place)
 {
-    char command[1024];
+    static char sql[65536];
+    size_t n;
+    FILE *file;
 
     assert_non_null(first_edition);
-    snprintf(command, sizeof(command),
-             "(cat '%s'; echo 'PRAGMA user_version = 1; PRAGMA application_id = %d; "
-             "PRAGMA journal_mode = WAL;') | sqlite3 '%s' >/dev/null",
-             first_edition, FILE_APPLICATION_ID, place->path);
-    if (system(command) != 0)
-        fail_msg("%s", command);
+    file = fopen(first_edition, "r");
+    assert_non_null(file);
+    n = fread(sql, 1, sizeof(sql) - 1, file);
+    fclose(file);
+    assert_true(n > 0 && n < sizeof(sql) - 1);
+    tell(place, sql);
+    tell(place, "PRAGMA user_version = 1; PRAGMA application_id = 0x636e6873; "
+                "PRAGMA journal_mode = WAL;");
     tell(place,
          "INSERT INTO boots VALUES (1, '" BOOT_A "', 1763799995000);"
          "INSERT INTO recordings (boot, started_ms, interval_ms, detail, version, pid, uid) "
@@ -109,6 +113,18 @@ static void make_first_edition(const struct place *place)
          "UPDATE program SET next_life = 9, last_ms = 1763800001000;");
 }
 
+static int edition_for_readers(const struct place *place)
+{
+    struct db *db = NULL;
+    struct err err = {0};
+    int edition;
+
+    assert_ok(db_open(place->path, &db, &err));
+    edition = db_edition(db);
+    db_close(db);
+    return edition;
+}
+
 static void a_file_of_the_first_edition_goes_on_with_its_rows(void **state)
 {
     struct place *place = *state;
@@ -116,7 +132,9 @@ static void a_file_of_the_first_edition_goes_on_with_its_rows(void **state)
     struct life life = closed_life(9, T0 + 3000, T0 + 3500);
 
     make_first_edition(place);
+    assert_int_equal(edition_for_readers(place), 1);
     store = open_store(place);
+    assert_int_equal(edition_for_readers(place), 2);
     assert_int_equal(ask_number(place, "PRAGMA user_version"), 2);
     assert_answer(place, "40007||| 40008|unknown|| ",
                   "SELECT group_concat(printf('%d|%s|%s|%s ', local_port, closed_by, tx_bytes, "
