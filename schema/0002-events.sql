@@ -36,7 +36,7 @@ DROP VIEW lives;
 CREATE VIEW lives AS                     -- open and closed sockets on the record's clock
 SELECT o.life, o.service, o.local, o.remote, o.local_port, o.remote_port, o.scope, o.owner,
        o.since_ms, NULL AS ended_ms, o.traits, o.states,
-       NULL AS closed_by, NULL AS sent_bytes, NULL AS received_bytes, NULL AS rx_uncertain,
+       NULL AS closed_by, NULL AS tx_bytes, NULL AS rx_bytes, NULL AS rx_uncertain,
        NULL AS segs_out, NULL AS segs_in, NULL AS retrans, NULL AS rtt_us
 FROM open AS o
 UNION ALL
@@ -81,7 +81,7 @@ SELECT n.name AS netns,
        w.closed_ms,
        strftime('%Y-%m-%dT%H:%M:%fZ', w.first_seen_ms / 1000.0, 'unixepoch') AS first_seen_at,
        strftime('%Y-%m-%dT%H:%M:%fZ', w.closed_ms / 1000.0, 'unixepoch') AS closed_at,
-       w.closed_by, w.sent_bytes AS tx_bytes, w.received_bytes AS rx_bytes, w.rx_uncertain, w.rtt_us, w.retrans
+       w.closed_by, w.tx_bytes, w.rx_bytes, w.rx_uncertain, w.rtt_us, w.retrans
 FROM wall AS w
 JOIN services AS s ON s.id = w.service
 JOIN netns AS n ON n.id = s.netns

@@ -36,7 +36,7 @@ struct store_past {
     bool died;                /* the last run left no closing note */
     bool has_snapshot;        /* last_snapshot_ms is meaningful */
     int64_t boot_base_ms;     /* record time at the boot clock's zero; only if same_boot */
-    int64_t last_ms;          /* latest record time in the file; 0: none */
+    int64_t last_ms;          /* latest record time in the file but planned ends; 0: none */
     int64_t last_snapshot_ms; /* start of the latest snapshot, complete or not */
     int64_t last_complete_ms; /* start of the latest complete snapshot; TIME_UNKNOWN: none */
     int64_t offset_ms;        /* offset of the latest epoch; 0: none */
