@@ -125,10 +125,10 @@ static struct cell closed_by_cell(const struct socket_row *row)
     return row->closed_ms == TIME_UNKNOWN ? cell_null() : cell_text(closed_by_name(row->closed_by));
 }
 
-/* What the kernel told of the end; null where it told nothing, and where the value is negative. */
+/* What the kernel told of the end; null where it told nothing. */
 static struct cell fact_cell(const struct socket_row *row, int64_t value)
 {
-    return row->has_facts ? known_int(value) : cell_null();
+    return row->has_facts ? cell_int(value) : cell_null();
 }
 
 static int row_for_programs(struct socket_table *table, const struct socket_row *row)
@@ -157,7 +157,7 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
         closed_by_cell(row),
         fact_cell(row, row->rx_bytes),
         fact_cell(row, row->tx_bytes),
-        fact_cell(row, row->rtt_us > 0 ? row->rtt_us : -1),
+        fact_cell(row, row->rtt_us),
         fact_cell(row, row->retrans),
         fact_cell(row, row->rx_segs),
         fact_cell(row, row->tx_segs),

@@ -4,9 +4,11 @@
 
 #include <stdbool.h>
 
-#include "connhist/base/err.h"
+#include "connhist/store/db.h"
 
-struct db;
-
-/* Whether the file's edition holds what the kernel told of closed sockets. */
-int edition_has_events(struct db *db, bool *ret, struct err *err);
+/* Whether the file has columns for what the kernel told of closed sockets: edition 2 brought them.
+ */
+static inline bool edition_has_events(const struct db *db)
+{
+    return db_edition(db) >= 2;
+}

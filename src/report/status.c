@@ -71,11 +71,10 @@ static int ask_latest(struct db *db, struct status *status, struct ages *ages, s
 static int ask_events(struct db *db, struct status *status, struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    bool has_events;
-    int r = edition_has_events(db, &has_events, err);
+    int r;
 
-    if (r < 0 || !has_events)
-        return r;
+    if (!edition_has_events(db))
+        return 0;
     r = ask(db, events_sql, &stmt, err);
     if (r <= 0)
         return r;

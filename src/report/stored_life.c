@@ -108,10 +108,7 @@ static int read_closed(struct stmt *stmt, const struct lookup *lookup, struct st
 static int prepare_closed(struct db *db, const char *sql, const char *old_sql, struct stmt **ret,
                           struct err *err)
 {
-    bool has_events;
-    int r = edition_has_events(db, &has_events, err);
-
-    return r < 0 ? r : db_prepare(db, has_events ? sql : old_sql, ret, err);
+    return db_prepare(db, edition_has_events(db) ? sql : old_sql, ret, err);
 }
 
 static int each_open(struct db *db, const struct lookup *lookup, int64_t until_ms,

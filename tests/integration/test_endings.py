@@ -66,7 +66,7 @@ def test_list_tells_how_each_ended_and_what_it_carried(ended):
     rows = rows_by_port(ended)
     assert {port: [row[name] for name in FIELDS] for port, row in rows.items()} == {
         1: ["local", 100, 200, 321, 2, 6, 7, 0],
-        2: ["remote", 1, 0, None, 0, 3, 3, 1],
+        2: ["remote", 1, 0, 0, 0, 3, 3, 1],
         3: ["reset", None, None, None, None, None, None, None],
         4: ["timeout", 6, 5, 10, 9, 8, 7, 0],
         5: ["remote", 12, 11, 16, 15, 14, 13, 0],
