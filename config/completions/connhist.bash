@@ -7,7 +7,7 @@ _connhist_options() {
     case $1 in
     report) echo "$common --netns --port --proto --state --role --by --peer --since --until --step --top" ;;
     netstat) echo "$common --netns --all --numeric --proto --at --port --state --peer --local --role" ;;
-    list) echo "$common --netns --port --proto --peer --local --state --role --since --until --open --limit" ;;
+    list) echo "$common --netns --port --proto --peer --local --state --role --since --until --open --closed-by --limit" ;;
     sql) echo "$common --timeout" ;;
     status) echo "$common" ;;
     *) echo "$common --netns" ;;
@@ -21,6 +21,7 @@ _connhist_values() {
     --color) echo "auto always never" ;;
     --proto | -p) echo "tcp udp tcpv4 udpv4 tcpv6 udpv6" ;;
     --role) echo "server client" ;;
+    --closed-by) echo "local remote reset timeout unknown" ;;
     --by) echo "port state role peer" ;;
     --state)
         echo "ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING"

@@ -36,6 +36,7 @@ complete -c connhist -n '__fish_seen_subcommand_from netstat' -s a -l all -d 'Li
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s n -l numeric -d 'Ports as numbers'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -l at -x -a 'now today yesterday' -d 'Instant'
 complete -c connhist -n '__fish_seen_subcommand_from list' -l open -d 'Only those still open'
+complete -c connhist -n '__fish_seen_subcommand_from list' -l closed-by -x -a 'local remote reset timeout unknown' -d 'How it ended'
 complete -c connhist -n '__fish_seen_subcommand_from list' -l limit -x -d 'At most so many'
 complete -c connhist -n '__fish_seen_subcommand_from sql' -l timeout -x -d 'End after'
 

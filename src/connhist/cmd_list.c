@@ -2,7 +2,10 @@
 /* connhist list: sockets with their lives. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <strings.h>
 
+#include "connhist/model/life.h"
 #include "connhist/render/text.h"
 #include "connhist/report/coverage.h"
 #include "connhist/report/sockets.h"
@@ -28,9 +31,45 @@ static const struct option_row rows[] = {
     ROW_SINCE,
     ROW_UNTIL,
     {OPT_OPEN, REPEAT_LAST, 0, "open", NULL, "only those that are still open"},
+    {OPT_CLOSED_BY, REPEAT_ADDS, 0, "closed-by", "LIST",
+     "only those that ended so: local, remote, reset,\ntimeout, unknown"},
     {OPT_LIMIT, REPEAT_NOT, 0, "limit", "N", "at most N rows, 0: all (0)"},
     ROW_NETNS,
 };
+
+/* Adds "local,reset" to the bits of enum closed_by. */
+static int add_closed_by(const char *text, unsigned *bits)
+{
+    for (const char *word = text;; word++) {
+        size_t n = strcspn(word, ",");
+        unsigned by = CLOSED_BY_UNKNOWN;
+
+        while (by <= CLOSED_BY_TIMEOUT &&
+               (strlen(closed_by_name(by)) != n || strncasecmp(closed_by_name(by), word, n) != 0))
+            by++;
+        if (by > CLOSED_BY_TIMEOUT)
+            return wrong_usage("--closed-by %.*s is not known; there are local, remote, reset, "
+                               "timeout, unknown",
+                               (int)n, word);
+        *bits |= 1U << by;
+        word += n;
+        if (!*word)
+            return EXIT_ANSWERED;
+    }
+}
+
+static int read_closed_by(struct context *ctx, struct list_question *question)
+{
+    int status = EXIT_ANSWERED;
+
+    for (size_t i = 0; i < ctx->options.n && status == EXIT_ANSWERED; i++)
+        if (ctx->options.items[i].id == OPT_CLOSED_BY)
+            status = add_closed_by(ctx->options.items[i].text, &question->closed_by);
+    if (status == EXIT_ANSWERED && question->closed_by && question->open_only)
+        return wrong_usage("--open and --closed-by exclude each other: what is open was not closed "
+                           "by anybody");
+    return status;
+}
 
 static int read_question(struct context *ctx, struct list_question *question, uint64_t *ret_limit)
 {
@@ -43,6 +82,8 @@ static int read_question(struct context *ctx, struct list_question *question, ui
     if (status == EXIT_ANSWERED)
         status = context_names(ctx);
     question->open_only = options_has(&ctx->options, OPT_OPEN);
+    if (status == EXIT_ANSWERED)
+        status = read_closed_by(ctx, question);
     return status;
 }
 

@@ -18,6 +18,9 @@
 #define GAPS_TOLD   5
 #define LABEL_WIDTH 14
 
+/* A smaller receive buffer can't hold the events of a burst. */
+#define BUFFER_ENOUGH (1 << 20)
+
 /* "label:        words", the words made safe for a terminal. */
 __attribute__((format(printf, 2, 3))) static void line(const char *label, const char *format, ...)
 {
@@ -110,12 +113,33 @@ static void cost_words(const struct status *status)
          (long long)status->roles_guessed, (long long)status->services_other);
 }
 
+static void event_words(const struct status *status)
+{
+    char buffer[TIME_TEXT_MAX];
+
+    if (status->started_ms == TIME_UNKNOWN)
+        return;
+    if (status->event_buffer <= 0) {
+        line("events",
+             "none: closed connections are not recorded, but for those that snapshots saw");
+        return;
+    }
+    line("events",
+         "%lld of closed connections, %lld of sockets never connected, %lld of unknown endpoints",
+         (long long)status->closings, (long long)status->unconnected,
+         (long long)status->unresolved);
+    line("event buffer", "%s%s", size_format(status->event_buffer, buffer),
+         status->event_buffer < BUFFER_ENOUGH ? ": CAP_NET_ADMIN is missing: bursts may be lost"
+                                              : "");
+}
+
 static int put_words(const struct context *ctx, const struct status *status)
 {
     line("record", "%s", db_path(ctx->db));
     recorder_words(ctx, status);
     recording_words(ctx, status);
     cost_words(status);
+    event_words(status);
     if (status->coverage_from_ms != TIME_UNKNOWN && status->last_snapshot_ms != TIME_UNKNOWN) {
         char from[TIME_TEXT_MAX];
 
@@ -132,7 +156,7 @@ struct fact {
     struct cell value;
 };
 
-#define FACTS_MAX 24
+#define FACTS_MAX 28
 
 static struct cell pid_cell(int pid)
 {
@@ -167,6 +191,10 @@ static size_t collect(const struct context *ctx, const struct status *s,
         {"queue_peak_bytes", cell_int(s->queue_peak_bytes)},
         {"roles_guessed", cell_int(s->roles_guessed)},
         {"services_other", cell_int(s->services_other)},
+        {"closings", cell_int(s->closings)},
+        {"unconnected", cell_int(s->unconnected)},
+        {"unresolved", cell_int(s->unresolved)},
+        {"event_buffer", cell_int(s->event_buffer)},
         {"file_bytes", cell_int(s->file_bytes)},
         {"wal_bytes", cell_int(s->wal_bytes)},
     };

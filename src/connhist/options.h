@@ -34,6 +34,7 @@ enum option_id {
     OPT_NUMERIC,
     OPT_AT,
     OPT_OPEN,
+    OPT_CLOSED_BY,
     OPT_LIMIT,
     OPT_TIMEOUT,
     OPT_COUNT,

@@ -8,6 +8,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "connhist/base/timetext.h"
+#include "connhist/model/life.h"
+
 #include "complain.h"
 
 #define SCOPED_MAX   (ADDRESS_TEXT_MAX + IF_NAMESIZE + 2)
@@ -24,9 +27,14 @@ static const struct column fields[] = {
     {"first_seen_ms", NULL, true, false}, {"state_since_ms", NULL, true, false},
     {"role", NULL, false, false},         {"opened_after_ms", NULL, true, false},
     {"close_wait_ms", NULL, true, false}, {"time_wait_ms", NULL, true, false},
+    {"duration_ms", NULL, true, false},   {"closed_by", NULL, false, false},
+    {"rx_bytes", NULL, true, false},      {"tx_bytes", NULL, true, false},
+    {"rtt_us", NULL, true, false},        {"retrans", NULL, true, false},
+    {"rx_segs", NULL, true, false},       {"tx_segs", NULL, true, false},
+    {"rx_uncertain", NULL, true, false},
 };
 
-enum { FIELDS_LIVE = 12, FIELDS_AT = 15, FIELDS_LIST = 18 };
+enum { FIELDS_LIVE = 12, FIELDS_AT = 15, FIELDS_LIST = 27 };
 
 _Static_assert(sizeof(fields) / sizeof(fields[0]) == FIELDS_LIST, "one more field");
 
@@ -43,13 +51,17 @@ static const struct column headings[] = {
     {"state_since", "STATE SINCE", false, false},
     {"first_seen", "FIRST SEEN", false, false},
     {"closed", "CLOSED", false, false},
+    {"closed_by", "CLOSED BY", false, false},
+    {"lived", "LIVED", true, false},
+    {"rx", "RX", true, false},
+    {"tx", "TX", true, false},
 };
 
-enum { HEADINGS_LIVE = 7, HEADINGS_AT = 10, HEADINGS_LIST = 11 };
+enum { HEADINGS_LIVE = 7, HEADINGS_AT = 10, HEADINGS_LIST = 15 };
 enum { HEADING_RECV_Q = 5, HEADING_SEND_Q = 6 };
 
 _Static_assert(sizeof(headings) / sizeof(headings[0]) == HEADINGS_LIST, "one more heading");
-_Static_assert((int)FIELDS_LIST <= 20 && (int)HEADINGS_LIST <= 20, "see struct socket_table");
+_Static_assert((int)FIELDS_LIST <= 28 && (int)HEADINGS_LIST <= 28, "see struct socket_table");
 
 static bool is_link_local(uint8_t family, const struct address *address)
 {
@@ -107,6 +119,18 @@ static struct cell role_cell(const struct socket_row *row)
     return row->role ? cell_text(role_name(row->role)) : cell_null();
 }
 
+/* How it ended is known of what has ended. */
+static struct cell closed_by_cell(const struct socket_row *row)
+{
+    return row->closed_ms == TIME_UNKNOWN ? cell_null() : cell_text(closed_by_name(row->closed_by));
+}
+
+/* What the kernel told of the end; null where it told nothing. */
+static struct cell fact_cell(const struct socket_row *row, int64_t value)
+{
+    return row->has_facts ? cell_int(value) : cell_null();
+}
+
 static int row_for_programs(struct socket_table *table, const struct socket_row *row)
 {
     char local[SCOPED_MAX], remote[SCOPED_MAX];
@@ -129,6 +153,15 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
         cell_time(row->opened_after_ms),
         cell_time(row->close_wait_ms),
         cell_time(row->time_wait_ms),
+        known_int(row->duration_ms),
+        closed_by_cell(row),
+        fact_cell(row, row->rx_bytes),
+        fact_cell(row, row->tx_bytes),
+        fact_cell(row, row->rtt_us),
+        fact_cell(row, row->retrans),
+        fact_cell(row, row->rx_segs),
+        fact_cell(row, row->tx_segs),
+        fact_cell(row, row->rx_uncertain),
     };
 
     return writer_row(table->writer, cells);
@@ -137,6 +170,7 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
 static int row_for_people(struct socket_table *table, const struct socket_row *row)
 {
     char local[ENDPOINT_MAX], remote[ENDPOINT_MAX];
+    char lived[TIME_TEXT_MAX], rx[TIME_TEXT_MAX], tx[TIME_TEXT_MAX];
     const struct cell cells[HEADINGS_LIST] = {
         cell_text(protocol_name(row->protocol)),
         cell_text(endpoint(table, row, &row->local, row->local_port, local)),
@@ -149,6 +183,10 @@ static int row_for_people(struct socket_table *table, const struct socket_row *r
         cell_time(row->state_since_ms),
         cell_time(row->first_seen_ms),
         cell_time(row->closed_ms),
+        closed_by_cell(row),
+        row->duration_ms < 0 ? cell_null() : cell_text(duration_format(row->duration_ms, lived)),
+        row->has_facts ? cell_text(size_format(row->rx_bytes, rx)) : cell_null(),
+        row->has_facts ? cell_text(size_format(row->tx_bytes, tx)) : cell_null(),
     };
 
     return writer_row(table->writer, cells);

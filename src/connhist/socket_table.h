@@ -27,7 +27,7 @@ struct socket_table {
     bool people;               /* the format is a table */
     int failed;                /* negative errno: the output is broken; 0 */
     struct writer *writer;     /* owned */
-    struct column columns[20]; /* of the document */
+    struct column columns[28]; /* of the document */
     struct document document;
 };
 

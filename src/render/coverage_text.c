@@ -14,18 +14,18 @@ static void print_losses(struct layout *layout, const struct coverage *coverage)
     if (coverage->missed > 0)
         layout_print(layout, ", ", "%" PRId64 " missed", coverage->missed);
     if (coverage->events_lost > 0)
-        layout_print(layout, ", ", "%" PRId64 " event%s lost", coverage->events_lost,
-                     coverage->events_lost == 1 ? "" : "s");
+        layout_print(layout, ", ", "events lost %" PRId64 " time%s: short connections may lack",
+                     coverage->events_lost, coverage->events_lost == 1 ? "" : "s");
     if (coverage->unkept > 0)
         layout_print(layout, ", ", "%" PRId64 " socket%s without detail", coverage->unkept,
                      coverage->unkept == 1 ? "" : "s");
 }
 
-static void print_gap(struct layout *layout, const struct gap *gap, bool utc)
+static void print_gap(struct layout *layout, const char *what, const struct gap *gap, bool utc)
 {
     char from[TIME_TEXT_MAX], until[TIME_TEXT_MAX], duration[TIME_TEXT_MAX];
 
-    layout_word(layout, "  ", "not recorded:");
+    layout_text(layout, "  ", what);
     layout_word(layout, " ", time_format(gap->from_ms, utc, false, from));
     layout_word(layout, " ", "-");
     layout_word(layout, " ", time_format(gap->until_ms, utc, false, until));
@@ -35,12 +35,22 @@ static void print_gap(struct layout *layout, const struct gap *gap, bool utc)
     layout_newline(layout);
 }
 
+static void print_gaps(struct layout *layout, const char *what, const struct gap_vec *gaps,
+                       bool utc, size_t max)
+{
+    size_t shown = gaps->n < max ? gaps->n : max;
+
+    for (size_t i = 0; i < shown; i++)
+        print_gap(layout, what, &gaps->items[i], utc);
+    if (gaps->n > shown && shown > 0) {
+        layout_print(layout, "  ", "... and %zu more", gaps->n - shown);
+        layout_newline(layout);
+    }
+}
+
 void coverage_layout(struct layout *layout, const struct coverage *coverage, bool utc,
                      size_t max_gaps)
 {
-    size_t shown = coverage->gaps.n < max_gaps ? coverage->gaps.n : max_gaps;
-    size_t more = coverage->gaps.n - shown;
-
     layout->indent = INDENT;
     layout_word(layout, "", "coverage:");
     if (coverage->planned == 0)
@@ -49,16 +59,12 @@ void coverage_layout(struct layout *layout, const struct coverage *coverage, boo
         layout_print(layout, " ", "%" PRId64 " of %" PRId64 " snapshot%s", coverage->done,
                      coverage->planned, coverage->planned == 1 ? "" : "s");
     print_losses(layout, coverage);
-    if (more > 0 && shown == 0)
-        layout_print(layout, ", ", "%zu gap%s", more, more == 1 ? "" : "s");
+    if (coverage->gaps.n > 0 && max_gaps == 0)
+        layout_print(layout, ", ", "%zu gap%s", coverage->gaps.n, coverage->gaps.n == 1 ? "" : "s");
     layout_newline(layout);
     layout->indent = 2 * INDENT;
-    for (size_t i = 0; i < shown; i++)
-        print_gap(layout, &coverage->gaps.items[i], utc);
-    if (more > 0 && shown > 0) {
-        layout_print(layout, "  ", "... and %zu more", more);
-        layout_newline(layout);
-    }
+    print_gaps(layout, "not recorded:", &coverage->gaps, utc, max_gaps);
+    print_gaps(layout, "events lost:", &coverage->deaf, utc, max_gaps);
 }
 
 void coverage_print(FILE *out, const struct coverage *coverage, bool utc, size_t max_gaps)

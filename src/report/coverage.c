@@ -204,6 +204,27 @@ static int load_losses(struct survey *survey, const struct mark *after, struct e
     return losses_load(&survey->losses, survey->db, from_ms, until_ms, err);
 }
 
+/* What was lost between two snapshots makes no gap: the counts of both are whole. */
+static int add_deaf(struct survey *survey)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < survey->losses.n && r == 0; i++) {
+        const struct loss *loss = &survey->losses.items[i].loss;
+        struct gap deaf = {.from_ms = walltime_of_record(survey->walltime, loss->from_ms),
+                           .until_ms = walltime_of_record(survey->walltime, loss->until_ms)};
+
+        if (loss->kind != LOSS_EVENTS || loss->until_ms < survey->from_ms ||
+            loss->from_ms > survey->until_ms)
+            continue;
+        snprintf(deaf.reason, sizeof(deaf.reason), "%.*s", (int)sizeof(deaf.reason) - 1,
+                 loss->text);
+        r = vec_push(&survey->coverage.deaf, deaf);
+        survey->coverage.events_lost++;
+    }
+    return r;
+}
+
 int coverage_load(struct db *db, const struct walltime *walltime, int64_t from_ms, int64_t until_ms,
                   struct coverage *ret, struct snapshot_times *times, struct err *err)
 {
@@ -225,6 +246,9 @@ int coverage_load(struct db *db, const struct walltime *walltime, int64_t from_m
         r = look_at_end(&survey, &after, err);
     if (r < 0)
         return r;
+    r = add_deaf(&survey);
+    if (r < 0)
+        return err_errno(err, r, "reading what was lost");
     survey.coverage.missed = losses_missed(&survey.losses, from_ms, until_ms);
     survey.coverage.planned =
         survey.coverage.done + survey.coverage.interrupted + survey.coverage.missed;

@@ -15,6 +15,24 @@ static const char queues_sql[] =
     "SELECT waiting, backlog FROM queues WHERE life = ?1 AND at_ms <= ?2 "
     "ORDER BY at_ms DESC LIMIT 1";
 
+/* The last snapshot, if the run that took it is the newest. */
+static const char last_sql[] = "SELECT start_ms FROM (SELECT start_ms, recording FROM snapshots "
+                               "ORDER BY start_ms DESC LIMIT 1) "
+                               "WHERE recording = (SELECT max(id) FROM recordings)";
+
+static int read_last(struct db *db, int64_t *ret_ms, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = db_prepare(db, last_sql, &stmt, err);
+
+    if (r == 0)
+        r = stmt_step(stmt, err);
+    if (r < 0)
+        return r;
+    *ret_ms = r > 0 ? stmt_i64(stmt, 0) : INT64_MAX;
+    return 0;
+}
+
 int row_maker_init(struct row_maker *maker, struct db *db, const struct walltime *walltime,
                    const struct filter *filter, struct err *err)
 {
@@ -26,6 +44,8 @@ int row_maker_init(struct row_maker *maker, struct db *db, const struct walltime
         r = openings_init(&maker->openings, db, err);
     if (r == 0)
         r = db_prepare(db, queues_sql, &maker->queues, err);
+    if (r == 0)
+        r = read_last(db, &maker->last_ms, err);
     return r;
 }
 
@@ -34,6 +54,11 @@ void row_maker_finish(struct row_maker *maker)
     lookup_finish(&maker->lookup);
     openings_finish(&maker->openings);
     stmt_free(maker->queues);
+}
+
+bool row_maker_is_open(const struct row_maker *maker, const struct stored_life *life)
+{
+    return life->ended_ms == LIFE_OPEN || life->ended_ms > maker->last_ms;
 }
 
 bool socket_ports_match(const struct filter *filter, uint16_t local_port, uint16_t remote_port)
@@ -115,6 +140,34 @@ static int read_opening(struct row_maker *maker, const struct stored_life *life,
     return 0;
 }
 
+static void read_end(const struct row_maker *maker, const struct stored_life *life,
+                     struct socket_row *row)
+{
+    row->closed_ms = TIME_UNKNOWN;
+    row->duration_ms = -1;
+    if (row_maker_is_open(maker, life))
+        return;
+    row->closed_ms = walltime_of_record(maker->walltime, life->ended_ms);
+    row->closed_by = life->closed_by;
+    /* on the record's clock: the wall clock may have been set in between */
+    if (file_traits_opened_known(life->traits))
+        row->duration_ms = life->ended_ms - life->since_ms;
+}
+
+static void read_facts(const struct stored_life *life, struct socket_row *row)
+{
+    const struct life_facts *facts = &life->facts;
+
+    row->has_facts = facts->known;
+    row->rx_uncertain = facts->received_uncertain;
+    row->tx_bytes = (int64_t)facts->sent_bytes;
+    row->rx_bytes = (int64_t)facts->received_bytes;
+    row->tx_segs = facts->segs_out;
+    row->rx_segs = facts->segs_in;
+    row->retrans = facts->retrans;
+    row->rtt_us = facts->rtt_us;
+}
+
 int row_maker_make(struct row_maker *maker, const struct stored_life *life,
                    const struct endpoints *ends, int64_t at_ms, struct socket_row *ret,
                    struct err *err)
@@ -130,9 +183,6 @@ int row_maker_make(struct row_maker *maker, const struct stored_life *life,
         .remote_port = life->remote_port,
         .scope_ifindex = life->scope_ifindex,
         .uid = lookup_uid(&maker->lookup, life->owner),
-        .closed_ms = life->ended_ms == LIFE_OPEN
-                         ? TIME_UNKNOWN
-                         : walltime_of_record(maker->walltime, life->ended_ms),
     };
     int r;
 
@@ -144,6 +194,8 @@ int row_maker_make(struct row_maker *maker, const struct stored_life *life,
         r = read_opening(maker, life, &row, err);
     if (r < 0)
         return r;
+    read_end(maker, life, &row);
+    read_facts(life, &row);
     *ret = row;
     return 0;
 }

@@ -21,11 +21,16 @@ struct row_maker {
     struct lookup lookup;            /* owned */
     struct openings openings;        /* owned */
     struct stmt *queues;             /* owned */
+    int64_t
+        last_ms; /* record time: ends behind it are planned, not yet come; INT64_MAX: none are */
 };
 
 int row_maker_init(struct row_maker *maker, struct db *db, const struct walltime *walltime,
                    const struct filter *filter, struct err *err);
 void row_maker_finish(struct row_maker *maker);
+
+/* Whether a life is open at the last snapshot: no end, or one that is planned. */
+bool row_maker_is_open(const struct row_maker *maker, const struct stored_life *life);
 
 /* Whether a life's service, ports and addresses belong to the answer; sets its endpoints. 1, 0 or a
  * negative errno. */

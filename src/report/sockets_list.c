@@ -17,9 +17,9 @@ struct found_life {
 
 struct list {
     struct row_maker maker;
-    const struct filter *filter; /* not owned */
-    int64_t from_ms;             /* record time */
-    int64_t until_ms;            /* record time */
+    const struct list_question *question; /* not owned */
+    int64_t from_ms;                      /* record time */
+    int64_t until_ms;                     /* record time */
     struct {
         VEC_FIELDS(struct found_life);
     } found; /* owned */
@@ -34,6 +34,7 @@ static void list_finish(struct list *list)
 /* Whether a life was in one of the states asked for at some instant of the span. */
 static int was_in_state(const struct list *list, const struct stored_life *life, struct err *err)
 {
+    const struct filter *filter = &list->question->filter;
     struct history_change change = {.at_ms = life->since_ms};
     size_t offset = 0;
     unsigned state = 0;
@@ -42,13 +43,24 @@ static int was_in_state(const struct list *list, const struct stored_life *life,
     while ((r = history_next(life->states, life->n_states, &offset, &change)) > 0 &&
            change.at_ms <= list->until_ms) {
         /* the state before holds up to this instant */
-        if (state && change.at_ms > list->from_ms && filter_state(list->filter, state))
+        if (state && change.at_ms > list->from_ms && filter_state(filter, state))
             return 1;
         state = change.state;
     }
     if (r < 0)
         return err_set(err, -EBADMSG, "the file is damaged: a socket's states can't be read");
-    return state && filter_state(list->filter, state);
+    return state && filter_state(filter, state);
+}
+
+/* Whether it ended as asked for, or did not end. */
+static bool wants_end(const struct list *list, const struct stored_life *life)
+{
+    bool open = row_maker_is_open(&list->maker, life);
+
+    if (list->question->open_only)
+        return open;
+    return !list->question->closed_by ||
+           (!open && list->question->closed_by >> life->closed_by & 1);
 }
 
 static int add_life(void *arg, const struct stored_life *life, struct err *err)
@@ -59,7 +71,9 @@ static int add_life(void *arg, const struct stored_life *life, struct err *err)
     struct endpoints ends;
     int r;
 
-    r = row_maker_wants(&list->maker, list->filter, life, &ends, err);
+    if (!wants_end(list, life))
+        return 0;
+    r = row_maker_wants(&list->maker, &list->question->filter, life, &ends, err);
     if (r > 0)
         r = was_in_state(list, life, err);
     if (r > 0 && vec_push(&list->found, found) < 0)
@@ -107,10 +121,28 @@ static int give_all(struct list *list, struct db *db, socket_row_fn fn, void *ar
     return r < 0 ? r : 0;
 }
 
+static int find_all(struct list *list, struct db *db, struct err *err)
+{
+    const struct lookup *lookup = &list->maker.lookup;
+    int64_t closed_from_ms = list->from_ms;
+    int r = 0;
+
+    if (!list->question->closed_by)
+        r = stored_life_each(db, lookup, LIVES_OPEN, list->from_ms, list->until_ms, add_life, list,
+                             err);
+    /* of the closed ones those alone are open whose end lies behind the last snapshot */
+    if (list->question->open_only && closed_from_ms < list->maker.last_ms)
+        closed_from_ms = list->maker.last_ms;
+    if (r == 0 && closed_from_ms != INT64_MAX)
+        r = stored_life_each(db, lookup, LIVES_CLOSED, closed_from_ms, list->until_ms, add_life,
+                             list, err);
+    return r;
+}
+
 int sockets_list(struct db *db, const struct walltime *walltime,
                  const struct list_question *question, socket_row_fn fn, void *arg, struct err *err)
 {
-    _cleanup_(list_finish) struct list list = {.filter = &question->filter};
+    _cleanup_(list_finish) struct list list = {.question = question};
     int64_t unused;
     int r;
 
@@ -118,9 +150,10 @@ int sockets_list(struct db *db, const struct walltime *walltime,
     walltime_to_record(walltime, question->until_ms, &unused, &list.until_ms);
     if (list.until_ms < list.from_ms)
         return err_set(err, -EINVAL, "the end of the time asked for lies before its begin");
+    if (question->open_only && question->closed_by)
+        return err_set(err, -EINVAL, "what is open was not closed by anybody");
     r = row_maker_init(&list.maker, db, walltime, &question->filter, err);
     if (r == 0)
-        r = stored_life_each(db, &list.maker.lookup, question->open_only ? LIVES_OPEN : LIVES_ALL,
-                             list.from_ms, list.until_ms, add_life, &list, err);
+        r = find_all(&list, db, err);
     return r < 0 ? r : give_all(&list, db, fn, arg, err);
 }

@@ -10,6 +10,7 @@
 #include "connhist/report/coverage.h"
 #include "connhist/store/db.h"
 #include "connhist/store/file.h"
+#include "edition.h"
 
 #define COVERAGE_MS (INT64_C(24) * 3600 * 1000)
 
@@ -26,6 +27,9 @@ static const char last_sql[] =
 static const char open_sql[] = "SELECT count(*) FROM open";
 static const char closed_sql[] = "SELECT count(*) FROM (SELECT 1 FROM closed LIMIT ?1)";
 static const char lives_sql[] = "SELECT next_life - 1 FROM program WHERE id = 1";
+
+static const char events_sql[] = "SELECT closings, unconnected, unresolved, event_buffer "
+                                 "FROM recordings ORDER BY id DESC LIMIT 1";
 
 /* One question to the file; the row that it gave, if any, is in *ret. 1: a row is there. */
 static int ask(struct db *db, const char *sql, struct stmt **ret, struct err *err)
@@ -61,6 +65,23 @@ static int ask_latest(struct db *db, struct status *status, struct ages *ages, s
     status->roles_guessed = stmt_i64(stmt, 8);
     status->services_other = stmt_i64(stmt, 9);
     status->recordings = stmt_i64(stmt, 10);
+    return 0;
+}
+
+static int ask_events(struct db *db, struct status *status, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r;
+
+    if (!edition_has_events(db))
+        return 0;
+    r = ask(db, events_sql, &stmt, err);
+    if (r <= 0)
+        return r;
+    status->closings = stmt_i64(stmt, 0);
+    status->unconnected = stmt_i64(stmt, 1);
+    status->unresolved = stmt_i64(stmt, 2);
+    status->event_buffer = stmt_i64(stmt, 3);
     return 0;
 }
 
@@ -184,6 +205,8 @@ int status_ask(struct db *db, const struct walltime *walltime, int64_t now_ms, s
     r = look_at_files(db, &status, err);
     if (r == 0)
         r = ask_latest(db, &status, &ages, err);
+    if (r == 0)
+        r = ask_events(db, &status, err);
     if (r == 0)
         r = ask_snapshots(db, &status, &ages, err);
     if (r == 0)

@@ -7,18 +7,33 @@
 
 #include "connhist/store/db.h"
 #include "connhist/store/file.h"
+#include "edition.h"
 
 #define OPEN_COLUMNS                                                                               \
     "SELECT life, service, local, remote, local_port, remote_port, scope, owner, traits, states, " \
     "since_ms, life FROM open "
+#define FACT_COLUMNS(table)                                                        \
+    "," table ".closed_by, " table ".sent_bytes, " table ".received_bytes, " table \
+    ".segs_out, " table ".segs_in, " table ".retrans, " table ".rtt_us"
 #define CLOSED_COLUMNS                                                                            \
-    "SELECT key, service, local, remote, local_port, remote_port, scope, owner, traits, states, " \
-    "duration_ms, life, late_ms FROM closed "
+    "SELECT c.key, c.service, c.local, c.remote, c.local_port, c.remote_port, c.scope, c.owner, " \
+    "c.traits, c.states, c.duration_ms, c.life, c.late_ms"
+
+/* With what events told, in the row itself or, when the event came late, beside it. */
+#define FACTS_CLOSED  \
+    CLOSED_COLUMNS    \
+    FACT_COLUMNS("c") \
+    FACT_COLUMNS("l") \
+    " FROM closed AS c LEFT JOIN late AS l ON l.life = c.life "
+#define OLD_CLOSED  CLOSED_COLUMNS " FROM closed AS c "
+#define WHERE_RANGE "WHERE c.key BETWEEN ?1 AND ?2"
+#define WHERE_KEY   "WHERE c.key = ?1"
+
+/* Columns of CLOSED_COLUMNS, and of FACT_COLUMNS behind them. */
+enum { CLOSED_END = 13, FACTS = 7 };
 
 static const char open_sql[] = OPEN_COLUMNS "WHERE since_ms <= ?1";
 static const char open_row_sql[] = OPEN_COLUMNS "WHERE life = ?1";
-static const char closed_sql[] = CLOSED_COLUMNS "WHERE key BETWEEN ?1 AND ?2";
-static const char closed_row_sql[] = CLOSED_COLUMNS "WHERE key = ?1";
 
 /* A port that is NULL is the service's. */
 static uint16_t read_port(struct stmt *stmt, int column, const struct service_key *service)
@@ -53,6 +68,27 @@ static int read_life(struct stmt *stmt, const struct lookup *lookup, struct stor
     return 0;
 }
 
+/* What the event told; nothing is known where the last of the columns is NULL. */
+static void read_facts(struct stmt *stmt, int column, struct stored_life *life)
+{
+    unsigned closed_by = (unsigned)stmt_i64(stmt, column);
+
+    if (file_closed_by_who(closed_by))
+        life->closed_by = (uint8_t)file_closed_by_who(closed_by);
+    if (stmt_is_null(stmt, column + FACTS - 1))
+        return;
+    life->facts = (struct life_facts){
+        .known = true,
+        .received_uncertain = file_closed_by_uncertain(closed_by),
+        .sent_bytes = (uint64_t)stmt_i64(stmt, column + 1),
+        .received_bytes = (uint64_t)stmt_i64(stmt, column + 2),
+        .segs_out = (uint32_t)stmt_i64(stmt, column + 3),
+        .segs_in = (uint32_t)stmt_i64(stmt, column + 4),
+        .retrans = (uint32_t)stmt_i64(stmt, column + 5),
+        .rtt_us = (uint32_t)stmt_i64(stmt, column + 6),
+    };
+}
+
 static int read_closed(struct stmt *stmt, const struct lookup *lookup, struct stored_life *ret,
                        struct err *err)
 {
@@ -62,7 +98,17 @@ static int read_closed(struct stmt *stmt, const struct lookup *lookup, struct st
         return r;
     ret->ended_ms = (ret->row >> 16 & ((INT64_C(1) << 42) - 1)) - stmt_i64(stmt, 12);
     ret->since_ms = ret->ended_ms - stmt_i64(stmt, 10);
+    /* a file of an older edition has none; what came late knows better */
+    for (int column = CLOSED_END; column < stmt_columns(stmt); column += FACTS)
+        read_facts(stmt, column, ret);
     return 0;
+}
+
+/* Prepares one of two statements, as the file's edition has facts or not. */
+static int prepare_closed(struct db *db, const char *sql, const char *old_sql, struct stmt **ret,
+                          struct err *err)
+{
+    return db_prepare(db, edition_has_events(db) ? sql : old_sql, ret, err);
 }
 
 static int each_open(struct db *db, const struct lookup *lookup, int64_t until_ms,
@@ -118,7 +164,7 @@ int stored_life_each(struct db *db, const struct lookup *lookup, unsigned which,
         r = each_open(db, lookup, until_ms, fn, arg, err);
     if (r < 0 || !(which & LIVES_CLOSED))
         return r;
-    r = db_prepare(db, closed_sql, &stmt, err);
+    r = prepare_closed(db, FACTS_CLOSED WHERE_RANGE, OLD_CLOSED WHERE_RANGE, &stmt, err);
     for (unsigned class = 0; r == 0 && class < FILE_CLASSES; class ++)
         r = each_of_class(stmt, lookup, class, from_ms, until_ms, fn, arg, err);
     return r;
@@ -128,7 +174,9 @@ int life_reader_init(struct life_reader *reader, struct db *db, struct err *err)
 {
     int r = db_prepare(db, open_row_sql, &reader->open, err);
 
-    return r < 0 ? r : db_prepare(db, closed_row_sql, &reader->closed, err);
+    if (r < 0)
+        return r;
+    return prepare_closed(db, FACTS_CLOSED WHERE_KEY, OLD_CLOSED WHERE_KEY, &reader->closed, err);
 }
 
 void life_reader_finish(struct life_reader *reader)

@@ -8,6 +8,7 @@
 
 #include "connhist/base/err.h"
 #include "connhist/model/address.h"
+#include "connhist/model/life.h"
 #include "lookup.h"
 
 struct db;
@@ -32,6 +33,8 @@ struct stored_life {
     unsigned traits;                     /* see store/file.h */
     const uint8_t *states;               /* see model/history.h; valid until the next row */
     size_t n_states;                     /* bytes in states */
+    uint8_t closed_by;                   /* enum closed_by; of closed lives */
+    struct life_facts facts;             /* of closed lives */
 };
 
 /* The ends of a socket. */

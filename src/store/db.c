@@ -26,6 +26,11 @@ const char *db_path(const struct db *db)
     return db->path;
 }
 
+int db_edition(const struct db *db)
+{
+    return db->edition;
+}
+
 /* BEGIN alone doesn't look at the file yet. */
 int db_begin(struct db *db, struct err *err)
 {

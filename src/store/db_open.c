@@ -193,6 +193,8 @@ static int connect_and_check(struct db *db, struct err *err)
             db->path);
     if (r >= 0 && edition == 0)
         return err_set(err, -EMEDIUMTYPE, "%s is empty: nothing was ever recorded in it", db->path);
+    if (r >= 0)
+        db->edition = edition;
     return r;
 }
 

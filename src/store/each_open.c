@@ -4,8 +4,8 @@
 #include <sys/socket.h>
 
 #include "connhist/store/file.h"
+#include "past.h"
 #include "sql.h"
-#include "writer.h"
 
 /* remote_bytes is NULL where remote holds the IPv4 address itself. */
 static const char open_sql[] =
@@ -16,6 +16,22 @@ static const char open_sql[] =
     "JOIN addresses AS l ON l.id = o.local "
     "LEFT JOIN addresses AS a ON a.id = -o.remote AND o.remote < 0 "
     "LEFT JOIN owners AS w ON w.id = o.owner ORDER BY o.life";
+
+/* The same columns of closed lives that end after ?3, of one class; then what is theirs. */
+static const char planned_sql[] =
+    "SELECT coalesce(c.life, 0), 0, 0, (c.key >> 16 & (1 << 42) - 1) - c.late_ms - c.duration_ms, "
+    "c.traits, c.states, "
+    "c.scope, w.uid, coalesce(c.local_port, s.port), coalesce(c.remote_port, s.port), "
+    "s.port, s.protocol, s.role, n.inode, n.name, l.bytes, c.remote, a.bytes, "
+    "(c.key >> 16 & (1 << 42) - 1) - c.late_ms AS ended_ms, coalesce(c.closed_by, 0), "
+    "c.sent_bytes, c.received_bytes, c.segs_out, c.segs_in, c.retrans, c.rtt_us, "
+    "coalesce(x.closed_by, 0), "
+    "x.sent_bytes, x.received_bytes, x.segs_out, x.segs_in, x.retrans, x.rtt_us "
+    "FROM closed AS c JOIN services AS s ON s.id = c.service JOIN netns AS n ON n.id = s.netns "
+    "JOIN addresses AS l ON l.id = c.local "
+    "LEFT JOIN addresses AS a ON a.id = -c.remote AND c.remote < 0 "
+    "LEFT JOIN owners AS w ON w.id = c.owner LEFT JOIN late AS x ON x.life = c.life "
+    "WHERE c.key BETWEEN ?1 AND ?2 AND ended_ms > ?3 ORDER BY c.key";
 
 enum column {
     COLUMN_LIFE,
@@ -35,7 +51,10 @@ enum column {
     COLUMN_NETNS_NAME,
     COLUMN_LOCAL_BYTES,
     COLUMN_REMOTE,
-    COLUMN_REMOTE_BYTES
+    COLUMN_REMOTE_BYTES,
+    COLUMN_ENDED,
+    COLUMN_CLOSED_BY, /* and facts */
+    COLUMN_LATE_CLOSED_BY = COLUMN_CLOSED_BY + 7
 };
 
 /* Whether the row's namespace is among those of this run. */
@@ -100,6 +119,7 @@ static bool read_life(sqlite3_stmt *stmt, uint32_t netns, struct life *ret)
         .cookie = (uint64_t)sqlite3_column_int64(stmt, COLUMN_COOKIE),
         .since_ms = sqlite3_column_int64(stmt, COLUMN_SINCE),
         .ended_ms = TIME_UNKNOWN,
+        .planned_ms = TIME_UNKNOWN,
         .local_port = (uint16_t)sqlite3_column_int(stmt, COLUMN_LOCAL_PORT),
         .remote_port = (uint16_t)sqlite3_column_int(stmt, COLUMN_REMOTE_PORT),
         .scope_ifindex = (uint32_t)sqlite3_column_int64(stmt, COLUMN_SCOPE),
@@ -122,6 +142,35 @@ static bool read_life(sqlite3_stmt *stmt, uint32_t netns, struct life *ret)
     return true;
 }
 
+/* column: closed_by, followed by the facts. */
+static void read_facts(sqlite3_stmt *stmt, int column, struct life *life)
+{
+    unsigned closed_by = (unsigned)sqlite3_column_int(stmt, column);
+
+    if (file_closed_by_who(closed_by))
+        life->closed_by = (uint8_t)file_closed_by_who(closed_by);
+    if (life->facts.known || sqlite3_column_type(stmt, column + 1) == SQLITE_NULL)
+        return;
+    life->facts = (struct life_facts){
+        .known = true,
+        .received_uncertain = file_closed_by_uncertain(closed_by),
+        .sent_bytes = (uint64_t)sqlite3_column_int64(stmt, column + 1),
+        .received_bytes = (uint64_t)sqlite3_column_int64(stmt, column + 2),
+        .segs_out = (uint32_t)sqlite3_column_int64(stmt, column + 3),
+        .segs_in = (uint32_t)sqlite3_column_int64(stmt, column + 4),
+        .retrans = (uint32_t)sqlite3_column_int64(stmt, column + 5),
+        .rtt_us = (uint32_t)sqlite3_column_int64(stmt, column + 6),
+    };
+}
+
+static void read_planned(sqlite3_stmt *stmt, struct life *life)
+{
+    life->ended_ms = life->planned_ms = sqlite3_column_int64(stmt, COLUMN_ENDED);
+    life->late_facts = life->number != 0;
+    read_facts(stmt, COLUMN_CLOSED_BY, life);
+    read_facts(stmt, COLUMN_LATE_CLOSED_BY, life);
+}
+
 static int give(struct store *store, sqlite3_stmt *stmt, uint32_t netns,
                 int (*fn)(void *arg, const struct life *life), void *arg, struct err *err)
 {
@@ -129,10 +178,31 @@ static int give(struct store *store, sqlite3_stmt *stmt, uint32_t netns,
     int r;
 
     if (!read_life(stmt, netns, &life))
-        return err_set(err, -EBADMSG, "%s: open life %lld is damaged", store->path,
+        return err_set(err, -EBADMSG, "%s: life %lld is damaged", store->path,
                        (long long)sqlite3_column_int64(stmt, COLUMN_LIFE));
+    if (sqlite3_column_count(stmt) > COLUMN_ENDED)
+        read_planned(stmt, &life);
     r = fn(arg, &life);
-    return r < 0 ? err_errno(err, r, "%s: reading open lives", store->path) : 0;
+    return r < 0 ? err_errno(err, r, "%s: reading lives", store->path) : 0;
+}
+
+static int each_row(struct store *store, sqlite3_stmt *stmt, const struct netns_ref *netns,
+                    size_t n_netns, int (*fn)(void *arg, const struct life *life), void *arg,
+                    struct err *err)
+{
+    uint32_t id;
+    int r;
+
+    while ((r = sql_step(stmt, err)) > 0) {
+        if (!find_netns(stmt, netns, n_netns, &id)) {
+            (*skipped)++;
+            continue;
+        }
+        r = give(store, stmt, id, fn, arg, err);
+        if (r < 0)
+            return r;
+    }
+    return r;
 }
 
 int store_each_open(struct store *store, const struct netns_ref *netns, size_t n_netns,
@@ -141,21 +211,31 @@ int store_each_open(struct store *store, const struct netns_ref *netns, size_t n
 {
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
     size_t skipped = 0;
-    uint32_t id;
     int r = sql_prepare(store->db, open_sql, &stmt, err);
 
-    if (r < 0)
-        return r;
-    while ((r = sql_step(stmt, err)) > 0) {
-        if (!find_netns(stmt, netns, n_netns, &id)) {
-            skipped++;
-            continue;
-        }
-        r = give(store, stmt, id, fn, arg, err);
-        if (r < 0)
-            return r;
-    }
+    if (r == 0)
+        r = each_row(store, stmt, netns, n_netns, fn, arg, &skipped, err);
     if (r == 0)
         *ret_skipped = skipped;
+    return r;
+}
+
+int store_each_planned(struct store *store, const struct netns_ref *netns, size_t n_netns,
+                       int (*fn)(void *arg, const struct life *life), void *arg, struct err *err)
+{
+    _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    struct past_snapshot snapshot;
+    size_t skipped = 0;
+    int64_t first, last;
+    int r = past_last_snapshot(store->db, &snapshot, err);
+
+    if (r <= 0)
+        return r;
+    r = sql_prepare(store->db, planned_sql, &stmt, err);
+    for (unsigned class = 0; class < FILE_CLASSES && r >= 0; class ++) {
+        planned_range(class, snapshot.start_ms, &first, &last);
+        SQL_BIND(stmt, first, last, snapshot.start_ms);
+        r = each_row(store, stmt, netns, n_netns, fn, arg, &skipped, err);
+    }
     return r;
 }

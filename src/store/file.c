@@ -13,7 +13,7 @@
 
 #define CLASS_SHIFT   58
 #define CLOSING_SHIFT 16
-#define CLOSING_MAX   ((INT64_C(1) << 42) - 1)
+#define CLOSING_MAX   FILE_CLOSING_MAX
 #define SERIAL_MAX    0xffff
 
 int file_edition(void)
@@ -71,6 +71,21 @@ unsigned file_traits_role_source(unsigned traits)
 bool file_traits_opened_known(unsigned traits)
 {
     return traits >> 6 & 1;
+}
+
+unsigned file_closed_by(unsigned closed_by, bool received_uncertain)
+{
+    return (closed_by & 15) | (unsigned)received_uncertain << 4;
+}
+
+unsigned file_closed_by_who(unsigned column)
+{
+    return column & 15;
+}
+
+bool file_closed_by_uncertain(unsigned column)
+{
+    return column >> 4 & 1;
 }
 
 /* The user's home, also where HOME is not set; -ENOENT: none. */

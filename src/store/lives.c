@@ -9,6 +9,9 @@
 #include "sql.h"
 #include "writer.h"
 
+/* How many ms behind its end a row is looked for: 65,536 sockets of a class closed in each. */
+#define AMEND_LATE_MAX_MS 3
+
 /* Columns that open and closed share, as they are bound from ?1 on. */
 struct row {
     int64_t service;
@@ -116,34 +119,120 @@ static int drop_open(struct store *store, uint64_t number, struct err *err)
                       (int64_t)number);
 }
 
-int lives_add_closed(struct store *store, const struct netns_ids *netns, const struct life *life,
-                     struct err *err)
+/* closed_by and what the kernel told, from index on. */
+static void bind_facts(sqlite3_stmt *stmt, int index, unsigned closed_by,
+                       const struct life_facts *facts)
+{
+    bool uncertain = facts->known && facts->received_uncertain;
+    const int64_t values[] = {(int64_t)facts->sent_bytes,
+                              (int64_t)facts->received_bytes,
+                              facts->segs_out,
+                              facts->segs_in,
+                              facts->retrans,
+                              facts->rtt_us};
+
+    sql_bind_unless(stmt, index, file_closed_by(closed_by, uncertain), 0);
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+        sql_bind_unless(stmt, index + 1 + (int)i, values[i], facts->known ? INT64_MIN : values[i]);
+}
+
+static int insert_closed(struct store *store, const struct row *row, const struct life *life,
+                         struct err *err)
 {
     static const char sql[] =
         "INSERT INTO closed (service, local, remote, local_port, remote_port, scope, owner, "
-        "traits, states, key, duration_ms, late_ms, life) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-    bool listened = has_listened(life->history, life->history_bytes, life->since_ms);
+        "traits, states, closed_by, sent_bytes, received_bytes, segs_out, segs_in, retrans, "
+        "rtt_us, key, duration_ms, late_ms, life) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
+        "?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+    bool keep_number =
+        life->late_facts || has_listened(life->history, life->history_bytes, life->since_ms);
     int64_t key, late_ms;
     sqlite3_stmt *stmt;
+    int r = serials_take(store, life->since_ms, life->ended_ms, &key, &late_ms, err);
+
+    if (r >= 0)
+        r = writer_stmt(store, STMT_ADD_CLOSED, sql, &stmt, err);
+    if (r < 0)
+        return r;
+    bind_row(stmt, row, life);
+    bind_facts(stmt, 10, life->closed_by, &life->facts);
+    sqlite3_bind_int64(stmt, 17, key);
+    sqlite3_bind_int64(stmt, 18, life->ended_ms - life->since_ms);
+    sqlite3_bind_int64(stmt, 19, late_ms);
+    sql_bind_unless(stmt, 20, keep_number ? (int64_t)life->number : 0, 0);
+    r = sql_run(stmt, err);
+    return r < 0 ? r : drop_open(store, life->number, err);
+}
+
+int lives_add_closed(struct store *store, const struct netns_ids *netns, const struct life *life,
+                     struct err *err)
+{
     struct row row;
     int r;
 
     assert(life->ended_ms != TIME_UNKNOWN);
     r = make_row(store, netns, life, &row, err);
-    if (r >= 0)
-        r = serials_take(store, life->since_ms, life->ended_ms, &key, &late_ms, err);
-    if (r >= 0)
-        r = writer_stmt(store, STMT_ADD_CLOSED, sql, &stmt, err);
+    return r < 0 ? r : insert_closed(store, &row, life, err);
+}
+
+/* Removes a row by its key's class and millisecond and by what it tells. 1: there was one. */
+static int drop_closed_at(struct store *store, const struct row *row, const struct life *life,
+                          int64_t at_ms, struct err *err)
+{
+    static const char sql[] =
+        "DELETE FROM closed WHERE key = (SELECT key FROM closed WHERE key BETWEEN ?7 AND ?8 "
+        "AND remote = ?3 AND local = ?2 AND service = ?1 AND local_port IS ?4 "
+        "AND remote_port IS ?5 AND scope IS ?6 AND duration_ms = ?9 AND late_ms = ?10 LIMIT 1)";
+    unsigned class = file_closed_class(at_ms - life->since_ms);
+    int64_t first = file_closed_key(class, at_ms, 0);
+    sqlite3_stmt *stmt;
+    int r = writer_stmt(store, STMT_DROP_CLOSED, sql, &stmt, err);
+
     if (r < 0)
         return r;
-    bind_row(stmt, &row, life);
-    sqlite3_bind_int64(stmt, 10, key);
-    sqlite3_bind_int64(stmt, 11, life->ended_ms - life->since_ms);
-    sqlite3_bind_int64(stmt, 12, late_ms);
-    sql_bind_unless(stmt, 13, listened ? (int64_t)life->number : 0, 0);
+    SQL_BIND(stmt, row->service, row->local, row->remote);
+    sql_bind_unless(stmt, 4, row->local_port, -1);
+    sql_bind_unless(stmt, 5, row->remote_port, -1);
+    sql_bind_unless(stmt, 6, row->scope, 0);
+    sqlite3_bind_int64(stmt, 7, first);
+    sqlite3_bind_int64(stmt, 8, first + FILE_SERIALS - 1);
+    sqlite3_bind_int64(stmt, 9, life->planned_ms - life->since_ms);
+    sqlite3_bind_int64(stmt, 10, at_ms - life->planned_ms);
     r = sql_run(stmt, err);
-    return r < 0 ? r : drop_open(store, life->number, err);
+    return r < 0 ? r : sqlite3_changes(store->db) > 0;
+}
+
+int lives_amend_closed(struct store *store, const struct netns_ids *netns, const struct life *life,
+                       struct err *err)
+{
+    struct row row;
+    int r;
+
+    assert(life->ended_ms != TIME_UNKNOWN && life->planned_ms != TIME_UNKNOWN);
+    r = make_row(store, netns, life, &row, err);
+    if (r < 0)
+        return r;
+    for (int late_ms = 0, found = 0; late_ms <= AMEND_LATE_MAX_MS && !found; late_ms++) {
+        found = drop_closed_at(store, &row, life, life->planned_ms + late_ms, err);
+        if (found < 0)
+            return found;
+    }
+    return insert_closed(store, &row, life, err);
+}
+
+int lives_add_late(struct store *store, const struct late_facts *late, struct err *err)
+{
+    static const char sql[] =
+        "INSERT OR REPLACE INTO late (life, closed_by, sent_bytes, received_bytes, segs_out, "
+        "segs_in, retrans, rtt_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    sqlite3_stmt *stmt;
+    int r = writer_stmt(store, STMT_ADD_LATE, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, (int64_t)late->life);
+    bind_facts(stmt, 2, late->closed_by, &late->facts);
+    return sql_run(stmt, err);
 }
 
 /* What closing a row of open needs to know of it. */
@@ -169,7 +258,8 @@ static int read_open(struct store *store, int64_t number, int64_t *ret_since_ms,
     return 0;
 }
 
-static int close_one(struct store *store, int64_t number, int64_t ended_ms, struct err *err)
+static int close_one(struct store *store, int64_t number, int64_t ended_ms, bool keep_number,
+                     struct err *err)
 {
     static const char sql[] =
         "INSERT INTO closed (key, service, local, remote, local_port, remote_port, scope, owner, "
@@ -186,7 +276,8 @@ static int close_one(struct store *store, int64_t number, int64_t ended_ms, stru
         ended_ms = since_ms + 1;
     r = serials_take(store, since_ms, ended_ms, &key, &late_ms, err);
     if (r >= 0)
-        r = WRITER_RUN(store, STMT_MOVE_CLOSED, sql, err, key, ended_ms, late_ms, listened, number);
+        r = WRITER_RUN(store, STMT_MOVE_CLOSED, sql, err, key, ended_ms, late_ms,
+                       listened || keep_number, number);
     return r < 0 ? r : drop_open(store, (uint64_t)number, err);
 }
 
@@ -224,13 +315,13 @@ static int list_others(struct store *store, const uint64_t *numbers, size_t n,
 }
 
 int lives_close_others(struct store *store, const uint64_t *numbers, size_t n, int64_t ended_ms,
-                       struct err *err)
+                       bool keep_numbers, struct err *err)
 {
     struct number_vec others = {0};
     int r = list_others(store, numbers, n, &others, err);
 
     for (size_t i = 0; i < others.n && r >= 0; i++)
-        r = close_one(store, others.items[i], ended_ms, err);
+        r = close_one(store, others.items[i], ended_ms, keep_numbers, err);
     vec_finish(&others);
     return r;
 }

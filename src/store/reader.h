@@ -11,6 +11,7 @@
 struct db {
     sqlite3 *db;         /* read-only connection */
     char *path;          /* as it was given */
+    int edition;         /* PRAGMA user_version when it was opened */
     int64_t deadline_ns; /* CLOCK_BOOTTIME; 0: none */
     bool late;           /* the running statement was ended at the deadline */
     bool user;           /* a user's statement is being prepared: the authorizer is stricter */

@@ -69,7 +69,9 @@ static int tidy_up(struct store *store, int64_t boot, int64_t now_ms, struct err
     has_snapshot = r > 0;
     if (earlier.boot != boot) /* what was sampled in that snapshot was open at its instant */
         r = lives_close_others(store, NULL, 0, has_snapshot ? snapshot.start_ms + 1 : INT64_MIN,
-                               err);
+                               false, err);
+    if (r >= 0 && earlier.boot != boot && has_snapshot)
+        r = planned_cut(store, snapshot.start_ms + 1, err);
     if (r < 0 || earlier.has_ended)
         return r;
     return note_death(store, &earlier, earlier.boot == boot,

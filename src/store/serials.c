@@ -7,8 +7,8 @@
 #include "sql.h"
 #include "writer.h"
 
-#define SERIALS_PER_MS 65536
-#define CLOSING_MAX    ((INT64_C(1) << 42) - 1)
+#define SERIALS_PER_MS FILE_SERIALS
+#define CLOSING_MAX    FILE_CLOSING_MAX
 #define LATE_MAX_MS    100000 /* 6.5 billion sockets closed in one ms: not in this world */
 
 void serials_forget(struct serials *serials)

@@ -52,7 +52,7 @@ static int close_unnamed(struct store *store, const struct batch *batch, struct 
     for (size_t i = 0; i < n; i++)
         numbers[i] = batch->opened.items[i].number;
     qsort(numbers, n, sizeof(*numbers), lives_compare_numbers);
-    return lives_close_others(store, numbers, n, batch->snapshot.start_ms, err);
+    return lives_close_others(store, numbers, n, batch->snapshot.start_ms, true, err);
 }
 
 /* Opened first and closed last: a life may be in both. */
@@ -67,6 +67,10 @@ static int write_lives(struct store *store, const struct netns_ids *netns,
         r = lives_put_open(store, netns, &batch->changed.items[i], err);
     for (size_t i = 0; i < batch->closed.n && r >= 0; i++)
         r = lives_add_closed(store, netns, &batch->closed.items[i], err);
+    for (size_t i = 0; i < batch->amended.n && r >= 0; i++)
+        r = lives_amend_closed(store, netns, &batch->amended.items[i], err);
+    for (size_t i = 0; i < batch->late.n && r >= 0; i++)
+        r = lives_add_late(store, &batch->late.items[i], err);
     return r < 0 ? r : close_unnamed(store, batch, err);
 }
 
@@ -116,14 +120,17 @@ static int write_losses(struct store *store, const struct batch *batch, struct e
 static int write_cost(struct store *store, const struct recorder_cost *cost, struct err *err)
 {
     static const char sql[] = "UPDATE recordings SET cpu_ms = ?2, rss_bytes = ?3, "
-                              "queue_peak_bytes = ?4, roles_guessed = ?5, services_other = ?6 "
-                              "WHERE id = ?1";
+                              "queue_peak_bytes = ?4, roles_guessed = ?5, services_other = ?6, "
+                              "closings = ?7, unconnected = ?8, unresolved = ?9, "
+                              "event_buffer = ?10 WHERE id = ?1";
 
     return WRITER_RUN(store, STMT_SET_COST, sql, err, store->recording, cost->cpu_ms,
                       cost->rss_bytes, cost->queue_peak, (int64_t)cost->roles_guessed,
-                      (int64_t)cost->services_other);
+                      (int64_t)cost->services_other, (int64_t)cost->closings,
+                      (int64_t)cost->unconnected, (int64_t)cost->unresolved, cost->event_buffer);
 }
 
+/* Ends do not count: none is later than the snapshot but planned ones, which are in the future. */
 static void look_at_lives(const struct life_vec *lives, uint64_t *next_life, int64_t *last_ms)
 {
     for (size_t i = 0; i < lives->n; i++) {
@@ -133,8 +140,6 @@ static void look_at_lives(const struct life_vec *lives, uint64_t *next_life, int
             *next_life = life->number + 1;
         if (life->since_ms > *last_ms)
             *last_ms = life->since_ms;
-        if (life->ended_ms > *last_ms)
-            *last_ms = life->ended_ms;
     }
 }
 
@@ -146,6 +151,7 @@ static int write_program(struct store *store, const struct batch *batch, struct 
     look_at_lives(&batch->opened, &next_life, &last_ms);
     look_at_lives(&batch->changed, &next_life, &last_ms);
     look_at_lives(&batch->closed, &next_life, &last_ms);
+    look_at_lives(&batch->amended, &next_life, &last_ms);
     for (size_t i = 0; i < batch->losses.n; i++)
         if (batch->losses.items[i].until_ms > last_ms)
             last_ms = batch->losses.items[i].until_ms;

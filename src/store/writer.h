@@ -26,6 +26,10 @@ enum writer_stmt {
     STMT_PUT_OPEN,
     STMT_DROP_OPEN,
     STMT_ADD_CLOSED,
+    STMT_DROP_CLOSED,
+    STMT_LIST_PLANNED,
+    STMT_SHORTEN_CLOSED,
+    STMT_ADD_LATE,
     STMT_LIST_OPEN,
     STMT_GET_OPEN,
     STMT_MOVE_CLOSED,
@@ -102,9 +106,22 @@ int lives_put_open(struct store *store, const struct netns_ids *netns, const str
 int lives_add_closed(struct store *store, const struct netns_ids *netns, const struct life *life,
                      struct err *err);
 
-/* Closes at ended_ms all open lives whose numbers are not among the n, which are in order. */
-int lives_close_others(struct store *store, const uint64_t *numbers, size_t n, int64_t ended_ms,
+/* Writes life in place of the row that told life->planned_ms as its end, or if there is none
+ * besides what there is. */
+int lives_amend_closed(struct store *store, const struct netns_ids *netns, const struct life *life,
                        struct err *err);
+int lives_add_late(struct store *store, const struct late_facts *late, struct err *err);
+
+/* Closes at ended_ms all open lives whose numbers are not among the n, which are in order.
+ * keep_numbers: facts of them may come later. */
+int lives_close_others(struct store *store, const uint64_t *numbers, size_t n, int64_t ended_ms,
+                       bool keep_numbers, struct err *err);
+
+/* Ends closed lives at ended_ms whose end was planned for later. */
+int planned_cut(struct store *store, int64_t ended_ms, struct err *err);
+
+/* The keys of `closed` of one class in which all lives stand that end after last_ms. */
+void planned_range(unsigned class, int64_t last_ms, int64_t *ret_first, int64_t *ret_last);
 
 /* The dictionary's number of a service. */
 int lives_find_service(struct store *store, const struct netns_ids *netns,

@@ -38,15 +38,16 @@ def add_open(database, life, service, state, since, **columns):
                      list(row.values()))
 
 
-def make_file(path, now):
+def make_file(path, now, editions=None):
     """Ten minutes of a listener on port 8000, two connections to it, and a third that comes half-way."""
     begin = now - SNAPSHOTS * INTERVAL
     database = sqlite3.connect(path)
     database.execute("PRAGMA journal_mode = WAL")
-    for migration in sorted((SOURCE / "schema").glob("*.sql")):
+    migrations = sorted((SOURCE / "schema").glob("*.sql"))[:editions]
+    for migration in migrations:
         database.executescript(migration.read_text())
     database.execute("PRAGMA application_id = 0x636e6873")
-    database.execute(f"PRAGMA user_version = {len(list((SOURCE / 'schema').glob('*.sql')))}")
+    database.execute(f"PRAGMA user_version = {len(migrations)}")
     database.execute("INSERT INTO boots VALUES (1, 'b007', ?)", (begin - 1000,))
     database.execute("INSERT INTO recordings (id, boot, started_ms, ended_ms, interval_ms, detail, version,"
                      " pid, uid) VALUES (1, 1, ?, ?, ?, 'on', '0.1.0', 1, 0)", (begin, now, INTERVAL))

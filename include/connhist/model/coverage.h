@@ -21,9 +21,10 @@ struct coverage {
     int64_t done;        /* complete snapshots */
     int64_t interrupted; /* snapshots whose dump failed */
     int64_t missed;      /* ticks not taken or not written */
-    int64_t events_lost; /* destroy events known to be lost */
+    int64_t events_lost; /* how often destroy events were lost: how many each time nobody knows */
     int64_t unkept;      /* sockets tallied without detail */
     struct gap_vec gaps; /* oldest first; owned */
+    struct gap_vec deaf; /* when events were lost, by end: short connections may lack; owned */
 };
 
 void coverage_finish(struct coverage *coverage);

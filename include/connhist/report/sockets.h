@@ -30,13 +30,24 @@ struct socket_row {
     int64_t recv_queue;      /* bytes, for LISTEN connections waiting; -1: not recorded */
     int64_t send_queue;      /* bytes, for LISTEN the limit; -1: not recorded */
     int64_t uid;             /* -1: not known */
-    int64_t opened_ms;       /* opened at this instant or up to one interval before */
+    int64_t opened_ms;       /* opened at this instant or up to one interval before; TIME_UNKNOWN
+                              * also for what no snapshot saw: it came and went between two */
     int64_t opened_after_ms; /* the last complete snapshot before first_seen_ms, of the same boot */
     int64_t first_seen_ms;   /* first instant it is known to have existed */
     int64_t closed_ms;       /* gone at this instant; TIME_UNKNOWN: was open at the last snapshot */
+    int64_t duration_ms;     /* from its opening to its end; -1: one of them is not known */
     int64_t close_wait_ms;   /* when it entered CLOSE_WAIT last */
     int64_t time_wait_ms;    /* when it entered TIME_WAIT */
     int64_t state_since_ms;  /* when `state` began */
+    uint8_t closed_by;       /* enum closed_by; meaningless where closed_ms is not known */
+    bool has_facts;          /* the kernel told of its end: what follows is known */
+    bool rx_uncertain;       /* rx_bytes may be 1 too many */
+    int64_t tx_bytes;        /* payload sent, each byte once */
+    int64_t rx_bytes;        /* payload received */
+    int64_t tx_segs;         /* segments sent, with retransmissions and pure ACKs */
+    int64_t rx_segs;         /* segments received */
+    int64_t retrans;         /* segments sent again */
+    int64_t rtt_us;          /* smoothed round trip; 0: none measured */
 };
 
 /* Gets each row; valid during the call. A negative return ends the query with it. */
@@ -75,10 +86,14 @@ struct list_question {
     int64_t since_ms;     /* wall time */
     int64_t until_ms;     /* wall time */
     bool open_only;       /* alive at the last snapshot */
+    unsigned closed_by;   /* closed ones alone: bit 1 << enum closed_by; 0: all, open ones too */
 };
 
-/* Sockets alive at some instant of the span; in the order in which they were first seen. Call
- * db_begin() before. -EINVAL: the span ends before it begins; -EBADMSG: the file is damaged. */
+/* Sockets alive at some instant of the span; in the order in which they were first seen. A
+ * TIME_WAIT whose end lies ahead is written as closed already: until a later snapshot or another
+ * run of the recorder comes, it counts as open. Call db_begin() before. -EINVAL: the span ends
+ * before it begins, or open_only and closed_by exclude each other; -EBADMSG: the file is damaged.
+ */
 int sockets_list(struct db *db, const struct walltime *walltime,
                  const struct list_question *question, socket_row_fn fn, void *arg,
                  struct err *err);

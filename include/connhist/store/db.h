@@ -33,6 +33,9 @@ DEFINE_CLEANUP(struct db *, db_close)
 /* Path it was opened with; owned by db. */
 const char *db_path(const struct db *db);
 
+/* The edition of the file when it was opened: what it may lack. See file_edition(). */
+int db_edition(const struct db *db);
+
 /* All that follows on this connection sees one instant of the file, until db_close(). */
 int db_begin(struct db *db, struct err *err);
 

@@ -11,7 +11,9 @@
 /* PRAGMA application_id of a connhist file: "cnhs". */
 #define FILE_APPLICATION_ID 0x636e6873
 
-#define FILE_CLASSES 32 /* duration classes in the key of `closed` */
+#define FILE_CLASSES     32                       /* duration classes in the key of `closed` */
+#define FILE_CLOSING_MAX ((INT64_C(1) << 42) - 1) /* latest closing in it, ms of record time */
+#define FILE_SERIALS     65536 /* rows of `closed` of one class and millisecond in it */
 
 /* The newest edition (PRAGMA user_version) that this program knows: the number of migrations. */
 int file_edition(void);
@@ -33,6 +35,11 @@ unsigned file_traits(unsigned state, unsigned role_source, bool opened_known);
 unsigned file_traits_state(unsigned traits);
 unsigned file_traits_role_source(unsigned traits);
 bool file_traits_opened_known(unsigned traits);
+
+/* The column `closed_by` of closed and late; 0 is written as NULL. closed_by: enum closed_by. */
+unsigned file_closed_by(unsigned closed_by, bool received_uncertain);
+unsigned file_closed_by_who(unsigned column);
+bool file_closed_by_uncertain(unsigned column);
 
 /* The file used when none is named: /var/lib/connhist/connhist.db for root, else
  * $XDG_STATE_HOME/connhist/connhist.db or ~/.local/state/connhist/connhist.db.

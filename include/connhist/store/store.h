@@ -36,7 +36,7 @@ struct store_past {
     bool died;                /* the last run left no closing note */
     bool has_snapshot;        /* last_snapshot_ms is meaningful */
     int64_t boot_base_ms;     /* record time at the boot clock's zero; only if same_boot */
-    int64_t last_ms;          /* latest record time in the file; 0: none */
+    int64_t last_ms;          /* latest record time in the file but planned ends; 0: none */
     int64_t last_snapshot_ms; /* start of the latest snapshot, complete or not */
     int64_t last_complete_ms; /* start of the latest complete snapshot; TIME_UNKNOWN: none */
     int64_t offset_ms;        /* offset of the latest epoch; 0: none */
@@ -61,9 +61,9 @@ struct service_name {
     char name[64];
 };
 
-/* Begins a recording: notes it, closes lives that another boot left open (at that boot's last
- * snapshot), replaces the configured service names. One transaction. Also to be called when
- * interval, detail or names change. */
+/* Begins a recording: notes it, closes lives that another boot left open, or whose planned end it
+ * did not live to see (right behind that boot's last snapshot), replaces the configured service
+ * names. One transaction. Also to be called when interval, detail or names change. */
 int store_begin_recording(struct store *store, const struct recording *recording,
                           const struct service_name *names, size_t n_names, struct err *err);
 
@@ -74,9 +74,17 @@ int store_each_open(struct store *store, const struct netns_ref *netns, size_t n
                     int (*fn)(void *arg, const struct life *life), void *arg, size_t *ret_skipped,
                     struct err *err);
 
+/* Gives each closed life whose end was planned for a time after the last snapshot (a TIME_WAIT that
+ * goes on): planned_ms = ended_ms = that end, cookie and inode 0, number 0 where none was kept,
+ * closed_by and facts as written. For a boot that goes on, before its first batch; else as
+ * store_each_open(). */
+int store_each_planned(struct store *store, const struct netns_ref *netns, size_t n_netns,
+                       int (*fn)(void *arg, const struct life *life), void *arg, struct err *err);
+
 /* Writes a batch in one transaction: all of it or nothing. On error the same batch may be written
  * again later. -ENOSPC: disk full; -EBUSY: locked by another process; -EBADMSG: file damaged;
- * -EROFS, -EIO … A batch with snapshot.full closes all open lives that are not in it. */
+ * -EROFS, -EIO … A batch with snapshot.full closes all open lives that are not in it; what is
+ * closed already stays as it is. */
 int store_write(struct store *store, const struct batch *batch, struct err *err);
 
 /* The recording's closing note. */

@@ -44,8 +44,8 @@ static void every_kind_of_loss_is_told(void **unused)
                               .events_lost = 12,
                               .unkept = 1},
            5,
-           "coverage: 357 of 360 snapshots, 1 interrupted, 2 missed, 12 events lost, "
-           "1 socket without detail\n");
+           "coverage: 357 of 360 snapshots, 1 interrupted, 2 missed, "
+           "events lost 12 times: short connections may lack, 1 socket without detail\n");
 }
 
 static void gaps_are_told_up_to_the_limit(void **unused)
@@ -74,6 +74,25 @@ static void gaps_are_told_up_to_the_limit(void **unused)
     expect(&coverage, 0, "coverage: 330 of 360 snapshots, 30 missed, 3 gaps\n");
 }
 
+static void spans_of_lost_events_are_told_up_to_the_limit(void **unused)
+{
+    struct gap deaf[] = {{T0, T0 + 2000, ""}, {T0 + 60000, T0 + 61000, "buffer \033full"}};
+    struct coverage coverage = {
+        .planned = 360, .done = 360, .events_lost = 2, .deaf = {.items = deaf, .n = 2}};
+
+    (void)unused;
+    expect(&coverage, 2,
+           "coverage: 360 of 360 snapshots, events lost 2 times: short connections may lack\n"
+           "  events lost: 2025-11-22T03:00:00Z - 2025-11-22T03:00:02Z (2s)\n"
+           "  events lost: 2025-11-22T03:01:00Z - 2025-11-22T03:01:01Z (1s): buffer \\x1bfull\n");
+    expect(&coverage, 1,
+           "coverage: 360 of 360 snapshots, events lost 2 times: short connections may lack\n"
+           "  events lost: 2025-11-22T03:00:00Z - 2025-11-22T03:00:02Z (2s)\n"
+           "  ... and 1 more\n");
+    expect(&coverage, 0,
+           "coverage: 360 of 360 snapshots, events lost 2 times: short connections may lack\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -81,6 +100,7 @@ int main(void)
         cmocka_unit_test(nothing_recorded_is_said_in_so_many_words),
         cmocka_unit_test(every_kind_of_loss_is_told),
         cmocka_unit_test(gaps_are_told_up_to_the_limit),
+        cmocka_unit_test(spans_of_lost_events_are_told_up_to_the_limit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -268,6 +268,39 @@ static void status_of_an_empty_file_knows_nothing(void **state)
     record_file_finish(&file);
 }
 
+static void lost_events_are_counted_where_they_touch_the_span_and_make_no_gap(void **state)
+{
+    struct coverage coverage;
+    struct record_file file;
+
+    (void)state;
+    record_file_init(&file);
+    record_begin(&file, 'a', 9000, 10000);
+    snapshots(&file, 10000, 50000, 10000);
+    record_snapshot(&file, 60000, false);
+    record_loss(&file, LOSS_EVENTS, 12000, 13000, 0);
+    record_loss(&file, LOSS_EVENTS, 31000, 33000, 0);
+    record_loss(&file, LOSS_EVENTS, 45000, 45000, 0);
+    record_write(&file);
+    record_read(&file);
+    coverage = load(&file, 10000, 60000);
+    assert_int_equal(coverage.events_lost, 3);
+    assert_int_equal(coverage.planned, 6);
+    assert_int_equal(coverage.done, 6);
+    assert_int_equal(coverage.gaps.n, 0);
+    assert_int_equal(coverage.deaf.n, 3);
+    assert_int_equal(coverage.deaf.items[1].from_ms, 31000);
+    assert_int_equal(coverage.deaf.items[1].until_ms, 33000);
+    coverage_finish(&coverage);
+    coverage = load(&file, 20000, 31500);
+    assert_int_equal(coverage.events_lost, 1);
+    coverage_finish(&coverage);
+    coverage = load(&file, 34000, 44000);
+    assert_int_equal(coverage.events_lost, 0);
+    coverage_finish(&coverage);
+    record_file_finish(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +312,7 @@ int main(void)
         cmocka_unit_test(gaps_are_told_in_wall_time),
         cmocka_unit_test(status_is_that_of_the_latest_run),
         cmocka_unit_test(status_of_an_empty_file_knows_nothing),
+        cmocka_unit_test(lost_events_are_counted_where_they_touch_the_span_and_make_no_gap),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

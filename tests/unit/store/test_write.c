@@ -357,7 +357,16 @@ static void everything_else_of_a_batch_is_written(void **state)
                                         .doubles = 13,
                                         .unkept = 14,
                                         .anchor = true};
-    batch->cost = (struct recorder_cost){15, 16, 17, 18, 19, 20};
+    batch->cost = (struct recorder_cost){.cpu_ms = 15,
+                                         .rss_bytes = 16,
+                                         .queue_peak = 17,
+                                         .ticks_missed = 18,
+                                         .roles_guessed = 19,
+                                         .services_other = 20,
+                                         .closings = 21,
+                                         .unconnected = 22,
+                                         .unresolved = 23,
+                                         .event_buffer = 24};
     assert_int_equal(vec_push(&batch->queues, queue), 0);
     assert_int_equal(vec_push(&batch->losses, loss), 0);
     assert_int_equal(vec_push(&batch->epochs, epoch), 0);
@@ -365,9 +374,10 @@ static void everything_else_of_a_batch_is_written(void **state)
     assert_answer(place, "1763800000010 1 0 1 12 11 13 14",
                   "SELECT printf('%d %d %d %d %d %d %d %d', start_ms, recording, status, anchor, "
                   "sockets, took_us, doubles, unkept) FROM snapshots");
-    assert_answer(place, "15 16 17 19 20",
-                  "SELECT printf('%d %d %d %d %d', cpu_ms, rss_bytes, queue_peak_bytes, "
-                  "roles_guessed, services_other) FROM recordings");
+    assert_answer(place, "15 16 17 19 20 21 22 23 24",
+                  "SELECT printf('%d %d %d %d %d %d %d %d %d', cpu_ms, rss_bytes, "
+                  "queue_peak_bytes, roles_guessed, services_other, closings, unconnected, "
+                  "unresolved, event_buffer) FROM recordings");
     assert_answer(place, "9 1763800000010 3 128",
                   "SELECT printf('%d %d %d %d', life, at_ms, waiting, backlog) FROM queues");
     assert_answer(place, "1763800000001 1763800000009 4 suspended ticks missed",

@@ -1,0 +1,114 @@
+-- SPDX-License-Identifier: MIT
+-- connhist: the file, second edition: what the kernel tells of closed sockets. See connhist-schema(5).
+
+-- What became of a socket, and what it carried. A closing in `closed` may lie ahead of the last snapshot: the
+-- planned end of a TIME_WAIT. `life` is kept for listeners, and for sockets that closed before they were told of.
+ALTER TABLE closed ADD COLUMN closed_by INTEGER;      -- 1 local, 2 remote, 3 reset, 4 timeout; + 16: received_bytes may be 1 too many; NULL: not known
+ALTER TABLE closed ADD COLUMN sent_bytes INTEGER;     -- payload sent, each byte once; NULL here and below: the kernel told nothing
+ALTER TABLE closed ADD COLUMN received_bytes INTEGER; -- payload received
+ALTER TABLE closed ADD COLUMN segs_out INTEGER;       -- segments sent, with those sent again and pure ACKs
+ALTER TABLE closed ADD COLUMN segs_in INTEGER;        -- segments received
+ALTER TABLE closed ADD COLUMN retrans INTEGER;        -- segments sent again
+ALTER TABLE closed ADD COLUMN rtt_us INTEGER;         -- smoothed round trip in microseconds; 0: none was measured
+
+CREATE TABLE late (                      -- the same of sockets that were in `closed` before the kernel told of them
+    life        INTEGER PRIMARY KEY,     -- closed.life
+    closed_by   INTEGER,                 -- as in closed, like all that follow; where it is known it stands above closed's
+    sent_bytes  INTEGER,                 -- payload sent
+    received_bytes INTEGER,              -- payload received
+    segs_out    INTEGER,                 -- segments sent
+    segs_in     INTEGER,                 -- segments received
+    retrans     INTEGER,                 -- segments sent again
+    rtt_us      INTEGER                  -- smoothed round trip
+) STRICT;
+
+ALTER TABLE recordings ADD COLUMN closings INTEGER NOT NULL DEFAULT 0;     -- closed sockets that the kernel told of
+ALTER TABLE recordings ADD COLUMN unconnected INTEGER NOT NULL DEFAULT 0;  -- ... those that were never connected: not stored
+ALTER TABLE recordings ADD COLUMN unresolved INTEGER NOT NULL DEFAULT 0;   -- ... those whose endpoints nobody knows
+ALTER TABLE recordings ADD COLUMN event_buffer INTEGER NOT NULL DEFAULT 0; -- bytes of receive buffer for what it tells; 0: it is not asked
+
+INSERT INTO loss_kinds VALUES (6, 'events lost');
+
+DROP VIEW coverage;
+DROP VIEW sockets;
+DROP VIEW lives;
+
+CREATE VIEW lives AS                     -- open and closed sockets on the record's clock
+SELECT o.life, o.service, o.local, o.remote, o.local_port, o.remote_port, o.scope, o.owner,
+       o.since_ms, NULL AS ended_ms, o.traits, o.states,
+       NULL AS closed_by, NULL AS tx_bytes, NULL AS rx_bytes, NULL AS rx_uncertain,
+       NULL AS segs_out, NULL AS segs_in, NULL AS retrans, NULL AS rtt_us
+FROM open AS o
+UNION ALL
+SELECT c.life, c.service, c.local, c.remote, c.local_port, c.remote_port, c.scope, c.owner,
+       (c.key >> 16 & (1 << 42) - 1) - c.late_ms - c.duration_ms,
+       (c.key >> 16 & (1 << 42) - 1) - c.late_ms, c.traits, c.states,
+       CASE coalesce((SELECT nullif(x.closed_by & 15, 0) FROM late AS x WHERE x.life = c.life), c.closed_by & 15)
+            WHEN 1 THEN 'local' WHEN 2 THEN 'remote' WHEN 3 THEN 'reset' WHEN 4 THEN 'timeout' ELSE 'unknown' END,
+       coalesce(c.sent_bytes, (SELECT x.sent_bytes FROM late AS x WHERE x.life = c.life)),
+       coalesce(c.received_bytes, (SELECT x.received_bytes FROM late AS x WHERE x.life = c.life)),
+       iif(c.received_bytes IS NOT NULL, coalesce(c.closed_by, 0) >> 4 & 1,
+           (SELECT coalesce(x.closed_by, 0) >> 4 & 1 FROM late AS x WHERE x.life = c.life AND x.received_bytes IS NOT NULL)),
+       coalesce(c.segs_out, (SELECT x.segs_out FROM late AS x WHERE x.life = c.life)),
+       coalesce(c.segs_in, (SELECT x.segs_in FROM late AS x WHERE x.life = c.life)),
+       coalesce(c.retrans, (SELECT x.retrans FROM late AS x WHERE x.life = c.life)),
+       coalesce(c.rtt_us, (SELECT x.rtt_us FROM late AS x WHERE x.life = c.life))
+FROM closed AS c;
+
+CREATE VIEW sockets AS                   -- every socket ever recorded, for people
+WITH wall AS (
+    SELECT l.*,
+           l.since_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= l.since_ms
+               ORDER BY e.from_ms DESC LIMIT 1), 0) AS first_seen_ms,
+           l.ended_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= l.ended_ms
+               ORDER BY e.from_ms DESC LIMIT 1), 0) AS closed_ms
+    FROM lives AS l)
+SELECT n.name AS netns,
+       CASE s.protocol WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' END AS protocol,
+       st.name AS state,
+       a.text AS local_address,
+       coalesce(w.local_port, s.port) AS local_port,
+       CASE WHEN w.remote < 0 THEN (SELECT r.text FROM addresses AS r WHERE r.id = -w.remote)
+            ELSE iif(length(a.bytes) = 16, '::ffff:', '') || (w.remote >> 24) || '.' ||
+                 (w.remote >> 16 & 255) || '.' || (w.remote >> 8 & 255) || '.' || (w.remote & 255)
+       END AS remote_address,
+       coalesce(w.remote_port, s.port) AS remote_port,
+       CASE s.role WHEN 1 THEN 'server' WHEN 2 THEN 'client' END AS role,
+       nullif(s.port, -1) AS service_port,
+       ow.uid AS uid,
+       iif(w.traits & 64, w.first_seen_ms, NULL) AS opened_ms,
+       w.first_seen_ms,
+       w.closed_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', w.first_seen_ms / 1000.0, 'unixepoch') AS first_seen_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', w.closed_ms / 1000.0, 'unixepoch') AS closed_at,
+       w.closed_by, w.tx_bytes, w.rx_bytes, w.rx_uncertain, w.rtt_us, w.retrans
+FROM wall AS w
+JOIN services AS s ON s.id = w.service
+JOIN netns AS n ON n.id = s.netns
+JOIN states AS st ON st.state = (w.traits & 15)
+JOIN addresses AS a ON a.id = w.local
+LEFT JOIN owners AS ow ON ow.id = w.owner;
+
+CREATE VIEW coverage AS                  -- one row for each run of the recorder
+WITH runs AS (
+    SELECT r.id AS recording, b.boot_id, r.version, r.detail, r.interval_ms,
+           r.started_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= r.started_ms
+               ORDER BY e.from_ms DESC LIMIT 1), 0) AS started_ms,
+           r.ended_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= r.ended_ms
+               ORDER BY e.from_ms DESC LIMIT 1), 0) AS ended_ms,
+           (SELECT count(*) FROM snapshots AS s WHERE s.recording = r.id AND s.status = 0) AS done,
+           (SELECT count(*) FROM snapshots AS s WHERE s.recording = r.id AND s.status <> 0) AS interrupted,
+           (SELECT coalesce(sum(l.count), 0) FROM losses AS l WHERE l.kind IN (1, 3, 4)
+               AND l.until_ms >= r.started_ms
+               AND l.until_ms < coalesce((SELECT min(n.started_ms) FROM recordings AS n
+                   WHERE n.id > r.id), 9223372036854775807)) AS missed,
+           (SELECT count(*) FROM losses AS l WHERE l.kind = 6
+               AND l.until_ms >= r.started_ms
+               AND l.until_ms < coalesce((SELECT min(n.started_ms) FROM recordings AS n
+                   WHERE n.id > r.id), 9223372036854775807)) AS events_lost
+    FROM recordings AS r JOIN boots AS b ON b.id = r.boot)
+SELECT c.recording, c.boot_id, c.version, c.detail, c.interval_ms, c.started_ms, c.ended_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', c.started_ms / 1000.0, 'unixepoch') AS started_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', c.ended_ms / 1000.0, 'unixepoch') AS ended_at,
+       c.done + c.interrupted + c.missed AS planned, c.done, c.interrupted, c.missed, c.events_lost
+FROM runs AS c;
