@@ -51,7 +51,7 @@ static int start(struct service *service, struct settings *settings, struct err 
             service->options->count > service->ticks ? service->options->count - service->ticks : 1;
     settings->recorder.notice = log_notice;
     settings->recorder.notice_arg = service;
-    r = source_live(&settings->recorder.clock, &source, err);
+    r = source_live(&settings->recorder.clock, (size_t)settings->config.events_bytes, &source, err);
     if (r == 0)
         r = recorder_new(&settings->recorder, &source, &recorder, err);
     if (r == 0)

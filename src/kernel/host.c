@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -116,4 +118,34 @@ void host_own_cost(int64_t *ret_cpu_ms, int64_t *ret_rss_bytes)
     getrusage(RUSAGE_SELF, &usage);
     *ret_cpu_ms = ms_of(&usage.ru_utime) + ms_of(&usage.ru_stime);
     *ret_rss_bytes = resident_bytes();
+}
+
+/* Adds the values of the named columns: a line of names is followed by one of numbers. */
+static uint64_t sum_columns(char *names, char *values, const char *const *wanted, size_t n_wanted)
+{
+    char *name_end, *value_end;
+    char *name = strtok_r(names, " \n", &name_end);
+    char *value = strtok_r(values, " \n", &value_end);
+    uint64_t sum = 0, number;
+
+    for (; name && value;
+         name = strtok_r(NULL, " \n", &name_end), value = strtok_r(NULL, " \n", &value_end))
+        for (size_t i = 0; i < n_wanted; i++)
+            if (strcmp(name, wanted[i]) == 0 && parse_u64(value, 0, UINT64_MAX, &number) == 0)
+                sum += number;
+    return sum;
+}
+
+uint64_t host_time_wait_dropped(void)
+{
+    static const char *const wanted[] = {"TCPTimeWaitOverflow", "TWRecycled"};
+    _cleanup_fclose_ FILE *file = fopen("/proc/thread-self/net/netstat", "re");
+    _cleanup_free_ char *names = NULL, *values = NULL;
+    size_t names_size = 0, values_size = 0;
+    uint64_t sum = 0;
+
+    while (file && getline(&names, &names_size, file) > 0 &&
+           getline(&values, &values_size, file) > 0)
+        sum += sum_columns(names, values, wanted, sizeof(wanted) / sizeof(wanted[0]));
+    return sum;
 }

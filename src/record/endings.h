@@ -29,7 +29,7 @@ struct ending {
     uint32_t next;          /* chain of its endpoints' hash, or list of free places */
     uint32_t arrived;       /* number of the snapshot begun last before it came */
     uint32_t entry;         /* of an orphan: its index; of others LIVES_NONE */
-    bool settled;        /* closing_settle() was done */
+    bool settled;           /* closing_settle() was done */
     uint8_t kind;           /* enum ending_kind */
 };
 

@@ -18,8 +18,8 @@ struct events {
     pthread_mutex_t lock;     /* guards what follows, and reading from the source */
     struct closings *waiting; /* read, not taken yet; NULL: none */
     size_t max_bytes;
-    bool woke;                /* wake_fd was written to since the last take */
-    int64_t drained_ns;       /* boot time of the last look */
+    bool woke;          /* wake_fd was written to since the last take */
+    int64_t drained_ns; /* boot time of the last look */
     int wake_fd, stop_fd;
     pthread_t thread;
     bool started;
@@ -33,8 +33,8 @@ void closings_free(struct closings *closings)
     free(closings);
 }
 
-int events_new(const struct source *source, const struct clock *clock, size_t max_bytes, int wake_fd,
-               int stop_fd, struct events **ret)
+int events_new(const struct source *source, const struct clock *clock, size_t max_bytes,
+               int wake_fd, int stop_fd, struct events **ret)
 {
     struct events *events = calloc(1, sizeof(*events));
 
@@ -122,8 +122,7 @@ static void wake_if_needed(struct events *events)
     const struct closings *waiting = events->waiting;
 
     if (events->woke || !waiting ||
-        (!waiting->lost &&
-         waiting->items.n * sizeof(struct netns_closing) < events->max_bytes / 4))
+        (!waiting->lost && waiting->items.n * sizeof(struct netns_closing) < events->max_bytes / 4))
         return;
     events->woke = true;
     eventfd_write(events->wake_fd, 1);
@@ -140,7 +139,8 @@ static int drain_period_ms(const struct events *events)
     return ms > 0 ? (int)ms : 1;
 }
 
-/* Waits for the first event, then a little for those that follow it. False: the thread shall end. */
+/* Waits for the first event, then a little for those that follow it. False: the thread shall end.
+ */
 static bool wait_for_events(const struct events *events, int fd, int period_ms)
 {
     struct pollfd fds[2] = {{.fd = events->stop_fd, .events = POLLIN},

@@ -326,7 +326,7 @@ void ledger_stats(const struct ledger *ledger, struct ledger_stats *ret)
         .unconnected = ledger->unconnected,
         .unresolved = ledger->unresolved,
         .bytes = lives_bytes(&ledger->lives) + endings_bytes(&ledger->endings) +
-                  scratch_bytes(ledger) +
+                 scratch_bytes(ledger) +
                  ledger->services.slots.capacity * sizeof(struct service_slot),
     };
 }

@@ -59,6 +59,11 @@ static int resume_life(void *arg, const struct life *life)
     return ledger_resume(arg, life);
 }
 
+static int resume_planned(void *arg, const struct life *life)
+{
+    return ledger_resume_planned(arg, life);
+}
+
 /* Lives that the file holds as open are still those of this boot: they are matched by cookie. Those
  * of a namespace that is not there any more are closed by telling all that is. */
 static int resume_lives(struct recorder *recorder, const struct store_past *past, struct err *err)
@@ -72,6 +77,8 @@ static int resume_lives(struct recorder *recorder, const struct store_past *past
     if (past->last_complete_ms != TIME_UNKNOWN)
         ledger_resume_at(recorder->ledger, past->last_complete_ms);
     r = store_each_open(recorder->store, netns, n, resume_life, recorder->ledger, &skipped, err);
+    if (r == 0)
+        r = store_each_planned(recorder->store, netns, n, resume_planned, recorder->ledger, err);
     if (r == 0 && skipped > 0)
         recorder->full_next = true;
     return r;
@@ -85,6 +92,7 @@ static int begin_ledger(struct recorder *recorder, const struct store_past *past
     options.base_ms = recorder->timeline.base_ms;
     options.interval_ms = recorder->options.interval_ms;
     options.next_life = past->next_life;
+    options.events = recorder->events != NULL;
     if (ledger_new(&options, &recorder->ledger) < 0)
         return err_set(err, -ENOMEM, "out of memory");
     recorder->full_next = options.detail == LEDGER_DETAIL_OFF;
@@ -93,6 +101,23 @@ static int begin_ledger(struct recorder *recorder, const struct store_past *past
     /* no socket of this boot is older than what the file knows of the boot before */
     if (past->last_ms > 0)
         ledger_resume_at(recorder->ledger, past->last_ms);
+    return 0;
+}
+
+/* Destroy events are listened to from before the first snapshot on, so that none slips between. */
+static int begin_events(struct recorder *recorder, struct err *err)
+{
+    const struct source_ops *ops = recorder->source.ops;
+
+    recorder->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (recorder->wake_fd < 0)
+        return err_errno(err, -errno, "eventfd");
+    if (ops->events_fd(recorder->source.ctx) < 0)
+        return 0;
+    if (events_new(&recorder->source, &recorder->options.clock, recorder->options.queue_bytes,
+                   recorder->wake_fd, recorder->stop_fd, &recorder->events) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    recorder->time_wait_dropped = ops->time_wait_dropped(recorder->source.ctx);
     return 0;
 }
 
@@ -111,6 +136,9 @@ static int begin(struct recorder *recorder, struct err *err)
     struct store_past past;
     int64_t rss_bytes;
     int r = find_boot(recorder, err);
+
+    if (r == 0)
+        r = begin_events(recorder, err);
 
     host_own_cost(&recorder->cpu_base_ms, &rss_bytes);
     if (r == 0)
@@ -145,7 +173,7 @@ int recorder_new(const struct recorder_options *options, struct source *source,
     recorder->options = *options;
     recorder->source = *source;
     *source = (struct source){0};
-    recorder->done_fd = -1;
+    recorder->done_fd = recorder->wake_fd = -1;
     recorder->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (recorder->stop_fd < 0)
         return err_errno(err, -errno, "eventfd");
@@ -178,6 +206,11 @@ int recorder_start(struct recorder *recorder, int done_fd, struct err *err)
     if (r != 0)
         return err_errno(err, -r, "can't start the disk thread");
     recorder->disk_started = true;
+    if (recorder->events) {
+        r = events_start(recorder->events);
+        if (r < 0)
+            return err_errno(err, r, "can't start the events thread");
+    }
     r = pthread_create(&recorder->dump_thread, NULL, tick_main, recorder);
     if (r != 0)
         return err_errno(err, -r, "can't start the dump thread");
@@ -190,6 +223,7 @@ static void join_threads(struct recorder *recorder, int64_t wait_ms)
     eventfd_write(recorder->stop_fd, 1);
     if (recorder->dump_started)
         pthread_join(recorder->dump_thread, NULL);
+    events_stop(recorder->events);
     atomic_store(&recorder->give_up_ns,
                  clock_boottime_ns(&recorder->timeline.clock) + wait_ms * NS_PER_MS);
     queue_close(recorder->queue);
@@ -206,11 +240,14 @@ void recorder_free(struct recorder *recorder)
         join_threads(recorder, 0);
     batch_free(recorder->held);
     queue_free(recorder->queue);
+    events_free(recorder->events);
     ledger_free(recorder->ledger);
     store_close(recorder->store);
     source_finish(&recorder->source);
     vec_finish(&recorder->losses);
     vec_finish(&recorder->epochs);
+    if (recorder->wake_fd >= 0)
+        close(recorder->wake_fd);
     if (recorder->stop_fd >= 0)
         close(recorder->stop_fd);
     free(recorder);

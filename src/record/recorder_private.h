@@ -10,6 +10,7 @@
 #include "connhist/base/queue.h"
 #include "connhist/record/recorder.h"
 #include "connhist/record/timeline.h"
+#include "events.h"
 
 #define WRITE_ERRORS_TOLD 4 /* kinds of failure told in a row */
 
@@ -19,7 +20,8 @@ struct recorder {
     struct timeline timeline;
     struct ledger *ledger;
     struct store *store;
-    struct queue *queue; /* of struct batch */
+    struct queue *queue;   /* of struct batch */
+    struct events *events; /* NULL: the source has none */
     struct recording recording;
     int64_t cpu_base_ms; /* the process's CPU time when this recorder began */
 
@@ -37,9 +39,13 @@ struct recorder {
     struct loss dropped;     /* batches that did not fit; count 0: none */
     struct loss failing; /* snapshots whose dump failed in a row; count 0: none since it was told */
     bool is_failing;     /* the last dump failed */
-    bool had_udp;        /* the kernel dumped UDP in this recording */
-    bool lacks_udp;      /* it could not, and that was said */
-    int64_t first_start_ms; /* record time of the first snapshot; 0: none yet */
+    uint64_t time_wait_dropped; /* the kernel's counter at the last look */
+    bool extra_due;             /* events were lost: a snapshot out of turn is due */
+    int64_t last_extra_ns;      /* boot time of the last snapshot out of turn */
+    bool events_lost;           /* that was told once */
+    bool had_udp;               /* the kernel dumped UDP in this recording */
+    bool lacks_udp;             /* it could not, and that was said */
+    int64_t first_start_ms;     /* record time of the first snapshot; 0: none yet */
 
     /* disk */
     struct batch *held;                  /* taken from the queue, not written yet */
@@ -55,6 +61,7 @@ struct recorder {
 
     pthread_t dump_thread, disk_thread;
     bool dump_started, disk_started;
+    int wake_fd;           /* eventfd: events were lost, or fill the queue */
     int stop_fd;           /* eventfd: readable when threads shall end */
     int done_fd;           /* the caller's; -1 */
     atomic_bool failed;    /* the dump thread ended by a failure */
@@ -73,6 +80,15 @@ __attribute__((format(printf, 3, 4))) void recorder_notice(const struct recorder
 /* Takes one snapshot and queues what it changed (tick.c). Failures are recorded, none is returned.
  */
 void tick_take(struct recorder *recorder);
+
+/* Hands all events that are known to the ledger (feed.c). True: some were lost, which was noted. */
+bool feed_events(struct recorder *recorder);
+
+/* Tells the ledger when the kernel dropped TIME_WAIT sockets since the last look (feed.c). */
+void feed_time_wait(struct recorder *recorder);
+
+/* Notes a loss for the next batch (tick.c). */
+void tick_add_loss(struct recorder *recorder, const struct loss *loss);
 
 /* Body of the dump thread: ticks until stop_fd or max_ticks (tick.c). */
 void *tick_main(void *recorder);

@@ -11,7 +11,7 @@
 struct live {
     struct sock_diag *diag;
     struct sock_events *events; /* NULL: not listened to */
-    struct netns_ref netns; /* the namespace that diag belongs to */
+    struct netns_ref netns;     /* the namespace that diag belongs to */
 };
 
 static int live_namespaces(void *ctx, const struct netns_ref **ret, size_t *ret_n, struct err *err)
@@ -84,8 +84,7 @@ static int live_drain(void *ctx, source_closing_fn fn, void *arg, size_t max,
     struct sock_events_drained drained = {0};
     int r = sock_events_drain(live->events, forward_closing, &forward, max, &drained, err);
 
-    *ret = (struct source_drained){.lost = drained.lost || drained.n_bad > 0,
-                                   .more = drained.more};
+    *ret = (struct source_drained){.lost = drained.lost || drained.n_bad > 0, .more = drained.more};
     return r;
 }
 

@@ -12,12 +12,13 @@
 #include "connhist/kernel/host.h"
 #include "recorder_private.h"
 
-#define ASK_INFO_MAX      4096 /* sockets asked one by one for tcp_info in a tick */
-#define EPHEMERAL_EVERY   60   /* ticks between looks at the ephemeral range */
-#define FAILING_TOLD_EACH 60   /* failed snapshots in a row between loss records */
+#define ASK_INFO_MAX      4096       /* sockets asked one by one for tcp_info in a tick */
+#define EPHEMERAL_EVERY   60         /* ticks between looks at the ephemeral range */
+#define FAILING_TOLD_EACH 60         /* failed snapshots in a row between loss records */
+#define EXTRA_EVERY_NS    NS_PER_SEC /* at most one snapshot out of turn in this time */
 #define HOUR_MS           INT64_C(3600000)
 
-static void add_loss(struct recorder *recorder, const struct loss *loss)
+void tick_add_loss(struct recorder *recorder, const struct loss *loss)
 {
     /* without memory for a note there is none to be had for the snapshot either, which shows as a
      * gap */
@@ -43,7 +44,7 @@ static void account_missed(struct recorder *recorder, int64_t now_ns)
         };
 
         recorder->ticks_missed += loss.count;
-        add_loss(recorder, &loss);
+        tick_add_loss(recorder, &loss);
         recorder->next_ns += missed * interval_ns;
     }
     recorder->next_ns = (now_ns < recorder->next_ns ? now_ns : recorder->next_ns) + interval_ns;
@@ -87,7 +88,7 @@ static int lacks_protocol(struct recorder *recorder, enum protocol protocol, int
                             .kind = LOSS_DUMP_FAILED};
 
         snprintf(loss.text, sizeof(loss.text), "udp: %.110s", err->text);
-        add_loss(recorder, &loss);
+        tick_add_loss(recorder, &loss);
     }
     recorder->lacks_udp = true;
     return 0;
@@ -162,7 +163,7 @@ static void account_failure(struct recorder *recorder, int r, const struct err *
         snprintf(failing->text, sizeof(failing->text), "%.119s", err->text);
     }
     if (failing->count && (began || r == 0 || failing->count >= FAILING_TOLD_EACH)) {
-        add_loss(recorder, failing);
+        tick_add_loss(recorder, failing);
         failing->count = 0;
     }
 }
@@ -192,6 +193,11 @@ static void fill_cost(struct recorder *recorder, struct recorder_cost *cost)
     cost->ticks_missed = recorder->ticks_missed;
     cost->roles_guessed = stats.roles_guessed;
     cost->services_other = stats.services_other;
+    cost->closings = stats.closings;
+    cost->unconnected = stats.unconnected;
+    cost->unresolved = stats.unresolved;
+    if (recorder->events)
+        cost->event_buffer = (int64_t)recorder->source.ops->event_buffer(recorder->source.ctx);
 }
 
 static int put_notes(struct recorder *recorder, struct batch *batch)
@@ -274,8 +280,14 @@ static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now
         tell_all(recorder, start_ms);
     full = recorder->full_next;
     anchor = full || start_ms / HOUR_MS != recorder->anchor_hour;
+    feed_events(recorder);
     ledger_begin(recorder->ledger, start_ms, batch);
     r = dump_all(recorder, batch, &err);
+    feed_time_wait(recorder);
+    /* what the walk no longer saw has its event by now; after a loss the table is looked at once
+     * more */
+    if (feed_events(recorder))
+        eventfd_write(recorder->wake_fd, 1);
     account_failure(recorder, r, &err, timeline_now_ms(&recorder->timeline));
     r = ledger_end(recorder->ledger, r < 0 ? SNAPSHOT_INTERRUPTED : SNAPSHOT_COMPLETE, anchor,
                    full);
@@ -294,7 +306,7 @@ static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now
     send_batch(recorder, batch);
 }
 
-void tick_take(struct recorder *recorder)
+static void take(struct recorder *recorder, bool planned)
 {
     struct batch *batch = batch_new();
     int64_t now_ns;
@@ -303,7 +315,8 @@ void tick_take(struct recorder *recorder)
     look_at_clock(recorder);
     now_ns = clock_boottime_ns(&recorder->timeline.clock);
     atomic_store(&recorder->busy_since_ns, now_ns);
-    account_missed(recorder, now_ns);
+    if (planned)
+        account_missed(recorder, now_ns);
     if (recorder->ephemeral_age++ % EPHEMERAL_EVERY == 0) {
         struct port_range range;
 
@@ -315,25 +328,52 @@ void tick_take(struct recorder *recorder)
     else
         drop_batch(recorder, NULL, "out of memory");
     atomic_store(&recorder->busy_since_ns, 0);
+}
+
+void tick_take(struct recorder *recorder)
+{
+    take(recorder, true);
     atomic_fetch_add(&recorder->ticks, 1);
 }
 
+/* Between two ticks: events are taken when many wait. When some were lost, a snapshot out of turn
+ * shows at once what is left of the sockets that the lost ones were about. */
+static void on_wake(struct recorder *recorder)
+{
+    int64_t now_ns = clock_boottime_ns(&recorder->timeline.clock);
+    eventfd_t value;
+
+    eventfd_read(recorder->wake_fd, &value);
+    recorder->extra_due |= feed_events(recorder);
+    if (!recorder->extra_due || now_ns - recorder->last_extra_ns < EXTRA_EVERY_NS)
+        return;
+    recorder->extra_due = false;
+    recorder->last_extra_ns = now_ns;
+    take(recorder, false);
+}
+
 /* Waits for the next tick. 1: it is due; 0: the recorder shall end; or a negative errno. */
-static int wait_for_tick(const struct recorder *recorder, int timer_fd)
+static int wait_for_tick(struct recorder *recorder, int timer_fd)
 {
     struct itimerspec at = {.it_value = {.tv_sec = recorder->next_ns / NS_PER_SEC,
                                          .tv_nsec = recorder->next_ns % NS_PER_SEC}};
-    struct pollfd fds[2] = {{.fd = recorder->stop_fd, .events = POLLIN},
-                            {.fd = timer_fd, .events = POLLIN}};
+    struct pollfd fds[3] = {{.fd = recorder->stop_fd, .events = POLLIN},
+                            {.fd = timer_fd, .events = POLLIN},
+                            {.fd = recorder->wake_fd, .events = POLLIN}};
     uint64_t expirations;
 
     if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &at, NULL) < 0)
         return -errno;
-    while (poll(fds, 2, -1) < 0)
-        if (errno != EINTR)
+    for (;;) {
+        if (poll(fds, 3, -1) < 0 && errno != EINTR)
             return -errno;
-    if (fds[0].revents)
-        return 0;
+        if (fds[0].revents)
+            return 0;
+        if (fds[1].revents)
+            break;
+        if (fds[2].revents)
+            on_wake(recorder);
+    }
     return read(timer_fd, &expirations, sizeof(expirations)) > 0 || errno == EAGAIN ? 1 : -errno;
 }
 

@@ -188,7 +188,7 @@ static int give(struct store *store, sqlite3_stmt *stmt, uint32_t netns,
 
 static int each_row(struct store *store, sqlite3_stmt *stmt, const struct netns_ref *netns,
                     size_t n_netns, int (*fn)(void *arg, const struct life *life), void *arg,
-                    struct err *err)
+                    size_t *skipped, struct err *err)
 {
     uint32_t id;
     int r;

@@ -55,7 +55,10 @@ class Socket:
 
 
 class Kernel:
-    def __init__(self):
+    def __init__(self, events=False):
+        self.events = events  # whether destroy events are told
+        self.short = []  # endpoints of connections that no snapshot can see
+        self.ms_since_tick = 0
         self.boot, self.boot_ms, self.wall_offset_ms = 1, 5_000_000, 1_700_000_000_000
         self.commands = []
         self.sockets, self.gone = [], []
@@ -111,7 +114,35 @@ class Kernel:
         choices = NEXT[socket.state]
         self.become(socket, choices[n // 7 % len(choices)])
 
+    def event(self, s, cookie=None, n=0, wiped=False):
+        """The full socket is freed: an event, read at once or some drains later. Time goes on a little."""
+        if not self.events:
+            return
+        self.ms_since_tick = min(self.ms_since_tick + 1, INTERVAL_MS - 1)
+        now = self.boot_ms + self.ms_since_tick
+        self.commands.append(f"clock {now * 1_000_000} {(now + self.wall_offset_ms) * 1_000_000}")
+        unconnected = s.rport == 0
+        proto, family, local, lport, remote, rport = s.endpoints()
+        if wiped:
+            local, rport = ("0.0.0.0" if family == 4 else "::"), 0
+        self.commands.append(
+            f"event {n % 4} {proto} {family} {local} {lport} {remote} {rport} {cookie or s.cookie} {s.opener} "
+            f"{int(proto == 'tcp' and not wiped)} {int(not wiped)} {int(wiped)} {int(unconnected)} 100 1000")
+
+    def connect_and_close(self, n):
+        """A connection that begins and ends between two snapshots, closed by the peer: the event is all there is."""
+        self.open("ESTABLISHED", n)
+        socket = self.sockets.pop()
+        self.gone.append(socket)
+        self.event(socket, n=n)
+        self.short.append(socket.endpoints())
+
+    def lose(self, _):
+        self.commands.append("lose")
+
     def become(self, socket, state):
+        if state in ("TIME_WAIT", "FIN_WAIT2") and socket.state not in ("TIME_WAIT", "FIN_WAIT2"):
+            self.event(socket, n=self.cookie)
         if state == "LISTEN" and socket.state == "CLOSE":
             socket.queue = (0, 128)
         socket.state = state
@@ -124,6 +155,8 @@ class Kernel:
         if socket:
             self.sockets.remove(socket)
             self.gone.append(socket)
+            if socket.state not in ("TIME_WAIT", "FIN_WAIT2", "SYN_RECV"):
+                self.event(socket, n=n, wiped=n % 11 == 0 and socket.rport != 0)
 
     def reuse_tuple(self, n):
         """A new socket with the endpoints of one that is gone."""
@@ -139,6 +172,7 @@ class Kernel:
     def unseen_origin(self, n):
         """A connection that no snapshot showed leaves a TIME_WAIT with a cookie of its own."""
         self.open("TIME_WAIT", n)
+        self.event(self.sockets[-1], cookie=self.new_cookie(), n=n)
 
     def reconnect(self, n):
         """connect(AF_UNSPEC) and connect() elsewhere: the cookie stays, no event."""
@@ -198,7 +232,7 @@ class Kernel:
         self.commands.append("crash" if n % 2 else "stop")
         self.boot += 1
         self.wall_offset_ms += self.boot_ms + (n - 500) * 1000
-        self.boot_ms = 3000 + n
+        self.boot_ms, self.ms_since_tick = 3000 + n, 0
         self.sockets, self.gone = [], []
         self.commands.append(self.clock())
         self.commands.append(f"start boot-{self.boot}")
@@ -216,6 +250,7 @@ class Kernel:
 
     def pass_time(self, ms):
         self.boot_ms += ms
+        self.ms_since_tick = 0
         over = [s for s in self.sockets
                 if s.state == "TIME_WAIT" and s.timer_ms + TIME_WAIT_MS <= self.boot_ms]
         for socket in over:
@@ -254,12 +289,14 @@ class Kernel:
 STEPS = ["open:SYN_SENT", "open:SYN_RECV", "open:ESTABLISHED", "open:FIN_WAIT2", "open:CLOSE_WAIT", "open:LAST_ACK",
          "open:TIME_WAIT", "open:LISTEN", "open:CLOSE", "open:udp", "open:udp-bound", "advance", "advance", "advance",
          "vanish", "reuse_tuple", "unseen_origin", "reconnect", "hold", "relisten", "rearm", "requeue", "double",
-         "jump_wall", "fail", "reboot", "restart", "tick", "tick", "tick", "tick", "tick"]
+         "jump_wall", "fail", "reboot", "restart", "connect_and_close", "connect_and_close", "lose", "tick", "tick", "tick", "tick", "tick"]
 
 
-def play(steps):
+def play(steps, events=False):
     """The kernel after steps of (index into STEPS, number)."""
-    kernel = Kernel()
+    kernel = Kernel(events)
+    if events:
+        kernel.commands.append("events")
     kernel.commands.append(kernel.clock())
     kernel.commands.append("start boot-1")
     for step, n in steps:

@@ -130,6 +130,34 @@ def test_the_table_as_of_each_snapshot_is_what_came_in(tmp_path, steps):
     hold_tallies(path, kernel, tables)
 
 
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True,
+          suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(steps)
+def test_the_table_is_exact_with_events_in_between(tmp_path, steps):
+    kernel = play(steps, events=True)
+    path = tmp_path / "made-up.db"
+    tables = replay(path, kernel.commands)
+    hold_rows(kernel, tables)
+    hold_owners(kernel, tables)
+    hold_queues(kernel, tables)
+    hold_time(tables)
+    hold_time_wait(kernel, tables)
+    hold_tallies(path, kernel, tables)
+
+
+def test_each_short_connection_is_one_row(tmp_path):
+    steps = [(STEPS.index("connect_and_close"), n * 4) for n in range(40)]
+    steps += [(STEPS.index("unseen_origin"), n * 4) for n in range(40)]
+    steps += [(STEPS.index("tick"), 0)] * 9
+    kernel = play(steps, events=True)
+    path = tmp_path / "short.db"
+    hold_rows(kernel, replay(path, kernel.commands))
+    rows = sockets_of(path, "remote_address, local_port, remote_port, opened_ms, closed_ms, closed_by, tx_bytes, rx_bytes")
+    assert len(rows) == 80 and len({row[:3] for row in rows}) == 80
+    assert all(row[3] is None and row[4] and row[6:] == (100, 1000) for row in rows)
+    assert Counter(row[5] for row in rows) == {"remote": 40, "local": 40}
+
+
 def test_what_did_not_change_writes_nothing(tmp_path):
     quiet = [(STEPS.index("open:ESTABLISHED"), n) for n in range(50)] + [(STEPS.index("open:LISTEN"), 1)]
     tick = STEPS.index("tick")

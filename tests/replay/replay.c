@@ -6,6 +6,11 @@
  * - clock BOOT_NS REAL_NS: the clocks stand there from now on
  * - sample PROTO FAMILY LOCAL LPORT REMOTE RPORT STATE COOKIE INODE UID SCOPE TIMER EXPIRES RQ WQ
  * OPENER: a socket in the next snapshot's dump; UID -1: the kernel tells none
+ * - events: destroy events are listened to from the next start on
+ * - event DRAINS PROTO FAMILY LOCAL LPORT REMOTE RPORT COOKIE OPENER INFO FINACKED WIPED
+ * UNCONNECTED SENT RECEIVED: a socket was freed now, which is read at that many drains (two for
+ * each tick) from now
+ * - lose: some events were lost; twdrop: the kernel dropped a TIME_WAIT
  * - fail: the next snapshot's dump ends with an error after its samples
  * - lacks|has tcp|udp: whether the kernel has the module to dump it
  * - tick: take a snapshot
@@ -25,6 +30,11 @@
 #include "connhist/report/sockets.h"
 #include "connhist/store/db.h"
 
+struct made_event {
+    struct closing closing;
+    int drains; /* it is read at this many drains from now */
+};
+
 struct stage {
     const char *path;
     char boot_id[40];
@@ -32,6 +42,12 @@ struct stage {
     struct {
         VEC_FIELDS(struct sample);
     } samples;
+    struct {
+        VEC_FIELDS(struct made_event);
+    } events;
+    bool has_events;
+    bool lose_events;
+    uint64_t time_wait_dropped;
     bool fail;
     bool lacks_tcp, lacks_udp;
     uint64_t netns_inode;
@@ -113,6 +129,44 @@ static void stage_ephemeral(void *ctx, struct port_range *ret)
     *ret = (struct port_range){.low = 32768, .high = 60999};
 }
 
+static int stage_events_fd(void *ctx)
+{
+    return ((struct stage *)ctx)->has_events ? 0 : -1;
+}
+
+static size_t stage_event_buffer(void *ctx)
+{
+    (void)ctx;
+    return 1 << 20;
+}
+
+static int stage_drain(void *ctx, source_closing_fn fn, void *arg, size_t max,
+                       struct source_drained *ret, struct err *err)
+{
+    struct stage *stage = ctx;
+    size_t kept = 0;
+
+    (void)max;
+    (void)err;
+    for (size_t i = 0; i < stage->events.n; i++) {
+        struct made_event *event = &stage->events.items[i];
+
+        if (event->drains-- > 0)
+            stage->events.items[kept++] = *event;
+        else
+            fn(arg, 0, &event->closing);
+    }
+    stage->events.n = kept;
+    *ret = (struct source_drained){.lost = stage->lose_events};
+    stage->lose_events = false;
+    return 0;
+}
+
+static uint64_t stage_time_wait_dropped(void *ctx)
+{
+    return ((struct stage *)ctx)->time_wait_dropped;
+}
+
 static void stage_free(void *ctx)
 {
     (void)ctx;
@@ -123,6 +177,10 @@ static const struct source_ops stage_ops = {
     .dump = stage_dump,
     .ask_info = stage_ask_info,
     .ephemeral = stage_ephemeral,
+    .events_fd = stage_events_fd,
+    .event_buffer = stage_event_buffer,
+    .drain = stage_drain,
+    .time_wait_dropped = stage_time_wait_dropped,
     .free = stage_free,
 };
 
@@ -213,6 +271,35 @@ static void read_sample(struct stage *stage, const char *line)
         die("sample", "out of memory");
 }
 
+static void read_event(struct stage *stage, const char *line)
+{
+    char protocol[8], local[64], remote[64];
+    struct made_event event = {0};
+    struct closing *c = &event.closing;
+    int family, opener, has_info, fin_acked, wiped, unconnected;
+
+    if (sscanf(line,
+               "event %d %7s %d %63s %" SCNu16 " %63s %" SCNu16 " %" SCNu64
+               " %d %d %d %d %d %" SCNu64 " %" SCNu64,
+               &event.drains, protocol, &family, local, &c->local_port, remote, &c->remote_port,
+               &c->cookie, &opener, &has_info, &fin_acked, &wiped, &unconnected, &c->bytes_sent,
+               &c->bytes_received) != 15)
+        die("event", line);
+    if (address_parse(local, &c->family, &c->local) < 0 ||
+        address_parse(remote, &c->family, &c->remote) < 0)
+        die("event", line);
+    c->family = family == 4 ? AF_INET : AF_INET6;
+    c->protocol = strcmp(protocol, "tcp") == 0 ? PROTOCOL_TCP : PROTOCOL_UDP;
+    c->opener = (uint8_t)opener;
+    c->has_info = has_info;
+    c->established = c->fin_acked = fin_acked;
+    c->wiped = wiped;
+    c->unconnected = unconnected;
+    c->received_ns = stage->boot_ns;
+    if (vec_push(&stage->events, event) < 0)
+        die("event", "out of memory");
+}
+
 static int show_row(void *arg, const struct socket_row *row)
 {
     char local[ADDRESS_TEXT_MAX], remote[ADDRESS_TEXT_MAX];
@@ -254,6 +341,14 @@ static void obey(struct stage *stage, const char *line)
 {
     if (strncmp(line, "sample ", 7) == 0) {
         read_sample(stage, line);
+    } else if (strncmp(line, "event ", 6) == 0) {
+        read_event(stage, line);
+    } else if (strcmp(line, "events\n") == 0) {
+        stage->has_events = true;
+    } else if (strcmp(line, "lose\n") == 0) {
+        stage->lose_events = true;
+    } else if (strcmp(line, "twdrop\n") == 0) {
+        stage->time_wait_dropped++;
     } else if (sscanf(line, "clock %" SCNd64 " %" SCNd64, &stage->boot_ns, &stage->real_ns) == 2) {
         return;
     } else if (strcmp(line, "tick\n") == 0) {
@@ -300,5 +395,6 @@ int main(int argc, char **argv)
         obey(&stage, line);
     stop(&stage, true);
     vec_finish(&stage.samples);
+    vec_finish(&stage.events);
     return 0;
 }

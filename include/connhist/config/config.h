@@ -37,6 +37,7 @@ struct config {
     int log_level;                /* LOG_ERR … LOG_DEBUG */
     uint32_t max_client_services; /* client services told apart at a time, the rest is `other` */
     uint32_t max_syn_recv;        /* SYN_RECV sockets kept as lives, the rest is counted */
+    int64_t events_bytes;         /* receive buffer for destroy events, as the kernel counts */
     int64_t queue_bytes;          /* bound of what may wait for the disk */
     struct config_service_vec services; /* names of one's own; owned */
 };

@@ -19,5 +19,10 @@ int host_netns_inode(uint64_t *ret, struct err *err);
  * default, 32768-60999. */
 int host_ephemeral_range(struct port_range *ret, struct err *err);
 
+/* How many TIME_WAIT sockets of the calling thread's namespace were given up before their time:
+ * TcpExt TCPTimeWaitOverflow (too many) and TWRecycled (their ports were taken); grows. 0 if it
+ * can't be read. */
+uint64_t host_time_wait_dropped(void);
+
 /* CPU time (ms, user and system) and resident memory (bytes) of this process. */
 void host_own_cost(int64_t *ret_cpu_ms, int64_t *ret_rss_bytes);

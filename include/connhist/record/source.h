@@ -37,14 +37,16 @@ struct source_ops {
                     struct err *err);
     /* The ephemeral range now. */
     void (*ephemeral)(void *ctx, struct port_range *ret);
-    /* Readable when destroy events wait; -1: this source has none, and the three ops below are not called. */
+    /* Readable when destroy events wait; -1: this source has none, and the three ops below are not
+     * called. */
     int (*events_fd)(void *ctx);
     /* The receive buffer for events that was got, bytes. */
     size_t (*event_buffer)(void *ctx);
     /* Reads about max events that wait, never blocks. One thread at a time, but any. */
-    int (*drain)(void *ctx, source_closing_fn fn, void *arg, size_t max,
-                 struct source_drained *ret, struct err *err);
-    /* How many TIME_WAIT sockets the kernel dropped before their time, ever (a counter); 0: not known. */
+    int (*drain)(void *ctx, source_closing_fn fn, void *arg, size_t max, struct source_drained *ret,
+                 struct err *err);
+    /* How many TIME_WAIT sockets the kernel dropped before their time, ever (a counter); 0: not
+     * known. */
     uint64_t (*time_wait_dropped)(void *ctx);
     void (*free)(void *ctx);
 };

@@ -42,6 +42,7 @@ static void assert_same(const struct config *a, const struct config *b)
     assert_int_equal(a->max_client_services, b->max_client_services);
     assert_int_equal(a->max_syn_recv, b->max_syn_recv);
     assert_int_equal(a->queue_bytes, b->queue_bytes);
+    assert_int_equal(a->events_bytes, b->events_bytes);
     assert_int_equal(a->services.n, b->services.n);
 }
 
@@ -95,6 +96,7 @@ static void defaults_are_those_of_the_manual(void **state)
     assert_int_equal(config.max_client_services, 1024);
     assert_int_equal(config.max_syn_recv, 4096);
     assert_int_equal(config.queue_bytes, 32 * MIB);
+    assert_int_equal(config.events_bytes, 8 * MIB);
     assert_int_equal(config.services.n, 0);
 }
 
@@ -239,6 +241,7 @@ static void values_out_of_range_are_refused(void **state)
     assert_refused("limits: {syn_recv: 99999999999999999999999}", "1:20", "from 0 to 1000000");
     assert_refused("limits: {queue: 1023KiB}", "1:17", "from 1MiB to 4GiB");
     assert_refused("limits: {queue: 5GiB}", "1:17", "from 1MiB to 4GiB");
+    assert_refused("limits: {events: 8KiB}", "1:18", "from 16KiB to 1GiB");
     assert_refused("log_level: verbose", "1:12", "error, warning, notice, info, debug");
     assert_refused("database: c.db", "1:11", "begins with '/'");
     assert_refused("database: /var/lib/", "1:11", "begins with '/'");

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* From the events thread to the ledger, on the dump thread. */
+#include <stdio.h>
+#include <syslog.h>
+
+#include "recorder_private.h"
+
+static void note_lost_events(struct recorder *recorder, const struct closings *closings)
+{
+    struct loss loss = {
+        .from_ms = timeline_record_ms(&recorder->timeline, closings->lost_from_ns),
+        .until_ms = timeline_record_ms(&recorder->timeline, closings->lost_until_ns),
+        .count = closings->n_lost,
+        .kind = LOSS_EVENTS,
+    };
+
+    snprintf(loss.text, sizeof(loss.text), "%s",
+             closings->dropped ? "the queue of events was full"
+                               : "the kernel's buffer of events overflowed");
+    if (!recorder->events_lost)
+        recorder_notice(recorder, LOG_WARNING,
+                        "events of closed sockets were lost: %s; further losses are in the record",
+                        loss.text);
+    recorder->events_lost = true;
+    tick_add_loss(recorder, &loss);
+}
+
+bool feed_events(struct recorder *recorder)
+{
+    struct closings *closings = NULL;
+    struct err err = {0};
+    bool lost;
+
+    if (!recorder->events)
+        return false;
+    if (events_take(recorder->events, &closings, &err) < 0)
+        recorder_notice(recorder, LOG_ERR, "reading events: %s", err.text);
+    if (!closings)
+        return false;
+    for (size_t i = 0; i < closings->items.n; i++)
+        if (ledger_closing(recorder->ledger, closings->items.items[i].netns,
+                           &closings->items.items[i].closing) < 0) {
+            closings->lost = closings->dropped = true;
+            closings->n_lost++;
+        }
+    lost = closings->lost;
+    if (lost)
+        note_lost_events(recorder, closings);
+    closings_free(closings);
+    return lost;
+}
+
+void feed_time_wait(struct recorder *recorder)
+{
+    uint64_t dropped;
+
+    if (!recorder->events)
+        return;
+    dropped = recorder->source.ops->time_wait_dropped(recorder->source.ctx);
+    if (dropped != recorder->time_wait_dropped)
+        ledger_time_wait_lost(recorder->ledger);
+    recorder->time_wait_dropped = dropped;
+}
