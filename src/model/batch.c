@@ -28,6 +28,7 @@ void batch_free(struct batch *batch)
     vec_finish(&batch->closed);
     vec_finish(&batch->amended);
     vec_finish(&batch->late);
+    vec_finish(&batch->rates);
     vec_finish(&batch->tallies);
     vec_finish(&batch->queues);
     vec_finish(&batch->losses);
@@ -68,6 +69,7 @@ void batch_seal(struct batch *batch)
                    (batch->opened.capacity + batch->changed.capacity + batch->closed.capacity +
                     batch->amended.capacity) *
                        sizeof(struct life) +
+                   batch->rates.capacity * sizeof(struct rate_change) +
                    batch->late.capacity * sizeof(struct late_facts) +
                    batch->tallies.capacity * sizeof(struct tally_change) +
                    batch->queues.capacity * sizeof(struct queue_change) +

@@ -72,6 +72,39 @@ struct late_facts {
     struct life_facts facts;
 };
 
+/* Buckets of a histogram: bucket 0 counts 0, bucket n the values whose number of bits is n (1, 2-3,
+ * 4-7 …); the last one also all above. */
+#define HISTOGRAM_BUCKETS 32
+
+struct histogram {
+    uint32_t counts[HISTOGRAM_BUCKETS];
+};
+
+/* The bucket of a value. */
+static inline unsigned histogram_bucket(uint64_t value)
+{
+    unsigned bits = value ? 64 - (unsigned)__builtin_clzll(value) : 0;
+
+    return bits < HISTOGRAM_BUCKETS ? bits : HISTOGRAM_BUCKETS - 1;
+}
+
+/* What came and went at a service within a period; batches carry what was added since the batch
+ * before. */
+struct rate_change {
+    struct service_key service;
+    int64_t period_ms;            /* begin of the period: a whole minute of record time */
+    uint64_t opened;              /* lives that began */
+    uint64_t closed[5];           /* lives that ended, by enum closed_by */
+    uint64_t sent_bytes;          /* payload of those that ended */
+    uint64_t received_bytes;      /* payload of those that ended */
+    struct histogram duration_ms; /* how long they lived; of those that no snapshot saw: at least */
+    struct histogram rtt_us;      /* smoothed round trips, where measured */
+};
+
+struct rate_vec {
+    VEC_FIELDS(struct rate_change);
+};
+
 struct late_vec {
     VEC_FIELDS(struct late_facts);
 };
@@ -117,8 +150,9 @@ struct batch {
     struct life_vec changed; /* state, owner or inode changed, alive */
     struct life_vec closed;  /* ended; some were never in opened */
     struct life_vec
-        amended;          /* closed before with a planned end (life.planned_ms), ended otherwise */
-    struct late_vec late; /* facts of lives that were closed before */
+        amended;           /* closed before with a planned end (life.planned_ms), ended otherwise */
+    struct late_vec late;  /* facts of lives that were closed before */
+    struct rate_vec rates; /* what came and went: to be added to what the file has */
     struct tally_vec tallies; /* counts that changed; all that are not 0 when snapshot.anchor */
     struct queue_vec queues;  /* listeners' accept queues that changed */
     struct loss_vec losses;   /* what lacks, and when */
