@@ -42,6 +42,7 @@ void ledger_free(struct ledger *ledger)
     endings_finish(&ledger->endings);
     free(ledger->recent);
     vec_finish(&ledger->late);
+    vec_finish(&ledger->rate_chain);
     vec_finish(&ledger->fresh);
     vec_finish(&ledger->unsure);
     vec_finish(&ledger->unsure_entries);
@@ -97,6 +98,8 @@ int ledger_resume(struct ledger *ledger, const struct life *life)
         if (change.state == STATE_LISTEN)
             entry->flags |= ENTRY_LISTENED;
     }
+    if (entry->state == STATE_TIME_WAIT) /* the run before counted it */
+        entry->flags |= ENTRY_COUNTED;
     if (r == 0)
         r = lives_set_history(&ledger->lives, entry, life->history, life->history_bytes);
     if (r == 0)
@@ -156,7 +159,7 @@ int ledger_resume_planned(struct ledger *ledger, const struct life *life)
         return r;
     ending.entry = lives_find(&ledger->lives, life->service.netns, copy.cookie);
     entry = lives_get(&ledger->lives, ending.entry);
-    entry->flags = ENTRY_PLANNED;
+    entry->flags = ENTRY_PLANNED | ENTRY_COUNTED;
     return endings_add(&ledger->endings, &ending, &entry->ending);
 }
 

@@ -214,8 +214,6 @@ static int take_closing(struct ledger *ledger, uint32_t netns, const struct clos
         ledger->unresolved++;
     else if (join_orphan(ledger, netns, closing, at_ms))
         return 0;
-    if (ledger->options.detail == LEDGER_DETAIL_OFF)
-        return 0;
     pending = ending_of(ledger, netns, closing, at_ms, ENDING_PENDING);
     return endings_add(&ledger->endings, &pending, &index);
 }

@@ -42,8 +42,12 @@ struct ledger {
     } listeners; /* entries in LISTEN, made by roles_decide() */
     struct {
         VEC_FIELDS(uint32_t);
-    } touched;            /* entries that became dirty since they were told */
-    struct batch *batch;  /* what this snapshot changed; the caller's */
+    } touched;           /* entries that became dirty since they were told */
+    struct batch *batch; /* what this snapshot changed; the caller's */
+    struct {
+        VEC_FIELDS(uint32_t);
+    } rate_chain; /* for each of the batch's rates the one before of the same service + 1; 0: none
+                   */
     struct late_vec late; /* facts of lives that closed before; not in a batch yet */
     int64_t previous_ms;  /* start of the snapshot before, complete or not; TIME_UNKNOWN: none */
     bool time_wait_lost;  /* TIME_WAITs vanished since the complete snapshot before: absence tells
@@ -68,6 +72,13 @@ enum closed_by ledger_closed_by(const struct ledger *ledger, const struct entry 
 
 /* Finishes the numbers of a life's event, now that it is known what followed. */
 void ledger_settle(struct ledger *ledger, const struct entry *entry);
+
+/* Counts a life that began in this snapshot, if it is a connection and surely began since the one
+ * before. 0 or -ENOMEM. */
+int rates_opened(struct ledger *ledger, const struct entry *entry);
+
+/* Counts the closing of a connection, once for each life. 0 or -ENOMEM. */
+int rates_closed(struct ledger *ledger, struct entry *entry, const struct life *life);
 
 /* A mini-socket of unknown origin was born: takes the event that came before, or waits for one.
  * key: the sample as it may be kept. 0 or -ENOMEM. */

@@ -61,8 +61,10 @@ int ledger_end_life(struct ledger *ledger, uint32_t index, int64_t ended_ms)
     struct entry *entry = lives_get(&ledger->lives, index);
     struct life life = ended_life(ledger, entry, ended_ms);
     struct batch *batch = ledger->batch;
-    int r = 0;
+    int r = rates_closed(ledger, entry, &life);
 
+    if (r < 0)
+        return r;
     if (entry->flags & ENTRY_PLANNED) {
         if (life.planned_ms != ended_ms)
             r = batch_add_life(batch, &batch->amended, &life);
@@ -133,6 +135,12 @@ static int tell_entry(struct ledger *ledger, uint32_t index, bool full)
     /* a touched place may have been given up since, or be of a new life */
     if (!entry->number)
         return 0;
+    if (entry->state == STATE_TIME_WAIT && !(entry->flags & ENTRY_COUNTED)) {
+        life = ended_life(ledger, entry, ledger->start_ms);
+        r = rates_closed(ledger, entry, &life);
+        if (r < 0)
+            return r;
+    }
     if (!ledger_is_for_file(ledger, entry)) {
         entry->flags &= (uint8_t) ~(ENTRY_DIRTY | ENTRY_QUEUE_DIRTY);
         return 0;

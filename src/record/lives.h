@@ -21,6 +21,7 @@ enum entry_flags {
     ENTRY_TOLD = 8,         /* the file has it in `open` */
     ENTRY_DIRTY = 16,       /* it changed since it was told */
     ENTRY_QUEUE_DIRTY = 32, /* its accept queue changed since it was told */
+    ENTRY_COUNTED = 128,    /* its closing is in the rates */
     ENTRY_PLANNED = 64,     /* the file has it in `closed`, with the planned end of its TIME_WAIT */
 };
 

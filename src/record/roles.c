@@ -155,7 +155,7 @@ static int count_in(struct ledger *ledger, struct entry *entry, uint32_t service
     if (entry->seen == ledger->snapshot)
         ledger->services.slots.items[service].now[entry->state]++;
     ledger->roles_guessed += source == ROLE_BY_PORT_CLASS;
-    return 0;
+    return rates_opened(ledger, entry);
 }
 
 static int decide(struct ledger *ledger, struct entry *entry, enum opener opener)

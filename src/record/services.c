@@ -84,8 +84,10 @@ int services_get(struct services *services, const struct service_key *key, uint3
 
 void services_begin(struct services *services)
 {
-    for (size_t i = 0; i < services->slots.n; i++)
+    for (size_t i = 0; i < services->slots.n; i++) {
         memset(services->slots.items[i].now, 0, sizeof(services->slots.items[i].now));
+        services->slots.items[i].rate = 0;
+    }
 }
 
 static void let_go(struct services *services, uint32_t index)

@@ -12,6 +12,7 @@
 
 struct service_slot {
     struct service_key key;
+    uint32_t rate;              /* its latest entry in the batch's rates + 1; 0: none */
     uint32_t lives;             /* lives that refer to it */
     uint32_t next;              /* hash chain, or list of free places */
     uint32_t now[STATE_COUNT];  /* sockets in each state, counted in this snapshot */

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "connhist/base/clock.h"
+#include "connhist/record/ledger.h"
+
+#define BASE_MS  INT64_C(1700000000000)
+#define FIRST_MS (BASE_MS + 100000)
+#define STEP_MS  10000
+
+/* A ledger that hears of events, and the batch of its last snapshot. */
+struct scene {
+    struct ledger *ledger;
+    struct batch *batch;
+    int64_t start_ms;
+};
+
+static void open_scene(struct scene *scene)
+{
+    struct ledger_options options = {.max_client_services = 64,
+                                     .max_syn_recv = 100,
+                                     .ephemeral = {32768, 60999},
+                                     .events = true,
+                                     .interval_ms = STEP_MS,
+                                     .base_ms = BASE_MS,
+                                     .next_life = 1};
+
+    *scene = (struct scene){.start_ms = FIRST_MS};
+    assert_int_equal(ledger_new(&options, &scene->ledger), 0);
+}
+
+static void close_scene(struct scene *scene)
+{
+    batch_free(scene->batch);
+    ledger_free(scene->ledger);
+}
+
+static struct sample tcp(uint64_t cookie, unsigned state)
+{
+    return (struct sample){.cookie = cookie,
+                           .inode = state == STATE_TIME_WAIT ? 0 : (uint32_t)cookie,
+                           .family = AF_INET,
+                           .protocol = PROTOCOL_TCP,
+                           .state = (uint8_t)state,
+                           .local = {{192, 0, 2, 1}},
+                           .remote = {{198, 51, 100, 7}},
+                           .local_port = 80,
+                           .remote_port = 40000,
+                           .uid = 1000,
+                           .has_uid = state != STATE_TIME_WAIT,
+                           .opener = OPENER_REMOTE,
+                           .timer = state == STATE_TIME_WAIT ? SAMPLE_TIMER_TIME_WAIT : 0};
+}
+
+static struct closing event(uint64_t cookie, int64_t at_ms)
+{
+    return (struct closing){.cookie = cookie,
+                            .received_ns = (at_ms - BASE_MS) * NS_PER_MS,
+                            .local = {{192, 0, 2, 1}},
+                            .remote = {{198, 51, 100, 7}},
+                            .local_port = 80,
+                            .remote_port = 40000,
+                            .family = AF_INET,
+                            .protocol = PROTOCOL_TCP,
+                            .opener = OPENER_REMOTE,
+                            .bytes_sent = 100,
+                            .bytes_received = 1000,
+                            .rtt_us = 60,
+                            .known_age_ms = 5,
+                            .has_info = true,
+                            .established = true,
+                            .fin_acked = true};
+}
+
+static void hear(struct scene *scene, const struct closing *closing)
+{
+    assert_int_equal(ledger_closing(scene->ledger, 0, closing), 0);
+}
+
+static void snapshot(struct scene *scene, const struct sample *samples, size_t n)
+{
+    batch_free(scene->batch);
+    scene->batch = batch_new();
+    ledger_begin(scene->ledger, scene->start_ms, scene->batch);
+    for (size_t i = 0; i < n; i++) {
+        struct sample sample = samples[i];
+
+        sample.sampled_ns = (scene->start_ms - BASE_MS) * NS_PER_MS;
+        assert_int_equal(ledger_sample(scene->ledger, 0, &sample), 0);
+    }
+    assert_int_equal(ledger_end(scene->ledger, SNAPSHOT_COMPLETE, false, false), 0);
+    batch_seal(scene->batch);
+    scene->start_ms += STEP_MS;
+}
+
+static void an_event_ends_a_known_life_at_its_instant(void **state)
+{
+    struct sample sample = tcp(7, STATE_ESTABLISHED);
+    struct closing closing = event(7, FIRST_MS + 2500);
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    snapshot(&scene, &sample, 1);
+    hear(&scene, &closing);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 1);
+    assert_int_equal(scene.batch->closed.items[0].ended_ms, FIRST_MS + 2500);
+    assert_int_equal(scene.batch->closed.items[0].closed_by, CLOSED_BY_REMOTE);
+    assert_true(scene.batch->closed.items[0].facts.known);
+    assert_int_equal(scene.batch->closed.items[0].facts.sent_bytes, 100);
+    assert_int_equal(scene.batch->rates.n, 1);
+    assert_int_equal(scene.batch->rates.items[0].closed[CLOSED_BY_REMOTE], 1);
+    close_scene(&scene);
+}
+
+static void a_connection_that_no_snapshot_saw_is_one_closed_life(void **state)
+{
+    struct closing closing = event(7, FIRST_MS + 2500);
+    const struct life *life;
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    snapshot(&scene, NULL, 0);
+    hear(&scene, &closing);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->opened.n, 0);
+    assert_int_equal(scene.batch->closed.n, 1);
+    life = &scene.batch->closed.items[0];
+    assert_false(life->opened_known);
+    assert_int_equal(life->since_ms, FIRST_MS + 2495);
+    assert_int_equal(life->ended_ms, FIRST_MS + 2500);
+    assert_int_equal(life->service.role, ROLE_SERVER);
+    assert_int_equal(life->role_source, ROLE_BY_TCP_INFO);
+    assert_int_equal(scene.batch->tallies.n, 0);
+    assert_int_equal(scene.batch->rates.items[0].opened, 1);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n + scene.batch->amended.n, 0);
+    close_scene(&scene);
+}
+
+static void its_time_wait_is_written_once_with_the_planned_end(void **state)
+{
+    struct sample wait = tcp(8, STATE_TIME_WAIT);
+    struct closing closing = event(7, FIRST_MS + 2500);
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    snapshot(&scene, NULL, 0);
+    hear(&scene, &closing);
+    wait.expires_ms = 52500;
+    snapshot(&scene, &wait, 1);
+    assert_int_equal(scene.batch->opened.n, 0);
+    assert_int_equal(scene.batch->closed.n, 1);
+    assert_int_equal(scene.batch->closed.items[0].ended_ms, FIRST_MS + 2500 + 60000);
+    assert_int_equal(scene.batch->closed.items[0].closed_by, CLOSED_BY_LOCAL);
+    for (unsigned i = 0; i < 5; i++) {
+        wait.expires_ms -= STEP_MS;
+        snapshot(&scene, &wait, 1);
+        assert_int_equal(scene.batch->closed.n + scene.batch->amended.n + scene.batch->changed.n,
+                         0);
+    }
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n + scene.batch->amended.n, 0);
+    close_scene(&scene);
+}
+
+static void a_time_wait_that_ends_early_or_late_is_amended(void **state)
+{
+    struct sample wait = tcp(8, STATE_TIME_WAIT);
+    struct closing closing = event(7, FIRST_MS + 2500);
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    snapshot(&scene, NULL, 0);
+    hear(&scene, &closing);
+    wait.expires_ms = 52500;
+    snapshot(&scene, &wait, 1);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->amended.n, 1);
+    assert_int_equal(scene.batch->amended.items[0].planned_ms, FIRST_MS + 62500);
+    assert_int_equal(scene.batch->amended.items[0].ended_ms, FIRST_MS + 2 * STEP_MS);
+    assert_true(scene.batch->amended.items[0].facts.known);
+    assert_int_equal(scene.batch->rates.n, 0);
+    close_scene(&scene);
+}
+
+static void the_event_may_come_after_its_time_wait_was_seen(void **state)
+{
+    struct sample wait = tcp(8, STATE_TIME_WAIT);
+    struct closing closing = event(7, FIRST_MS + 12500);
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    snapshot(&scene, NULL, 0);
+    wait.expires_ms = 52500;
+    snapshot(&scene, &wait, 1);
+    assert_int_equal(scene.batch->opened.n, 1);
+    hear(&scene, &closing);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 1);
+    assert_true(scene.batch->closed.items[0].facts.known);
+    assert_int_equal(scene.batch->closed.items[0].closed_by, CLOSED_BY_LOCAL);
+    close_scene(&scene);
+}
+
+static void a_late_event_only_adds_what_it_knows(void **state)
+{
+    struct sample sample = tcp(7, STATE_ESTABLISHED);
+    struct closing closing = event(7, FIRST_MS + 32500);
+    uint64_t number;
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    snapshot(&scene, &sample, 1);
+    number = scene.batch->opened.items[0].number;
+    snapshot(&scene, NULL, 0);
+    assert_true(scene.batch->closed.items[0].late_facts);
+    snapshot(&scene, NULL, 0);
+    hear(&scene, &closing);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 0);
+    assert_int_equal(scene.batch->late.n, 1);
+    assert_int_equal(scene.batch->late.items[0].life, number);
+    close_scene(&scene);
+}
+
+static void an_abort_is_completed_from_the_life_of_its_cookie(void **state)
+{
+    struct sample sample = tcp(7, STATE_ESTABLISHED);
+    struct closing closing = event(7, FIRST_MS + 2500);
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    snapshot(&scene, &sample, 1);
+    closing = (struct closing){.cookie = 7,
+                               .received_ns = closing.received_ns,
+                               .family = AF_INET,
+                               .protocol = PROTOCOL_TCP,
+                               .remote = sample.remote,
+                               .local_port = 80,
+                               .wiped = true};
+    hear(&scene, &closing);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 1);
+    assert_int_equal(scene.batch->closed.items[0].remote_port, 40000);
+    assert_int_equal(scene.batch->closed.items[0].closed_by, CLOSED_BY_RESET);
+    close_scene(&scene);
+}
+
+static void never_connected_sockets_are_counted_alone(void **state)
+{
+    struct closing closing = {
+        .cookie = 9, .family = AF_INET, .protocol = PROTOCOL_TCP, .unconnected = true};
+    struct ledger_stats stats;
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    snapshot(&scene, NULL, 0);
+    hear(&scene, &closing);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 0);
+    ledger_stats(scene.ledger, &stats);
+    assert_int_equal(stats.unconnected, 1);
+    close_scene(&scene);
+}
+
+static void without_time_wait_sockets_nothing_follows_from_their_absence(void **state)
+{
+    struct closing closing = event(7, FIRST_MS + 2500);
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    snapshot(&scene, NULL, 0);
+    hear(&scene, &closing);
+    ledger_time_wait_lost(scene.ledger);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.items[0].closed_by, CLOSED_BY_UNKNOWN);
+    close_scene(&scene);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_event_ends_a_known_life_at_its_instant),
+        cmocka_unit_test(a_connection_that_no_snapshot_saw_is_one_closed_life),
+        cmocka_unit_test(its_time_wait_is_written_once_with_the_planned_end),
+        cmocka_unit_test(a_time_wait_that_ends_early_or_late_is_amended),
+        cmocka_unit_test(the_event_may_come_after_its_time_wait_was_seen),
+        cmocka_unit_test(a_late_event_only_adds_what_it_knows),
+        cmocka_unit_test(an_abort_is_completed_from_the_life_of_its_cookie),
+        cmocka_unit_test(never_connected_sockets_are_counted_alone),
+        cmocka_unit_test(without_time_wait_sockets_nothing_follows_from_their_absence),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
