@@ -289,7 +289,7 @@ int main(int argc, char **argv)
 {
     struct stage stage = {.boot_id = "boot-1", .interval_ms = 10000, .netns_inode = 4026531840};
     char line[512];
-    uint64_t bound;
+    uint64_t bound = 0;
 
     if (argc != 4 || parse_u64(argv[3], 0, UINT32_MAX, &bound) < 0)
         die("usage", "replay FILE on|anonymous|off MAX_SYN_RECV");
