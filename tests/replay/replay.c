@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Drives the real recorder with a made-up kernel and a made-up clock, and shows the tables that the
- * file gives back. Commands on standard input, a line each; see tests/integration/replay.py, which
- * writes them.
+ * file gives back. Commands on standard input, a line each; tests/integration/kernel_model.py writes
+ * them.
  *
- *   clock BOOT_NS REAL_NS     the clocks stand there from now on
- *   sample PROTO FAMILY LOCAL LPORT REMOTE RPORT STATE COOKIE INODE UID SCOPE TIMER EXPIRES RQ WQ
- * OPENER a socket in the next snapshot's dump; UID -1: the kernel tells none fail the next
- * snapshot's dump ends with an error after its samples tick                      take a snapshot;
- * prints "tick RECORD_MS" stop | crash              end the recorder with or without a closing note
- *   start BOOT_ID             start one; implied by the first tick
- *   tables                    prints each complete snapshot's table: "snapshot RECORD_MS", then
- * rows
- */
+ *   clock BOOT_NS REAL_NS  the clocks stand there from now on
+ *   sample PROTO FAMILY LOCAL LPORT REMOTE RPORT STATE COOKIE INODE UID SCOPE TIMER EXPIRES RQ WQ OPENER
+ *                          a socket in the next snapshot's dump; UID -1: the kernel tells none
+ *   fail                   the next snapshot's dump ends with an error after its samples
+ *   tick                   take a snapshot; prints "tick RECORD_MS"
+ *   stop | crash           end the recorder with or without a closing note
+ *   start BOOT_ID          start one; implied by the first tick
+ *   tables                 prints each complete snapshot's table: "snapshot RECORD_MS", then rows */
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>

@@ -2,11 +2,12 @@
 /* Rows in, text out: one interface for every format. What comes from outside (names, addresses of
  * strangers) is data: control characters never reach a terminal, formulas never a spreadsheet.
  *
- * table  libsmartcols, 5,000 rows at a time, so that any number of rows takes the memory of 5,000:
- * later rows may be wider. Null, NaN and empty text are "-". Without rows: the headings alone. For
- * the alignment of other scripts the program has called setlocale(LC_CTYPE, ""). json   one object,
- * a row a line; streamed. jsonl  a row a line; neither fields nor coverage. csv    RFC 4180 with a
- * header line, lines ended by LF as other programs here do; null is empty. */
+ *   table  libsmartcols, 5,000 rows at a time, so that any number of rows takes the memory of 5,000:
+ *          later rows may be wider. Null, NaN and empty text are "-". Without rows: the headings
+ *          alone. For the alignment of other scripts the program has called setlocale(LC_CTYPE, "").
+ *   json   one object, a row a line; streamed.
+ *   jsonl  a row a line; neither fields nor coverage.
+ *   csv    RFC 4180 with a header line, lines ended by LF as other programs here do; null is empty. */
 #pragma once
 
 #include <stdbool.h>
