@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -346,8 +347,25 @@ static void copies_and_foreign_files_open_as_far_as_they_may(void **state)
     assert_int_equal(unlink(path), 0);
     snprintf(path, sizeof(path), "%s-shm", place->path);
     assert_int_equal(unlink(path), 0);
+    snprintf(path, sizeof(path), "%s-recorder", place->path);
+    assert_int_equal(unlink(path), 0);           /* a copy has none */
     in_a_child_without_privileges(place, 0, ""); /* immutable: no -wal, no way to make one */
 
+    {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int fd;
+
+        /* a recorder that has the lock and did not yet write its number into it */
+        snprintf(path, sizeof(path), "%s-recorder", place->path);
+        fd = open(path, O_RDWR | O_TRUNC | O_CREAT, 0644);
+        assert_true(fd >= 0);
+        assert_int_equal(fchmod(fd, 0644), 0);
+        assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+        assert_int_equal(file_recorder_pid(place->path), -EAGAIN);
+        in_a_child_without_privileges(place, -EACCES, "-wal");
+        close(fd);
+        in_a_child_without_privileges(place, 0, "");
+    }
     snprintf(path, sizeof(path), "%s", place->path);
     snprintf(place->path, sizeof(place->path), "%s/a%%20b?c#d", place->folder);
     assert_int_equal(rename(path, place->path), 0);
