@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "connhist/model/coverage.h"
 #include "connhist/store/db.h"
 
 static const char runs_sql[] =
@@ -55,5 +56,5 @@ bool runs_is_gap(const struct run *before, const struct run *after, int64_t dist
         interval_ms = before->interval_ms;
     if (after && after->interval_ms > interval_ms)
         interval_ms = after->interval_ms;
-    return distance_ms > interval_ms + interval_ms / 2;
+    return coverage_is_gap(interval_ms, distance_ms);
 }

@@ -2,6 +2,7 @@
 /* Coverage: which snapshots of a span were planned and done, and where nothing was recorded. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "connhist/base/vec.h"
@@ -25,5 +26,8 @@ struct coverage {
     int64_t unkept;      /* sockets tallied without detail */
     struct gap_vec gaps; /* oldest first; owned */
 };
+
+/* Whether two complete snapshots lie further apart than planned: by more than 1.5 intervals. */
+bool coverage_is_gap(int64_t interval_ms, int64_t distance_ms);
 
 void coverage_finish(struct coverage *coverage);
