@@ -58,11 +58,10 @@ enum {
 };
 
 static const struct column all_columns[COLUMNS] = {
-    {"at_ms", "TIME", false, false},  {"protocol", "PROTO", false, false},
-    {"port", "PORT", true, false},    {"role", "ROLE", false, false},
-    {"state", "STATE", false, false}, {"peer", "PEER", false, false},
-    {"min", "MIN", true, false},      {"avg", "AVG", true, false},
-    {"max", "MAX", true, false},      {"last", "LAST", true, false},
+    {"at_ms", "TIME", false}, {"protocol", "PROTO", false}, {"port", "PORT", true},
+    {"role", "ROLE", false},  {"state", "STATE", false},    {"peer", "PEER", false},
+    {"min", "MIN", true},     {"avg", "AVG", true},         {"max", "MAX", true},
+    {"last", "LAST", true},
 };
 
 /* Adds one word of --by. */

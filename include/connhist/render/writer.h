@@ -58,7 +58,6 @@ struct column {
     const char *name;    /* field name in JSON and CSV, e.g. "local_port" */
     const char *heading; /* in tables; NULL: the column is left out there */
     bool right;          /* right-aligned in tables */
-    bool trunc;          /* may be cut in tables when the terminal is narrow */
 };
 
 /* A field of the document beside its rows. */

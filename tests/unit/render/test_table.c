@@ -19,7 +19,7 @@ static const struct column columns[] = {
     {.name = "local_port", .heading = "PORT", .right = true},
     {.name = "hidden"},
     {.name = "avg", .heading = "AVG", .right = true},
-    {.name = "process", .heading = "PROCESS", .trunc = true},
+    {.name = "process", .heading = "PROCESS"},
 };
 
 static const struct document document = {
