@@ -58,7 +58,7 @@ static int read_closed(struct stmt *stmt, const struct lookup *lookup, struct st
 
     if (r < 0)
         return r;
-    ret->ended_ms = file_closed_at(ret->row, stmt_i64(stmt, 12));
+    ret->ended_ms = file_closed_at(stmt_i64(stmt, 0), stmt_i64(stmt, 12));
     ret->since_ms = ret->ended_ms - stmt_i64(stmt, 10);
     return 0;
 }
