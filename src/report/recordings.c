@@ -7,7 +7,7 @@
 #include "connhist/store/db.h"
 
 static const char runs_sql[] =
-    "SELECT id, boot, interval_ms, ended_ms IS NOT NULL FROM recordings ORDER BY id";
+    "SELECT id, boot, interval_ms, ended_ms IS NOT NULL, detail FROM recordings ORDER BY id";
 
 int runs_load(struct runs *runs, struct db *db, struct err *err)
 {
@@ -23,6 +23,7 @@ int runs_load(struct runs *runs, struct db *db, struct err *err)
             .boot = stmt_i64(stmt, 1),
             .interval_ms = stmt_i64(stmt, 2),
             .ended = stmt_i64(stmt, 3) != 0,
+            .detail = coverage_detail_parse(stmt_text(stmt, 4)),
         };
 
         if (vec_push(runs, run) < 0)
