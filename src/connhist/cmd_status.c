@@ -216,6 +216,7 @@ static int status_run(struct context *ctx)
 
     if (status_ask(ctx->db, &ctx->walltime, ctx->now_ms, &status, &err) < 0)
         return cannot_answer("%s", err.text);
+    db_end(ctx->db);
     exit = ctx->format == FORMAT_TABLE ? put_words(ctx, &status) : put_row(ctx, &status);
     if (exit == EXIT_ANSWERED)
         coverage_warn(ctx, &status.coverage);

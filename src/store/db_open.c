@@ -95,6 +95,18 @@ void db_set_deadline(struct db *db, int64_t boottime_ns)
                              boottime_ns ? check_deadline : NULL, db);
 }
 
+void db_set_limit(struct db *db, int64_t limit_ns)
+{
+    db->limit_ns = limit_ns;
+    if (!limit_ns)
+        db_set_deadline(db, 0);
+}
+
+void reader_start_limit(struct db *db)
+{
+    db_set_deadline(db, now_ns() + db->limit_ns);
+}
+
 /* An own file or a foreign one: both must not be able to make us do more than read. */
 static int configure(struct db *db, struct err *err)
 {

@@ -40,8 +40,15 @@ DEFINE_CLEANUP(struct db *, db_close)
 /* Path it was opened with; owned by db. */
 const char *db_path(const struct db *db);
 
-/* All that follows on this connection sees one instant of the file, until db_close(). */
+/* All that follows on this connection sees one instant of the file, until db_end() or db_close().
+ * As long as it lasts the recorder can't tidy its log. */
 int db_begin(struct db *db, struct err *err);
+
+/* Ends what db_begin() began, and resets all statements. Nothing if nothing was begun. */
+void db_end(struct db *db);
+
+/* Each db_begin() sets a deadline that far ahead; ns, 0: none. */
+void db_set_limit(struct db *db, int64_t limit_ns);
 
 /* Ends running statements at the deadline (CLOCK_BOOTTIME ns; 0: none): they give -ETIMEDOUT. */
 void db_set_deadline(struct db *db, int64_t boottime_ns);
