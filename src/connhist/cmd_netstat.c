@@ -121,6 +121,11 @@ static void complain_choice(const struct context *ctx, const struct snapshot_cho
                  shown, distance);
     if (choice->ambiguous)
         complain("the clock was set back, so that this time was twice: the later one is shown");
+    if (choice->unkept)
+        complain(
+            "%lld half-open connections of that snapshot are not shown: beyond a bound they are "
+            "counted (see connhist report), not kept",
+            (long long)choice->unkept);
     if (strcmp(choice->detail, "off") == 0)
         complain("only listening sockets are shown: the record was kept with `detail: off`");
     else if (strcmp(choice->detail, "anonymous") == 0)
@@ -132,11 +137,14 @@ static void print_choice(const struct context *ctx, const struct snapshot_choice
                          int64_t at_ms)
 {
     char at[TIME_TEXT_MAX], shown[TIME_TEXT_MAX], distance[TIME_TEXT_MAX];
+    char unkept[64] = "";
 
+    if (choice->unkept)
+        snprintf(unkept, sizeof(unkept), " BUT FOR %lld SOCKETS", (long long)choice->unkept);
     time_format(at_ms, ctx->utc, false, at);
     time_format(choice->snapshot_ms, ctx->utc, true, shown);
     duration_format(choice->distance_ms, distance);
-    printf("Snapshot of %s, complete, %s before %s%s\n", shown, distance, at,
+    printf("Snapshot of %s, complete%s, %s before %s%s\n", shown, unkept, distance, at,
            choice->in_gap ? ": NOTHING WAS RECORDED AT THAT TIME" : "");
 }
 
@@ -167,6 +175,7 @@ static int put_table_at(struct context *ctx, const struct snapshot_choice *choic
         {"distance_ms", cell_int(choice->distance_ms)},
         {"in_gap", cell_int(choice->in_gap)},
         {"detail", cell_text(choice->detail)},
+        {"unkept", cell_int(choice->unkept)},
     };
     const struct document document = {.schema = "connhist/netstat/1",
                                       .fields = fields,
@@ -204,6 +213,13 @@ static int netstat_run(struct context *ctx)
     return options_has(&ctx->options, OPT_AT) ? netstat_at(ctx) : netstat_now(ctx);
 }
 
+static int netstat_check(struct context *ctx)
+{
+    struct filter filter = {0};
+
+    return read_filter(ctx, &filter);
+}
+
 const struct command cmd_netstat = {
     .name = "netstat",
     .args = "",
@@ -212,4 +228,5 @@ const struct command cmd_netstat = {
     .options = OPTION_TABLE(rows),
     .needs = NEEDS_NOTHING,
     .run = netstat_run,
+    .check = netstat_check,
 };

@@ -58,11 +58,10 @@ enum {
 };
 
 static const struct column all_columns[COLUMNS] = {
-    {"at_ms", "TIME", false, false},  {"protocol", "PROTO", false, false},
-    {"port", "PORT", true, false},    {"role", "ROLE", false, false},
-    {"state", "STATE", false, false}, {"peer", "PEER", false, false},
-    {"min", "MIN", true, false},      {"avg", "AVG", true, false},
-    {"max", "MAX", true, false},      {"last", "LAST", true, false},
+    {"at_ms", "TIME", false}, {"protocol", "PROTO", false}, {"port", "PORT", true},
+    {"role", "ROLE", false},  {"state", "STATE", false},    {"peer", "PEER", false},
+    {"min", "MIN", true},     {"avg", "AVG", true},         {"max", "MAX", true},
+    {"last", "LAST", true},
 };
 
 /* Adds one word of --by. */
@@ -301,7 +300,11 @@ static int put_chart(const struct context *ctx, const struct trend *trend)
 static void put_notes(const struct context *ctx, const struct trend_question *question,
                       const struct trend *trend)
 {
-    if (trend->series.n == 0)
+    bool one_by_one = question->by & TREND_BY_PEER || question->filter.has_peer;
+
+    if (one_by_one)
+        coverage_tell_detail(&trend->coverage);
+    if (trend->series.n == 0 && !(one_by_one && trend->coverage.details == COVERAGE_DETAIL_OFF))
         coverage_nothing(ctx, &trend->coverage, "socket", NULL, question->since_ms,
                          question->until_ms);
     else if (!ctx->chart)
@@ -326,10 +329,18 @@ static int report_run(struct context *ctx)
         return wrong_usage("%s", err.text);
     if (r < 0)
         return cannot_answer("%s", err.text);
+    db_end(ctx->db); /* whoever reads the answer may take his time */
     status = ctx->chart ? put_chart(ctx, &trend) : put_rows(ctx, &question, &trend);
     if (status == EXIT_ANSWERED)
         put_notes(ctx, &question, &trend);
     return status;
+}
+
+static int report_check(struct context *ctx)
+{
+    struct trend_question question = {0};
+
+    return read_question(ctx, &question);
 }
 
 const struct command cmd_report = {
@@ -344,4 +355,5 @@ const struct command cmd_report = {
     .needs = NEEDS_RECORD,
     .charts = true,
     .run = report_run,
+    .check = report_check,
 };

@@ -256,6 +256,13 @@ static int sql_run(struct context *ctx)
     return status;
 }
 
+static int sql_check(struct context *ctx)
+{
+    int64_t timeout_ms = 0;
+
+    return question_duration(ctx, OPT_TIMEOUT, 0, &timeout_ms);
+}
+
 const struct command cmd_sql = {
     .name = "sql",
     .args = "[STATEMENT]",
@@ -264,4 +271,5 @@ const struct command cmd_sql = {
     .options = OPTION_TABLE(rows),
     .needs = NEEDS_FILE,
     .run = sql_run,
+    .check = sql_check,
 };

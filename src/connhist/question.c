@@ -58,8 +58,13 @@ int question_record_begin(struct context *ctx, int64_t *ret_ms)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     struct err err = {0};
-    int r = db_prepare(ctx->db, "SELECT min(start_ms) FROM snapshots", &stmt, &err);
+    int r;
 
+    if (!ctx->db) {
+        *ret_ms = TIME_UNKNOWN;
+        return EXIT_ANSWERED;
+    }
+    r = db_prepare(ctx->db, "SELECT min(start_ms) FROM snapshots", &stmt, &err);
     if (r >= 0)
         r = stmt_step(stmt, &err);
     if (r < 0)

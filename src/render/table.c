@@ -48,7 +48,7 @@ static int add_columns(struct libscols_table *table, const struct writer *writer
 
     for (size_t i = 0; i < document->n_columns; i++) {
         const struct column *column = &document->columns[i];
-        int flags = (column->right ? SCOLS_FL_RIGHT : 0) | (column->trunc ? SCOLS_FL_TRUNC : 0);
+        int flags = column->right ? SCOLS_FL_RIGHT : 0;
         struct libscols_column *added;
 
         if (!column->heading)

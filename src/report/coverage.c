@@ -147,21 +147,22 @@ static int find_mark(struct survey *survey, const char *sql, int64_t at_ms, stru
 static int count_snapshot(struct survey *survey, struct stmt *stmt, struct snapshot_times *times,
                           struct err *err)
 {
+    int64_t id = stmt_i64(stmt, 1);
     struct mark mark = {.at_ms = stmt_i64(stmt, 0)};
     int r;
 
+    mark.run = survey->last.run && survey->last.run->id == id ? survey->last.run
+                                                              : runs_find(&survey->runs, id);
+    if (!mark.run)
+        return err_set(err, -EBADMSG, "a snapshot belongs to no run of the recorder");
     survey->coverage.unkept += stmt_i64(stmt, 3);
+    survey->coverage.details |= mark.run->detail;
     if (stmt_i64(stmt, 2) != SNAPSHOT_COMPLETE) {
         survey->coverage.interrupted++;
         survey->interrupted = true;
         return 0;
     }
     survey->coverage.done++;
-    mark.run = survey->last.run && survey->last.run->id == stmt_i64(stmt, 1)
-                   ? survey->last.run
-                   : runs_find(&survey->runs, stmt_i64(stmt, 1));
-    if (!mark.run)
-        return err_set(err, -EBADMSG, "a snapshot belongs to no run of the recorder");
     r = pass_stretch(survey, &mark);
     if (r == 0 && times)
         r = vec_push(times, mark.at_ms);

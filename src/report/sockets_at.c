@@ -8,7 +8,7 @@
 #include "socket_row.h"
 
 static const char choose_sql[] =
-    "SELECT s.start_ms, r.interval_ms, r.detail FROM snapshots AS s "
+    "SELECT s.start_ms, r.interval_ms, r.detail, s.unkept FROM snapshots AS s "
     "JOIN recordings AS r ON r.id = s.recording "
     "WHERE s.start_ms <= ?1 AND s.status = 0 ORDER BY s.start_ms DESC LIMIT 1";
 
@@ -60,6 +60,7 @@ int sockets_choose(struct db *db, const struct walltime *walltime, int64_t at_ms
         choice.distance_ms = instant_ms - choice.record_ms;
         run.interval_ms = stmt_i64(stmt, 1);
         choice.in_gap = runs_is_gap(&run, NULL, choice.distance_ms);
+        choice.unkept = stmt_i64(stmt, 3);
         snprintf(choice.detail, sizeof(choice.detail), "%s", stmt_text(stmt, 2));
     }
     *ret = choice;
@@ -111,6 +112,7 @@ int sockets_at(struct db *db, const struct walltime *walltime, const struct snap
                              &table, err);
     if (r < 0)
         return r;
+    db_end(db);
     socket_rows_sort(table.rows.items, table.rows.n);
     return socket_rows_give(&table.rows, fn, arg);
 }

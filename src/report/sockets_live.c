@@ -148,6 +148,8 @@ static int walk(struct live *live, struct sock_diag *diag, enum protocol protoco
         vec_clear(&live->seen);
         r = sock_diag_dump(diag, &dump, add_sample, live, err);
     }
+    if (r == -ENOMEM) /* add_sample() has no words of its own */
+        err_errno(err, r, "reading the sockets");
     if (r < 0 && r != -EINTR)
         live->rows.n = first;
     else

@@ -32,12 +32,12 @@ struct filter {
     const char *netns;   /* name or "inode:N"; NULL: any; not owned */
 };
 
+struct err;   /* base/err.h */
 struct names; /* report/names.h */
 
 /* Adds ports from text: "80", "80,443", "8000-8010", "http", in any mixture, with an optional
  * "/tcp" or "/udp" at the end of each, which must agree. names may be NULL. -EINVAL: err says which
  * part. */
-struct err;
 int filter_add_ports(struct filter *filter, const char *text, const struct names *names,
                      struct err *err);
 

@@ -58,6 +58,7 @@ struct snapshot_choice {
     bool in_gap;         /* more than 1.5 intervals of its recording away */
     bool ambiguous;      /* the wall time happened twice (clock set back): the later
                           * one that the record reaches was taken */
+    int64_t unkept;      /* sockets that were counted at it, but not kept: they lack */
     char detail[16];     /* detail of its recording */
 };
 
@@ -66,7 +67,8 @@ int sockets_choose(struct db *db, const struct walltime *walltime, int64_t at_ms
                    struct snapshot_choice *ret, struct err *err);
 
 /* The table as of a chosen snapshot; order as sockets_live(). No rows when none was found. Call
- * db_begin() before. -EBADMSG: the file is damaged. */
+ * db_begin() before; it is ended before the first row is given, since who takes them may be slow.
+ * -EBADMSG: the file is damaged. */
 int sockets_at(struct db *db, const struct walltime *walltime, const struct snapshot_choice *choice,
                const struct filter *filter, socket_row_fn fn, void *arg, struct err *err);
 
@@ -75,10 +77,13 @@ struct list_question {
     int64_t since_ms;     /* wall time */
     int64_t until_ms;     /* wall time */
     bool open_only;       /* alive at the last snapshot */
+    uint64_t limit;       /* at most so many rows, the first ones; 0: all */
 };
 
 /* Sockets alive at some instant of the span; in the order in which they were first seen. Call
- * db_begin() before. -EINVAL: the span ends before it begins; -EBADMSG: the file is damaged. */
+ * db_begin() before; it is ended before the first row is given, and later ones are read in short
+ * transactions: who takes them may be slow. All are as they were at the first instant.
+ * -EINVAL: the span ends before it begins; -EBADMSG: the file is damaged. */
 int sockets_list(struct db *db, const struct walltime *walltime,
                  const struct list_question *question, socket_row_fn fn, void *arg,
                  struct err *err);

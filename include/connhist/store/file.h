@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "connhist/base/err.h"
+#include "connhist/model/address.h"
 
 /* PRAGMA application_id of a connhist file: "cnhs". */
 #define FILE_APPLICATION_ID 0x636e6873
@@ -19,8 +20,14 @@ int file_edition(void);
 /* The class of a duration: its number of bits, at most 31. duration_ms >= 0. */
 unsigned file_closed_class(int64_t duration_ms);
 
-/* The key of `closed`; closing_ms of record time, 0 … 2^42 - 1. */
+/* The latest closing time that a key can hold: 2109. */
+#define FILE_CLOSING_MAX ((INT64_C(1) << 42) - 1)
+
+/* The key of `closed`; closing_ms of record time, 0 … FILE_CLOSING_MAX. */
 int64_t file_closed_key(unsigned class, int64_t closing_ms, unsigned serial);
+
+/* When the life of a key ended; late_ms: the column of its row. Record time. */
+int64_t file_closed_at(int64_t key, int64_t late_ms);
 
 /* The range of keys in which sockets of a class stand that were alive at some instant of [from_ms,
  * until_ms] (record time): *ret_first <= key <= *ret_last. Rows in it must still be tested with
@@ -33,6 +40,10 @@ unsigned file_traits(unsigned state, unsigned role_source, bool opened_known);
 unsigned file_traits_state(unsigned traits);
 unsigned file_traits_role_source(unsigned traits);
 bool file_traits_opened_known(unsigned traits);
+
+/* The address in a column `remote` that is not negative: IPv4 itself, mapped if the socket is of
+ * AF_INET6. */
+struct address file_remote_ipv4(uint8_t family, int64_t remote);
 
 /* The file used when none is named: /var/lib/connhist/connhist.db for root, else
  * $XDG_STATE_HOME/connhist/connhist.db or ~/.local/state/connhist/connhist.db.

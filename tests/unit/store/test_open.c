@@ -187,6 +187,27 @@ static void a_folder_is_refused(void **state)
     assert_int_equal(try_open(place, &err), -EISDIR);
 }
 
+static void a_group_may_be_named_by_its_number(void **state)
+{
+    struct place *place = *state;
+    /* only root may give a file to a group that it is not in, and 0 is a number, too */
+    const gid_t gids[] = {geteuid() == 0 ? 54321 : getegid(), getegid()};
+
+    for (size_t i = 0; i < sizeof(gids) / sizeof(gids[0]); i++) {
+        char text[16];
+        struct store_options options = {.path = place->path, .group = text};
+        struct store *store = NULL;
+        struct err err = {0};
+        struct stat st;
+
+        snprintf(text, sizeof(text), "%u", (unsigned)gids[i]);
+        assert_ok(store_open(&options, &store, &err));
+        store_close(store);
+        assert_int_equal(stat(place->path, &st), 0);
+        assert_int_equal(st.st_gid, gids[i]);
+    }
+}
+
 static void an_unknown_group_is_refused(void **state)
 {
     struct place *place = *state;
@@ -376,6 +397,7 @@ int main(void)
         TEST(a_newer_edition_is_refused_with_both_numbers),
         TEST(a_truncated_file_is_damaged),
         TEST(a_folder_is_refused),
+        TEST(a_group_may_be_named_by_its_number),
         TEST(an_unknown_group_is_refused),
         TEST(it_is_seen_when_the_file_is_no_longer_in_its_place),
         TEST(a_member_of_the_group_reads_at_any_time_whatever_the_umask_is),
