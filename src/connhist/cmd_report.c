@@ -253,6 +253,7 @@ static int put_rows(const struct context *ctx, const struct trend_question *ques
         {"until_ms", cell_time(trend->until_ms)},
         {"step_ms", cell_int(trend->step_ms)},
         {"series_hidden", cell_int((int64_t)trend->series_hidden)},
+        {"other_sockets", cell_int(trend->other_sockets)},
     };
     const struct document document = {
         .schema = "connhist/report/1",
@@ -301,7 +302,13 @@ static int put_chart(const struct context *ctx, const struct trend *trend)
 static void put_notes(const struct context *ctx, const struct trend_question *question,
                       const struct trend *trend)
 {
-    if (trend->series.n == 0)
+    if (trend->other_sockets > 0)
+        complain("%s%lld client sockets at most were of services that are not told apart "
+                 "(`other`): those of these ports may be among them; see limits.client_services "
+                 "in connhist.yaml(5)",
+                 trend->series.n == 0 ? "whether a socket matches is not known: " : "",
+                 (long long)trend->other_sockets);
+    if (trend->series.n == 0 && trend->other_sockets == 0)
         coverage_nothing(ctx, &trend->coverage, "socket", NULL, question->since_ms,
                          question->until_ms);
     else if (!ctx->chart)

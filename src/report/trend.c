@@ -116,6 +116,43 @@ static int count(struct work *work, struct err *err)
     return r < 0 ? err_errno(err, r, "counting the sockets") : 0;
 }
 
+/* Whether sockets of the ports asked for may be among those of a service: it stands for what was
+ * not told apart. */
+static bool may_hide(const struct filter *filter, const struct known_service *service)
+{
+    return service->in_netns && service->key.port == SERVICE_PORT_OTHER &&
+           (!filter->protocol || filter->protocol == service->key.protocol) &&
+           (!filter->role || filter->role == service->key.role);
+}
+
+/* How many sockets at most are counted where their port can't be known any more. */
+static int count_other(struct work *work, struct err *err)
+{
+    _cleanup_(sweep_finish) struct sweep other = {.times = work->times.items,
+                                                  .n_times = work->times.n};
+    struct trend_question question = *work->question;
+    int r;
+
+    if (question.filter.n_ports == 0 || work->times.n == 0)
+        return 0;
+    question.by = 0;
+    for (size_t i = 0; i < work->lookup.services.n; i++) {
+        struct known_service *service = &work->lookup.services.items[i];
+
+        service->chosen = may_hide(&question.filter, service);
+    }
+    r = trend_load(work->db, &work->lookup, &question, &other, err);
+    if (r < 0)
+        return r;
+    sweep_settle(&other);
+    r = sweep_measure(&other);
+    if (r < 0)
+        return err_errno(err, r, "counting the sockets");
+    if (other.series.n > 0)
+        work->trend.other_sockets = other.series.items[0].max;
+    return 0;
+}
+
 static int compare_keys(const struct counted *a, const struct counted *b)
 {
     const struct series_key *left = &a->key, *right = &b->key;
@@ -228,6 +265,8 @@ int trend_ask(struct db *db, const struct walltime *walltime, const struct trend
     if (r < 0)
         return err_errno(err, r, "counting the sockets");
     r = count(&work, err);
+    if (r == 0)
+        r = count_other(&work, err);
     if (r == 0)
         r = answer(&work, walltime, err);
     if (r < 0)

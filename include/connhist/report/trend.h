@@ -63,8 +63,10 @@ struct trend_series {
 struct trend {
     int64_t since_ms; /* wall time, as asked */
     int64_t until_ms;
-    int64_t step_ms;      /* as used */
-    size_t series_hidden; /* left out by `top` */
+    int64_t step_ms;       /* as used */
+    size_t series_hidden;  /* left out by `top` */
+    int64_t other_sockets; /* with ports in the filter: how many client sockets there were at most
+                              whose service was not told apart; theirs may be among them */
     struct {
         VEC_FIELDS(struct trend_series);
     } series; /* by port, role, state; under top or by peer: highest maximum first */

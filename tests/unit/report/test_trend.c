@@ -14,6 +14,7 @@
 
 #define TCP    PROTOCOL_TCP
 #define SERVER ROLE_SERVER
+#define CLIENT ROLE_CLIENT
 
 static void write_snapshot(struct record_file *file, int64_t at_ms, bool anchor)
 {
@@ -277,6 +278,41 @@ static void top_keeps_the_highest_and_counts_the_rest(void **state)
     record_file_finish(&file);
 }
 
+static void ports_may_hide_in_what_is_not_told_apart(void **state)
+{
+    struct record_file file;
+    struct trend trend;
+    struct trend_question question = {.since_ms = 1000, .until_ms = 3000};
+    struct err err = {0};
+
+    (void)state;
+    record_file_init(&file);
+    record_begin(&file, 'a', 500, 1000);
+    record_snapshot(&file, 1000, true);
+    record_tally(&file, TCP, CLIENT, SERVICE_PORT_OTHER, STATE_ESTABLISHED, 3);
+    record_tally(&file, TCP, CLIENT, SERVICE_PORT_OTHER, STATE_TIME_WAIT, 4);
+    record_tally(&file, TCP, SERVER, 80, STATE_ESTABLISHED, 1);
+    record_write(&file);
+    record_read(&file);
+    trend = ask(&file, &question);
+    assert_int_equal(trend.other_sockets, 0);
+    trend_finish(&trend);
+    assert_int_equal(filter_add_ports(&question.filter, "4711", NULL, &err), 0);
+    trend = ask(&file, &question);
+    assert_int_equal(trend.series.n, 0);
+    assert_int_equal(trend.other_sockets, 7);
+    trend_finish(&trend);
+    assert_int_equal(filter_add_states(&question.filter, "TIME_WAIT", &err), 0);
+    trend = ask(&file, &question);
+    assert_int_equal(trend.other_sockets, 4);
+    trend_finish(&trend);
+    question.filter.role = SERVER;
+    trend = ask(&file, &question);
+    assert_int_equal(trend.other_sockets, 0);
+    trend_finish(&trend);
+    record_file_finish(&file);
+}
+
 static void an_empty_file_gives_no_series_and_says_why(void **state)
 {
     struct record_file file;
@@ -481,6 +517,7 @@ int main(void)
         cmocka_unit_test(a_clock_set_back_puts_two_stretches_into_one_bucket),
         cmocka_unit_test(the_direction_is_that_of_the_last_third),
         cmocka_unit_test(top_keeps_the_highest_and_counts_the_rest),
+        cmocka_unit_test(ports_may_hide_in_what_is_not_told_apart),
         cmocka_unit_test(an_empty_file_gives_no_series_and_says_why),
         cmocka_unit_test(by_peer_counts_lives_at_snapshots),
         cmocka_unit_test(random_tallies_equal_brute_force),
