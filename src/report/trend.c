@@ -245,6 +245,22 @@ static int answer(struct work *work, const struct walltime *walltime, struct err
     return r < 0 ? err_errno(err, r, "counting the sockets") : 0;
 }
 
+/* Where the clock was set back, some snapshots of the stretch were taken at wall times that nobody
+ * asked for. */
+static int fill_buckets(struct work *work, const struct walltime *walltime)
+{
+    const struct trend_question *question = work->question;
+    size_t all = work->times.n;
+    int r = buckets_init(&work->buckets, walltime, question->since_ms, question->until_ms,
+                         work->trend.step_ms, &work->times);
+
+    if (r < 0)
+        return r;
+    work->trend.coverage.done -= (int64_t)(all - work->times.n);
+    work->trend.coverage.planned -= (int64_t)(all - work->times.n);
+    return 0;
+}
+
 int trend_ask(struct db *db, const struct walltime *walltime, const struct trend_question *question,
               struct trend *ret, struct err *err)
 {
@@ -260,8 +276,7 @@ int trend_ask(struct db *db, const struct walltime *walltime, const struct trend
                           &work.times, err);
     if (r < 0)
         return r;
-    r = buckets_init(&work.buckets, walltime, question->since_ms, question->until_ms,
-                     work.trend.step_ms, &work.times);
+    r = fill_buckets(&work, walltime);
     if (r < 0)
         return err_errno(err, r, "counting the sockets");
     r = count(&work, err);

@@ -208,6 +208,13 @@ static void a_clock_set_back_puts_two_stretches_into_one_bucket(void **state)
     check_point(&trend.series.items[0].points.items[1], 20000, 20, 40, 30, 40);
     check_point(&trend.series.items[0].points.items[2], 30000, 50, 50, 50, 50);
     assert_int_equal(trend.series.items[0].max_at_ms, 30000);
+    assert_int_equal(trend.coverage.done, 5);
+    trend_finish(&trend);
+    question.until_ms = 19999; /* 10 s, and 10 s once more, with 20 s between them */
+    trend = ask(&file, &question);
+    check_point(&trend.series.items[0].points.items[0], 10000, 10, 30, 20, 30);
+    assert_int_equal(trend.coverage.done, 2);
+    assert_int_equal(trend.coverage.planned, 2);
     trend_finish(&trend);
     record_file_finish(&file);
 }
