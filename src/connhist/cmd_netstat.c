@@ -86,6 +86,8 @@ static int netstat_now(struct context *ctx)
         return status;
     if (filter.role)
         return wrong_usage("--role needs --at: the kernel does not know roles, the record does");
+    if (sockets_live_check(&filter, &err) < 0)
+        return cannot_answer("%s", err.text);
     table.names = shown_names(ctx);
     status = socket_table_begin(&table, ctx, &document);
     if (status != EXIT_ANSWERED)

@@ -49,6 +49,9 @@ typedef int (*socket_row_fn)(void *arg, const struct socket_row *row);
  * sock_diag_dump(). */
 int sockets_live(const struct filter *filter, socket_row_fn fn, void *arg, struct err *err);
 
+/* Whether sockets_live() can answer a filter's namespace: 0; -ENOENT: it is not this thread's. */
+int sockets_live_check(const struct filter *filter, struct err *err);
+
 /* Which snapshot stands for an instant. */
 struct snapshot_choice {
     bool found;          /* a complete snapshot not later than the instant exists */
