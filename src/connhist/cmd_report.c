@@ -290,6 +290,7 @@ static int put_chart(const struct context *ctx, const struct trend *trend)
         .utc = ctx->utc,
         .color = ctx->color,
         .ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0,
+        .now_ms = ctx->now_ms,
         .width = width > 0 ? width : CHART_WIDTH,
         .name_of_port = name_of_port,
         .name_arg = ctx->names,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "buckets.h"
+#include "connhist/model/life.h"
 #include "connhist/store/db.h"
 #include "lookup.h"
 #include "sweep.h"
@@ -21,6 +22,12 @@ static const char interval_sql[] =
     "SELECT max(interval_ms) FROM recordings WHERE id BETWEEN "
     "(SELECT recording FROM snapshots WHERE start_ms >= ?1 ORDER BY start_ms LIMIT 1) AND "
     "(SELECT recording FROM snapshots WHERE start_ms <= ?2 ORDER BY start_ms DESC LIMIT 1)";
+
+static const char last_sql[] = "SELECT r.interval_ms FROM snapshots AS s JOIN recordings AS r "
+                               "ON r.id = s.recording WHERE s.start_ms = ?1";
+
+/* How late the next snapshot may be before the last one is of the past. */
+#define GRACE_MS 5000
 
 struct work {
     struct db *db;                         /* not owned */
@@ -184,6 +191,29 @@ static int by_maximum(const void *left, const void *right)
     return compare_keys(a, b);
 }
 
+static int find_last(struct work *work, const struct walltime *walltime, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int64_t interval_ms, at_ms;
+    int r;
+
+    work->trend.last_ms = work->trend.stale_ms = TIME_UNKNOWN;
+    if (work->times.n == 0)
+        return 0;
+    at_ms = work->times.items[work->times.n - 1];
+    r = db_prepare(work->db, last_sql, &stmt, err);
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, at_ms);
+    r = stmt_step(stmt, err);
+    if (r <= 0)
+        return r;
+    interval_ms = stmt_i64(stmt, 0);
+    work->trend.last_ms = walltime_of_record(walltime, at_ms);
+    work->trend.stale_ms = work->trend.last_ms + interval_ms + interval_ms / 2 + GRACE_MS;
+    return 0;
+}
+
 /* Leaves out series that are 0 throughout, puts the rest in order; returns how many are shown. */
 static size_t select_series(struct work *work)
 {
@@ -282,6 +312,8 @@ int trend_ask(struct db *db, const struct walltime *walltime, const struct trend
     r = count(&work, err);
     if (r == 0)
         r = count_other(&work, err);
+    if (r == 0)
+        r = find_last(&work, walltime, err);
     if (r == 0)
         r = answer(&work, walltime, err);
     if (r < 0)
