@@ -26,3 +26,42 @@ def test_a_chart_of_the_past_does_not_say_now(small):
     chart = ["--db", small, "report", "--port", "8000", "--format", "chart"]
     assert ", last " in connhist(*chart, "--until", "-5m").stdout
     assert ", now " not in connhist(*chart, "--until", "-5m").stdout
+
+
+# SQL
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_several_tables_are_no_json_or_csv_document(small, form):
+    assert "jsonl" in refused("--db", small, "sql", "--format", form, "SELECT 1; SELECT 2")
+
+
+def test_columns_of_one_name_and_text_with_nul_lose_nothing(small):
+    done = connhist("--db", small, "sql", "--format", "json", "SELECT 1 a, 2 a, 'x' || char(0) || 'y' t;")
+    assert strict_json(done.stdout)["rows"] == [{"a": 1, "a_2": 2, "t": "x\ufffdy"}]
+
+
+def test_a_dash_is_standard_input(small):
+    assert connhist("--db", small, "sql", "-", input="SELECT 7 AS a").stdout.split() == ["a", "7"]
+
+
+def test_a_heading_is_shown_safely_in_any_locale(small):
+    for locale in "C", "C.UTF-8":
+        done = subprocess.run([CONNHIST, "--db", small, "sql", b"SELECT 'gr\xc3\xb6' AS \"\xff\x1b[31m\""],
+                              env={**os.environ, "LC_ALL": locale}, capture_output=True, timeout=20, check=True)
+        assert done.stdout.startswith(b"\\xff\\x1b[31m\n")
+
+
+def test_sql_that_waits_for_its_reader_can_be_interrupted(small):
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+    process = subprocess.Popen([CONNHIST, "--db", small, "sql", "--timeout", "0", "--format", "csv", endless],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def waits():
+        with open(f"/proc/{process.pid}/wchan") as wchan:
+            return "pipe" in wchan.read()
+    wait_until(waits, "the pipe to be full")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 3
+    assert "interrupted" in process.stderr.read()
+    process.stdout.close()
+    process.stderr.close()
