@@ -11,12 +11,15 @@
 #include <sys/stat.h>
 
 #include "connhist/base/cleanup.h"
+#include "connhist/base/strutil.h"
+#include "connhist/store/file.h"
 
 int modes_find_group(const char *name, gid_t *ret, struct err *err)
 {
     struct group entry, *found = NULL;
     _cleanup_free_ char *buf = NULL;
     size_t size = 1024;
+    uint64_t number;
     int r = ERANGE;
 
     if (!name) {
@@ -30,11 +33,22 @@ int modes_find_group(const char *name, gid_t *ret, struct err *err)
             return err_errno(err, -ENOMEM, "looking up group %s", name);
         r = getgrnam_r(name, &entry, buf, size, &found);
     }
+    if (!found && parse_u64(name, 0, GID_UNCHANGED - 1, &number) == 0) {
+        *ret = (gid_t)number;
+        return 0;
+    }
     if (!found)
         return r && r != ENOENT ? err_errno(err, -r, "looking up group %s", name)
                                 : err_set(err, -EINVAL, "there is no group %s", name);
     *ret = entry.gr_gid;
     return 0;
+}
+
+int file_check_group(const char *name, struct err *err)
+{
+    gid_t unused;
+
+    return modes_find_group(name, &unused, err);
 }
 
 /* The folder of path into buf. */

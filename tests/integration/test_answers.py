@@ -3,11 +3,10 @@
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 
-from conftest import CONNHIST, CONNHISTD, connhist, strict_json, wait_until
+from conftest import CONNHIST, CONNHISTD, connhist, query, strict_json, wait_until
 from test_cli_usage import refused, small  # noqa: F401
 
 
@@ -65,3 +64,39 @@ def test_sql_that_waits_for_its_reader_can_be_interrupted(small):
     assert "interrupted" in process.stderr.read()
     process.stdout.close()
     process.stderr.close()
+
+
+# The recorder
+
+@pytest.mark.parametrize("args, words", [
+    (["--once", "--count", "3"], "contradict"),
+    (["--config", "GROUP"], "conf.yaml:2:8: group: there is no group nosuch"),
+    (["--config", "FIFO"], "not a regular file"),
+])
+def test_the_recorder_refuses_what_cannot_be_meant(args, words, tmp_path):
+    (tmp_path / "conf.yaml").write_text("interval: 1s\ngroup: nosuch\n")
+    os.mkfifo(tmp_path / "fifo")
+    places = {"GROUP": tmp_path / "conf.yaml", "FIFO": tmp_path / "fifo"}
+    done = subprocess.run([CONNHISTD, "--db", tmp_path / "x.db", *(places.get(arg, arg) for arg in args)],
+                          capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 2 and words in done.stderr
+    assert not (tmp_path / "x.db").exists()
+
+
+def test_one_file_has_one_recorder_whatever_it_is_called(tmp_path):
+    path = tmp_path / "x.db"
+    record = [CONNHISTD, "--once", "--db"]
+    subprocess.run([*record, path], capture_output=True, timeout=20, check=True)
+    holder = subprocess.Popen([CONNHISTD, "--db", path], stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: (tmp_path / "x.db-recorder").read_text(), "the recorder's lock")
+        for name in "file:x.db", f"file:{path}":
+            subprocess.run([*record, name], capture_output=True, cwd=tmp_path, timeout=20, check=False)
+        os.link(path, tmp_path / "hard.db")
+        done = subprocess.run([*record, tmp_path / "hard.db"], capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == 3 and "hard link" in done.stderr
+    finally:
+        holder.terminate()
+        holder.communicate(timeout=20)
+    assert (tmp_path / "file:x.db").exists()  # a file of that very name, and no other
+    assert len({row[0] for row in query(path, "SELECT id FROM recordings")}) == 2
