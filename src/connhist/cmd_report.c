@@ -262,6 +262,7 @@ static int put_rows(const struct context *ctx, const struct trend_question *ques
         .coverage = &trend->coverage,
         .columns = columns,
         .n_columns = choose_columns(question, columns),
+        .with_ms = trend->step_ms % 1000 != 0,
     };
     int r, status = context_writer(ctx, &writer);
 

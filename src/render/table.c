@@ -151,7 +151,8 @@ static int set_text(struct libscols_line *line, size_t column, const char *text)
     return scols_line_set_data(line, column, safe ? safe : *text ? text : NO_VALUE);
 }
 
-static int set_cell(struct libscols_line *line, size_t column, const struct cell *cell, bool utc)
+static int set_cell(struct libscols_line *line, size_t column, const struct cell *cell, bool utc,
+                    bool with_ms)
 {
     char number[NUMBER_TEXT_MAX], time[TIME_TEXT_MAX];
 
@@ -166,7 +167,7 @@ static int set_cell(struct libscols_line *line, size_t column, const struct cell
     case CELL_TEXT:
         return set_text(line, column, cell->text);
     case CELL_TIME:
-        return scols_line_set_data(line, column, time_format(cell->integer, utc, false, time));
+        return scols_line_set_data(line, column, time_format(cell->integer, utc, with_ms, time));
     case CELL_NULL:
         break;
     }
@@ -216,7 +217,7 @@ static int table_row(struct writer *writer, const struct cell *cells)
     for (size_t i = 0; i < document->n_columns; i++) {
         if (!document->columns[i].heading)
             continue;
-        if (set_cell(line, shown++, &cells[i], writer->options.utc))
+        if (set_cell(line, shown++, &cells[i], writer->options.utc, document->with_ms))
             return -ENOMEM;
     }
     state->n_lines++;

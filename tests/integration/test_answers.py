@@ -100,3 +100,10 @@ def test_one_file_has_one_recorder_whatever_it_is_called(tmp_path):
         holder.communicate(timeout=20)
     assert (tmp_path / "file:x.db").exists()  # a file of that very name, and no other
     assert len({row[0] for row in query(path, "SELECT id FROM recordings")}) == 2
+
+
+def test_steps_below_a_second_have_different_times(small):
+    rows = connhist("--db", small, "report", "--port", "8000", "--since", "-2m", "--until", "-100s", "--step", "200ms",
+                    "--by", "port", "--utc").stdout.splitlines()[1:]
+    times = [row.split()[0] for row in rows if row[:2] == "20"]
+    assert len(times) >= 2 and len(set(times)) == len(times)

@@ -344,7 +344,7 @@ static void an_empty_file_gives_no_series_and_says_why(void **state)
 
 static void by_peer_counts_lives_at_snapshots(void **state)
 {
-    static const uint8_t established[] = {STATE_ESTABLISHED};
+    static const uint8_t established[] = {STATE_ESTABLISHED}, listens[] = {STATE_LISTEN};
     /* ESTABLISHED, 15 s later TIME_WAIT */
     static const uint8_t waits[] = {STATE_ESTABLISHED, 0x98, 0x75, STATE_TIME_WAIT};
     struct record_file file;
@@ -367,6 +367,9 @@ static void by_peer_counts_lives_at_snapshots(void **state)
     assert_int_equal(batch_add_life(file.batch, &file.batch->opened, &life), 0);
     life = record_life(3, "[fe80::1]:80 [fe80::2]:1001", SERVER, established, 1, 25000);
     life.scope_ifindex = 3;
+    assert_int_equal(batch_add_life(file.batch, &file.batch->opened, &life), 0);
+    /* has no peer */
+    life = record_life(5, "[::]:80 [::]:0", SERVER, listens, 1, 9500);
     assert_int_equal(batch_add_life(file.batch, &file.batch->opened, &life), 0);
     /* opened and closed between two snapshots */
     life = record_life(4, "127.0.0.1:80 10.0.0.9:1000", SERVER, established, 1, 11000);
