@@ -184,41 +184,6 @@ static void sums_are_taken_before_extremes(void **state)
     record_file_finish(&file);
 }
 
-static void a_clock_set_back_puts_two_stretches_into_one_bucket(void **state)
-{
-    struct record_file file;
-    struct trend trend;
-    struct trend_question question = {.since_ms = 10000, .until_ms = 40000, .step_ms = 10000};
-
-    (void)state;
-    record_file_init(&file);
-    record_begin(&file, 'a', 9000, 10000);
-    for (int64_t at_ms = 10000; at_ms <= 50000; at_ms += 10000) {
-        record_snapshot(&file, at_ms, at_ms == 10000);
-        if (at_ms == 30000) /* from here on 20 s earlier: 10, 20, 30 s come again */
-            record_epoch(&file, 30000, -20000);
-        record_tally(&file, TCP, SERVER, 80, STATE_ESTABLISHED, (uint32_t)at_ms / 1000);
-        record_write(&file);
-    }
-    record_read(&file);
-
-    trend = ask(&file, &question);
-    assert_int_equal(trend.series.n, 1);
-    check_point(&trend.series.items[0].points.items[0], 10000, 10, 30, 20, 30);
-    check_point(&trend.series.items[0].points.items[1], 20000, 20, 40, 30, 40);
-    check_point(&trend.series.items[0].points.items[2], 30000, 50, 50, 50, 50);
-    assert_int_equal(trend.series.items[0].max_at_ms, 30000);
-    assert_int_equal(trend.coverage.done, 5);
-    trend_finish(&trend);
-    question.until_ms = 19999; /* 10 s, and 10 s once more, with 20 s between them */
-    trend = ask(&file, &question);
-    check_point(&trend.series.items[0].points.items[0], 10000, 10, 30, 20, 30);
-    assert_int_equal(trend.coverage.done, 2);
-    assert_int_equal(trend.coverage.planned, 2);
-    trend_finish(&trend);
-    record_file_finish(&file);
-}
-
 /* n snapshots, one a second, with counts[i] */
 static enum trend_direction direction_of(const uint32_t *counts, size_t n, double *per_hour)
 {
@@ -298,7 +263,6 @@ static void ports_may_hide_in_what_is_not_told_apart(void **state)
     record_snapshot(&file, 1000, true);
     record_tally(&file, TCP, CLIENT, SERVICE_PORT_OTHER, STATE_ESTABLISHED, 3);
     record_tally(&file, TCP, CLIENT, SERVICE_PORT_OTHER, STATE_TIME_WAIT, 4);
-    record_tally(&file, TCP, SERVER, 80, STATE_ESTABLISHED, 1);
     record_write(&file);
     record_read(&file);
     trend = ask(&file, &question);
@@ -524,7 +488,6 @@ int main(void)
         cmocka_unit_test(an_anchor_zeroes_what_it_leaves_out),
         cmocka_unit_test(a_gap_is_not_a_zero),
         cmocka_unit_test(sums_are_taken_before_extremes),
-        cmocka_unit_test(a_clock_set_back_puts_two_stretches_into_one_bucket),
         cmocka_unit_test(the_direction_is_that_of_the_last_third),
         cmocka_unit_test(top_keeps_the_highest_and_counts_the_rest),
         cmocka_unit_test(ports_may_hide_in_what_is_not_told_apart),
