@@ -2,6 +2,7 @@
 /* connhist netstat: the socket table, now or as it was. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "connhist/base/timetext.h"
@@ -85,6 +86,8 @@ static int netstat_now(struct context *ctx)
         return status;
     if (filter.role)
         return wrong_usage("--role needs --at: the kernel does not know roles, the record does");
+    if (sockets_live_check(&filter, &err) < 0)
+        return cannot_answer("%s", err.text);
     table.names = shown_names(ctx);
     status = socket_table_begin(&table, ctx, &document);
     if (status != EXIT_ANSWERED)
@@ -113,12 +116,14 @@ static void complain_choice(const struct context *ctx, const struct snapshot_cho
 {
     char distance[TIME_TEXT_MAX], shown[TIME_TEXT_MAX];
 
-    duration_format(choice->distance_ms, distance);
+    duration_format(llabs(choice->distance_ms), distance);
     time_format(choice->snapshot_ms, ctx->utc, false, shown);
     if (choice->in_gap)
         complain("nothing was recorded at that time: shown is the last snapshot before, of %s, "
-                 "%s earlier",
-                 shown, distance);
+                 "%s %s",
+                 shown, distance, choice->distance_ms < 0 ? "later by the clock" : "earlier");
+    if (choice->earlier)
+        complain("the clock was set back after that time: shown is what was before");
     if (choice->ambiguous)
         complain("the clock was set back, so that this time was twice: the later one is shown");
     if (choice->unkept)
@@ -143,8 +148,9 @@ static void print_choice(const struct context *ctx, const struct snapshot_choice
         snprintf(unkept, sizeof(unkept), " BUT FOR %lld SOCKETS", (long long)choice->unkept);
     time_format(at_ms, ctx->utc, false, at);
     time_format(choice->snapshot_ms, ctx->utc, true, shown);
-    duration_format(choice->distance_ms, distance);
-    printf("Snapshot of %s, complete%s, %s before %s%s\n", shown, unkept, distance, at,
+    duration_format(llabs(choice->distance_ms), distance);
+    printf("Snapshot of %s, complete%s, %s %s %s%s\n", shown, unkept, distance,
+           choice->distance_ms < 0 ? "after" : "before", at,
            choice->in_gap ? ": NOTHING WAS RECORDED AT THAT TIME" : "");
 }
 
@@ -155,13 +161,13 @@ static int read_at(struct context *ctx, int64_t *ret_at_ms, struct snapshot_choi
 
     if (status != EXIT_ANSWERED)
         return status;
-    if (*ret_at_ms > ctx->now_ms)
-        return wrong_usage("--at %s is not in the past", options_text(&ctx->options, OPT_AT));
     status = context_open(ctx, true);
     if (status != EXIT_ANSWERED)
         return status;
     if (sockets_choose(ctx->db, &ctx->walltime, *ret_at_ms, choice, &err) < 0)
         return cannot_answer("%s", err.text);
+    if (*ret_at_ms > ctx->now_ms && !choice->earlier) /* the clock may have been set back */
+        return wrong_usage("--at %s is not in the past", options_text(&ctx->options, OPT_AT));
     return choice->found ? EXIT_ANSWERED : no_snapshot(ctx, *ret_at_ms);
 }
 

@@ -252,6 +252,7 @@ static int put_rows(const struct context *ctx, const struct trend_question *ques
         {"until_ms", cell_time(trend->until_ms)},
         {"step_ms", cell_int(trend->step_ms)},
         {"series_hidden", cell_int((int64_t)trend->series_hidden)},
+        {"other_sockets", cell_int(trend->other_sockets)},
     };
     const struct document document = {
         .schema = "connhist/report/1",
@@ -260,6 +261,7 @@ static int put_rows(const struct context *ctx, const struct trend_question *ques
         .coverage = &trend->coverage,
         .columns = columns,
         .n_columns = choose_columns(question, columns),
+        .with_ms = trend->step_ms % 1000 != 0,
     };
     int r, status = context_writer(ctx, &writer);
 
@@ -288,6 +290,7 @@ static int put_chart(const struct context *ctx, const struct trend *trend)
         .utc = ctx->utc,
         .color = ctx->color,
         .ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0,
+        .now_ms = ctx->now_ms,
         .width = width > 0 ? width : CHART_WIDTH,
         .name_of_port = name_of_port,
         .name_arg = ctx->names,
@@ -304,7 +307,14 @@ static void put_notes(const struct context *ctx, const struct trend_question *qu
 
     if (one_by_one)
         coverage_tell_detail(&trend->coverage);
-    if (trend->series.n == 0 && !(one_by_one && trend->coverage.details == COVERAGE_DETAIL_OFF))
+    if (trend->other_sockets > 0)
+        complain("%s%lld client sockets at most were of services that are not told apart "
+                 "(`other`): those of these ports may be among them; see limits.client_services "
+                 "in connhist.yaml(5)",
+                 trend->series.n == 0 ? "whether a socket matches is not known: " : "",
+                 (long long)trend->other_sockets);
+    if (trend->series.n == 0 && trend->other_sockets == 0 &&
+        !(one_by_one && trend->coverage.details == COVERAGE_DETAIL_OFF))
         coverage_nothing(ctx, &trend->coverage, "socket", NULL, question->since_ms,
                          question->until_ms);
     else if (!ctx->chart)

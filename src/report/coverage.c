@@ -90,6 +90,16 @@ static int add_gap(struct survey *survey, int64_t from_ms, int64_t until_ms, con
     return vec_push(&survey->coverage.gaps, gap);
 }
 
+/* The clock was set forward between two snapshots: there was none of the time between. */
+static bool is_jump(const struct survey *survey, const struct mark *last, const struct mark *next)
+{
+    int64_t distance_ms = walltime_of_record(survey->walltime, next->at_ms) -
+                          walltime_of_record(survey->walltime, last->at_ms);
+
+    return distance_ms > next->at_ms - last->at_ms &&
+           runs_is_gap(last->run, next->run, distance_ms);
+}
+
 /* Looks at the stretch from the last complete snapshot to the next one. */
 static int pass_stretch(struct survey *survey, const struct mark *next)
 {
@@ -102,7 +112,9 @@ static int pass_stretch(struct survey *survey, const struct mark *next)
         return add_gap(survey, survey->from_ms, next->at_ms, "nothing recorded yet");
     }
     if (!runs_is_gap(last->run, next->run, next->at_ms - last->at_ms))
-        return 0;
+        return is_jump(survey, last, next)
+                   ? add_gap(survey, last->at_ms, next->at_ms, "clock set forward")
+                   : 0;
     reason_between(survey, last, next, reason, sizeof(reason));
     return add_gap(survey, last->at_ms, next->at_ms, reason);
 }

@@ -36,11 +36,12 @@ static void name_who_may_read(const char *path, char *ret, size_t size)
             return;
         *slash = '\0';
     }
-    if (st.st_gid != 0 && (st.st_mode & S_IRGRP) &&
-        getgrgid_r(st.st_gid, &entry, buf, sizeof(buf), &found) == 0 && found)
+    if (st.st_gid == 0 || !(st.st_mode & S_IRGRP))
+        snprintf(ret, size, "user %u and root may read it", (unsigned)st.st_uid);
+    else if (getgrgid_r(st.st_gid, &entry, buf, sizeof(buf), &found) == 0 && found)
         snprintf(ret, size, "members of group %s may read it", found->gr_name);
     else
-        snprintf(ret, size, "user %u and root may read it", (unsigned)st.st_uid);
+        snprintf(ret, size, "members of group %u may read it", (unsigned)st.st_gid);
 }
 
 static int look_at_path(const char *path, struct err *err)
@@ -128,9 +129,8 @@ static int configure(struct db *db, struct err *err)
 
 static int connect_plain(struct db *db, struct err *err)
 {
-    int rc =
-        sqlite3_open_v2(db->path, &db->db,
-                        SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    int rc = sql_open_file(
+        db->path, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, &db->db);
 
     return rc == SQLITE_OK ? configure(db, err) : sql_fail(db->db, rc, err);
 }

@@ -12,6 +12,7 @@
 
 #include "connhist/base/cleanup.h"
 #include "connhist/base/strutil.h"
+#include "connhist/store/file.h"
 
 int modes_find_group(const char *name, gid_t *ret, struct err *err)
 {
@@ -42,6 +43,13 @@ int modes_find_group(const char *name, gid_t *ret, struct err *err)
                                 : err_set(err, -EINVAL, "there is no group %s", name);
     *ret = entry.gr_gid;
     return 0;
+}
+
+int file_check_group(const char *name, struct err *err)
+{
+    gid_t unused;
+
+    return modes_find_group(name, &unused, err);
 }
 
 /* The folder of path into buf. */

@@ -73,6 +73,7 @@ struct document {
     const struct coverage *coverage; /* JSON: "coverage"; NULL: none (null) */
     const struct column *columns;
     size_t n_columns;
+    bool with_ms; /* tables: times to the millisecond */
 };
 
 struct writer_options {

@@ -49,17 +49,23 @@ typedef int (*socket_row_fn)(void *arg, const struct socket_row *row);
  * sock_diag_dump(). */
 int sockets_live(const struct filter *filter, socket_row_fn fn, void *arg, struct err *err);
 
+/* Whether sockets_live() can answer a filter's namespace: 0; -ENOENT: it is not this thread's. */
+int sockets_live_check(const struct filter *filter, struct err *err);
+
 /* Which snapshot stands for an instant. */
 struct snapshot_choice {
     bool found;          /* a complete snapshot not later than the instant exists */
     int64_t snapshot_ms; /* its start, wall time */
     int64_t record_ms;   /* its start, record time */
-    int64_t distance_ms; /* from it to the instant asked for, on the record's clock */
-    bool in_gap;         /* more than 1.5 intervals of its recording away */
-    bool ambiguous;      /* the wall time happened twice (clock set back): the later
-                          * one that the record reaches was taken */
-    int64_t unkept;      /* sockets that were counted at it, but not kept: they lack */
-    char detail[16];     /* detail of its recording */
+    int64_t distance_ms; /* from snapshot_ms to the wall time asked for; below 0 where the clock was
+                          * set back between them */
+    bool in_gap;         /* more than 1.5 intervals of its recording away on the record's clock, or
+                          * the wall time asked for was jumped over */
+    bool ambiguous;  /* the wall time happened twice (clock set back): the later one was taken */
+    bool earlier;    /* the clock was set back and the record does not reach that wall time
+                      * again: what was before is taken */
+    int64_t unkept;  /* sockets that were counted at it, but not kept: they lack */
+    char detail[16]; /* detail of its recording */
 };
 
 /* The latest complete snapshot not later than at_ms (wall time). */

@@ -52,3 +52,6 @@ int file_default_path(char *ret, size_t size, struct err *err);
 
 /* The process that records into the file now; 0: none; negative errno when that can't be told. */
 int file_recorder_pid(const char *path);
+
+/* Whether there is such a group, by name or number: 0; -EINVAL: no. */
+int file_check_group(const char *name, struct err *err);

@@ -67,6 +67,33 @@ static void columns_are_aligned_and_nothing_is_a_dash(void **unused)
            "-                    65535     - -\n");
 }
 
+static void headings_from_outside_are_escaped_like_cells(void **unused)
+{
+    static const struct column odd[] = {{.name = "a", .heading = "\xff\033[31m"},
+                                        {.name = "b", .heading = "grö"}};
+    static const struct document asked = {
+        .schema = "connhist/test/1", .columns = odd, .n_columns = 2};
+    const struct cell row[] = {cell_int(1), cell_int(2)};
+
+    (void)unused;
+    for (int rows = 0; rows < 2; rows++) {
+        struct writer *writer = NULL;
+        struct capture capture;
+
+        capture_begin(&capture);
+        assert_int_equal(writer_new(&(struct writer_options){.out = capture.out}, &writer), 0);
+        assert_int_equal(writer_begin(writer, &asked), 0);
+        if (rows)
+            assert_int_equal(writer_row(writer, row), 0);
+        assert_int_equal(writer_end(writer, NULL), 0);
+        writer_free(writer);
+        assert_string_equal(capture_text(&capture), rows ? "\\xff\\x1b[31m gr\\xc3\\xb6\n"
+                                                           "1            2\n"
+                                                         : "\\xff\\x1b[31m gr\\xc3\\xb6\n");
+        capture_finish(&capture);
+    }
+}
+
 static void times_are_local_unless_utc(void **unused)
 {
     (void)unused;
@@ -191,6 +218,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_are_aligned_and_nothing_is_a_dash),
+        cmocka_unit_test(headings_from_outside_are_escaped_like_cells),
         cmocka_unit_test(times_are_local_unless_utc),
         cmocka_unit_test(an_empty_table_shows_its_headings),
         cmocka_unit_test(headings_are_bold_in_colour),

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,6 +102,48 @@ static void a_link_to_the_file_leads_to_the_same_lock(void **state)
     assert_ok(try_open(&link, &err));
     assert_int_equal(unlink(place->path), 0);
     assert_int_equal(try_open(&link, &err), -ENOENT);
+}
+
+static void another_name_of_the_file_is_refused(void **state)
+{
+    struct place *place = *state, hard = *place;
+    struct store *store = open_store(place);
+    struct err err = {0};
+
+    snprintf(hard.path, sizeof(hard.path), "%s/hard.db", place->folder);
+    assert_int_equal(link(place->path, hard.path), 0);
+    assert_int_equal(try_open(&hard, &err), -EMLINK);
+    assert_non_null(strstr(err.text, hard.path));
+    store_close(store);
+    assert_int_equal(unlink(hard.path), 0);
+    assert_ok(try_open(place, &err));
+}
+
+static void a_name_that_sqlite_reads_in_its_own_way_is_a_files_name(void **state)
+{
+    static const char *const names[] = {"file:odd.db?mode=memory", ":memory:"};
+    struct place *place = *state;
+    char before[PATH_MAX], real[300];
+    struct err err = {0};
+    struct db *db = NULL;
+
+    assert_non_null(getcwd(before, sizeof(before)));
+    assert_int_equal(chdir(place->folder), 0);
+    for (size_t i = 0; i < 2; i++) {
+        struct place odd = {0}, full = {0};
+
+        snprintf(odd.path, sizeof(odd.path), "%s", names[i]);
+        snprintf(full.path, sizeof(full.path), "%s/%s", place->folder, names[i]);
+        assert_ok(try_open(&odd, &err));
+        assert_true(exists(&full, ""));
+        assert_ok(db_open(odd.path, &db, &err));
+        db_close(db);
+    }
+    /* what SQLite would take for the file that is there is a path like any other */
+    store_close(open_store(place));
+    snprintf(real, sizeof(real), "file:%s", place->path);
+    assert_int_equal(db_open(real, &db, &err), -ENOENT);
+    assert_int_equal(chdir(before), 0);
 }
 
 static void no_recorder_where_there_is_no_file(void **state)
@@ -391,6 +434,8 @@ int main(void)
         TEST(a_file_of_zero_length_is_made_new),
         TEST(a_second_recorder_is_refused_by_pid),
         TEST(a_link_to_the_file_leads_to_the_same_lock),
+        TEST(another_name_of_the_file_is_refused),
+        TEST(a_name_that_sqlite_reads_in_its_own_way_is_a_files_name),
         TEST(no_recorder_where_there_is_no_file),
         TEST(what_is_no_database_is_refused_and_left_alone),
         TEST(databases_of_others_are_refused_and_left_alone),
