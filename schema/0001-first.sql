@@ -24,7 +24,10 @@ CREATE TABLE recordings (                -- one run of the recorder
     rss_bytes   INTEGER NOT NULL DEFAULT 0, -- resident memory, last known
     queue_peak_bytes INTEGER NOT NULL DEFAULT 0, -- most that ever waited for the disk
     roles_guessed  INTEGER NOT NULL DEFAULT 0,  -- lives whose role rests on the port class alone
-    services_other INTEGER NOT NULL DEFAULT 0   -- lives that count for services that are not told apart
+    services_other INTEGER NOT NULL DEFAULT 0,  -- lives that count for services that are not told apart
+    done        INTEGER NOT NULL DEFAULT 0, -- complete snapshots, counted as they are written
+    interrupted INTEGER NOT NULL DEFAULT 0, -- snapshots that were not complete
+    missed      INTEGER NOT NULL DEFAULT 0  -- snapshots not taken or not written (losses of kind 1, 3, 4)
 ) STRICT;
 
 CREATE TABLE epochs (                    -- changes of the wall clock
@@ -38,7 +41,7 @@ CREATE TABLE snapshots (                 -- one pass over the socket tables
     status      INTEGER NOT NULL,        -- 0 complete, 1 interrupted
     anchor      INTEGER NOT NULL,        -- 1: all tallies that are not 0 were written here, not only changes
     sockets     INTEGER NOT NULL,        -- sockets seen
-    took_us     INTEGER NOT NULL,        -- how long the pass took, microseconds
+    took_us     INTEGER NOT NULL,        -- from the start of its first dump until all was matched, microseconds
     doubles     INTEGER NOT NULL,        -- samples dropped because the socket was seen already
     unkept      INTEGER NOT NULL         -- sockets counted but not kept in detail
 ) STRICT;
@@ -247,9 +250,9 @@ JOIN states AS st ON st.state = (w.traits & 15)
 JOIN addresses AS a ON a.id = w.local
 LEFT JOIN owners AS ow ON ow.id = w.owner;
 
-CREATE VIEW listeners AS                 -- every port that was ever listened on, with its accept queue as last known
+CREATE VIEW listeners AS                 -- every TCP socket that ever listened, with its accept queue as last known
 SELECT n.name AS netns,
-       CASE s.protocol WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' END AS protocol,
+       'tcp' AS protocol,
        a.text AS local_address,
        coalesce(l.local_port, s.port) AS local_port,
        ow.uid AS uid,
@@ -266,7 +269,10 @@ JOIN services AS s ON s.id = l.service
 JOIN netns AS n ON n.id = s.netns
 JOIN addresses AS a ON a.id = l.local
 LEFT JOIN owners AS ow ON ow.id = l.owner
-WHERE (l.traits & 15) = 10;
+-- closed lives keep their number only if they listened; one that is open may have stopped listening
+WHERE (l.traits & 15) = 10
+   OR l.ended_ms IS NOT NULL AND l.life IS NOT NULL
+   OR EXISTS (SELECT 1 FROM queues AS q WHERE q.life = l.life);
 
 CREATE VIEW port_history AS              -- counts by port and state; each holds until the next row of its kind or the next anchor
 SELECT t.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= t.at_ms
@@ -289,15 +295,21 @@ JOIN states AS st ON st.state = t.state
 LEFT JOIN service_names AS sn ON sn.port = s.port AND sn.protocol = s.protocol;
 
 CREATE VIEW gaps AS                      -- spans without a complete snapshot that are longer than planned
+-- a snapshot that is not followed within the shortest interval is rare, and only then the next one is looked up
 WITH pairs AS (
-    SELECT lag(s.start_ms) OVER (ORDER BY s.start_ms) AS from_ms, s.start_ms AS until_ms, r.interval_ms
-    FROM snapshots AS s JOIN recordings AS r ON r.id = s.recording WHERE s.status = 0),
+    SELECT s.start_ms AS from_ms, n.start_ms AS until_ms, s.recording AS before, n.recording AS after
+    FROM snapshots AS s CROSS JOIN snapshots AS n ON n.start_ms = (SELECT min(f.start_ms) FROM snapshots AS f
+        WHERE f.start_ms > s.start_ms AND f.status = 0)
+    WHERE s.status = 0 AND NOT EXISTS (SELECT 1 FROM snapshots AS c WHERE c.start_ms > s.start_ms AND c.status = 0
+        AND c.start_ms <= s.start_ms + (SELECT min(r.interval_ms) FROM recordings AS r) * 3 / 2)),
 wall AS (
     SELECT p.from_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= p.from_ms
                ORDER BY e.from_ms DESC LIMIT 1), 0) AS from_ms,
            p.until_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= p.until_ms
                ORDER BY e.from_ms DESC LIMIT 1), 0) AS until_ms
-    FROM pairs AS p WHERE p.until_ms - p.from_ms > p.interval_ms * 3 / 2)
+    FROM pairs AS p
+    WHERE p.until_ms - p.from_ms > (SELECT max(r.interval_ms) FROM recordings AS r
+        WHERE r.id IN (p.before, p.after)) * 3 / 2)
 SELECT w.from_ms, w.until_ms,
        strftime('%Y-%m-%dT%H:%M:%fZ', w.from_ms / 1000.0, 'unixepoch') AS from_at,
        strftime('%Y-%m-%dT%H:%M:%fZ', w.until_ms / 1000.0, 'unixepoch') AS until_at
@@ -310,12 +322,7 @@ WITH runs AS (
                ORDER BY e.from_ms DESC LIMIT 1), 0) AS started_ms,
            r.ended_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= r.ended_ms
                ORDER BY e.from_ms DESC LIMIT 1), 0) AS ended_ms,
-           (SELECT count(*) FROM snapshots AS s WHERE s.recording = r.id AND s.status = 0) AS done,
-           (SELECT count(*) FROM snapshots AS s WHERE s.recording = r.id AND s.status <> 0) AS interrupted,
-           (SELECT coalesce(sum(l.count), 0) FROM losses AS l WHERE l.kind IN (1, 3, 4)
-               AND l.until_ms >= r.started_ms
-               AND l.until_ms < coalesce((SELECT min(n.started_ms) FROM recordings AS n
-                   WHERE n.id > r.id), 9223372036854775807)) AS missed
+           r.done, r.interrupted, r.missed
     FROM recordings AS r JOIN boots AS b ON b.id = r.boot)
 SELECT c.recording, c.boot_id, c.version, c.detail, c.interval_ms, c.started_ms, c.ended_ms,
        strftime('%Y-%m-%dT%H:%M:%fZ', c.started_ms / 1000.0, 'unixepoch') AS started_at,

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "keys.h"
 #include "parse.h"
@@ -63,13 +64,17 @@ int config_load(const char *path, struct config *ret, struct err *err)
 {
     _cleanup_free_ char *yaml = malloc(CONFIG_MAX_BYTES + 1);
     _cleanup_close_ int fd = -1;
+    struct stat st;
     ssize_t n;
 
     if (!yaml)
         return err_errno(err, -ENOMEM, "cannot read %s", path);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    /* nobody may be there who writes into a FIFO */
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) < 0)
         return err_errno(err, -errno, "cannot read %s", path);
+    if (S_ISFIFO(st.st_mode))
+        return err_set(err, -EINVAL, "cannot read %s: it is not a regular file", path);
     n = read_all(fd, yaml, CONFIG_MAX_BYTES + 1);
     if (n < 0)
         return err_errno(err, (int)n, "cannot read %s", path);

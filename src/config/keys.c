@@ -168,20 +168,20 @@ int config_service_read_port(const char *text, struct config_service *ret, struc
     return 0;
 }
 
-/* A name of digits alone could be taken for a port. */
+/* A name of digits alone could be taken for a port, or with '-' for a range of them. */
 static bool is_number(const char *text)
 {
-    return text[strspn(text, "0123456789")] == '\0';
+    return text[strspn(text, "0123456789-")] == '\0';
 }
 
 int config_service_read_name(const char *text, struct config_service *ret, struct err *err)
 {
     char quoted[QUOTE_TEXT_MAX];
 
-    if (!is_name(text, sizeof(ret->name) - 1) || is_number(text))
+    if (!is_name(text, sizeof(ret->name) - 1) || is_number(text) || text[0] == '-')
         return err_set(err, -EINVAL,
                        "%s is not a service name: up to %zu letters, digits, '-', '_' and '.', "
-                       "not digits alone",
+                       "not digits alone, nor with '-' in front",
                        quote_text(text, quoted), sizeof(ret->name) - 1);
     memcpy(ret->name, text, strlen(text) + 1);
     return 0;

@@ -206,7 +206,13 @@ static int read_value(struct reader *reader, const struct config_key *key,
     if (r < 0)
         return r;
     r = key->read(key, text_of(value), &reader->config, reader->err);
-    return r < 0 ? fail_value(reader, value->start_mark, name, r) : 0;
+    if (r < 0)
+        return fail_value(reader, value->start_mark, name, r);
+    if (key->offset == offsetof(struct config, group)) { /* whether it is there shows later */
+        reader->config.group_line = value->start_mark.line + 1;
+        reader->config.group_column = value->start_mark.column + 1;
+    }
+    return 0;
 }
 
 static int add_service(struct reader *reader, const yaml_event_t *key,
@@ -214,11 +220,17 @@ static int add_service(struct reader *reader, const yaml_event_t *key,
 {
     struct config_service_vec *services = &reader->config.services;
 
-    for (size_t i = 0; i < services->n; i++)
-        if (services->items[i].port == service->port &&
-            services->items[i].protocol == service->protocol)
+    for (size_t i = 0; i < services->n; i++) {
+        if (services->items[i].protocol != service->protocol)
+            continue;
+        if (services->items[i].port == service->port)
             return fail(reader, key->start_mark, "services: '%s' has a name already; right is one",
                         text_of(key));
+        if (same_word(services->items[i].name, service->name))
+            return fail(reader, key->start_mark,
+                        "services: '%s' is the name of port %u already; right is another one",
+                        service->name, (unsigned)services->items[i].port);
+    }
     if (services->n >= CONFIG_MAX_SERVICES)
         return fail(reader, key->start_mark, "services: more than %d names", CONFIG_MAX_SERVICES);
     return vec_push(services, *service) < 0 ? out_of_memory(reader) : 0;

@@ -136,6 +136,7 @@ static int list_run(struct context *ctx)
         status = read_coverage(ctx, &question, &coverage);
     if (status != EXIT_ANSWERED)
         return status;
+    question.limit = table.limit ? table.limit + 1 : 0; /* one more tells that there are more */
     table.names = ctx->names;
     status = put_rows(ctx, &question, &coverage, &table);
     if (status != EXIT_ANSWERED)
@@ -143,11 +144,20 @@ static int list_run(struct context *ctx)
     if (table.cut)
         complain("only the first %llu rows are shown, there are more: raise --limit",
                  (unsigned long long)table.limit);
-    if (table.rows == 0)
+    coverage_tell_detail(&coverage);
+    if (table.rows == 0 && coverage.details != COVERAGE_DETAIL_OFF)
         coverage_nothing(ctx, &coverage, "socket", NULL, question.since_ms, question.until_ms);
     else
         coverage_warn(ctx, &coverage);
     return status;
+}
+
+static int list_check(struct context *ctx)
+{
+    struct list_question question = {0};
+    uint64_t limit = 0;
+
+    return read_question(ctx, &question, &limit);
 }
 
 const struct command cmd_list = {
@@ -159,4 +169,5 @@ const struct command cmd_list = {
     .options = OPTION_TABLE(rows),
     .needs = NEEDS_RECORD,
     .run = list_run,
+    .check = list_check,
 };

@@ -2,6 +2,7 @@
 /* connhist netstat: the socket table, now or as it was. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "connhist/base/timetext.h"
@@ -85,6 +86,8 @@ static int netstat_now(struct context *ctx)
         return status;
     if (filter.role)
         return wrong_usage("--role needs --at: the kernel does not know roles, the record does");
+    if (sockets_live_check(&filter, &err) < 0)
+        return cannot_answer("%s", err.text);
     table.names = shown_names(ctx);
     status = socket_table_begin(&table, ctx, &document);
     if (status != EXIT_ANSWERED)
@@ -113,14 +116,21 @@ static void complain_choice(const struct context *ctx, const struct snapshot_cho
 {
     char distance[TIME_TEXT_MAX], shown[TIME_TEXT_MAX];
 
-    duration_format(choice->distance_ms, distance);
+    duration_format(llabs(choice->distance_ms), distance);
     time_format(choice->snapshot_ms, ctx->utc, false, shown);
     if (choice->in_gap)
         complain("nothing was recorded at that time: shown is the last snapshot before, of %s, "
-                 "%s earlier",
-                 shown, distance);
+                 "%s %s",
+                 shown, distance, choice->distance_ms < 0 ? "later by the clock" : "earlier");
+    if (choice->earlier)
+        complain("the clock was set back after that time: shown is what was before");
     if (choice->ambiguous)
         complain("the clock was set back, so that this time was twice: the later one is shown");
+    if (choice->unkept)
+        complain(
+            "%lld half-open connections of that snapshot are not shown: beyond a bound they are "
+            "counted (see connhist report), not kept",
+            (long long)choice->unkept);
     if (strcmp(choice->detail, "off") == 0)
         complain("only listening sockets are shown: the record was kept with `detail: off`");
     else if (strcmp(choice->detail, "anonymous") == 0)
@@ -132,11 +142,15 @@ static void print_choice(const struct context *ctx, const struct snapshot_choice
                          int64_t at_ms)
 {
     char at[TIME_TEXT_MAX], shown[TIME_TEXT_MAX], distance[TIME_TEXT_MAX];
+    char unkept[64] = "";
 
+    if (choice->unkept)
+        snprintf(unkept, sizeof(unkept), " BUT FOR %lld SOCKETS", (long long)choice->unkept);
     time_format(at_ms, ctx->utc, false, at);
     time_format(choice->snapshot_ms, ctx->utc, true, shown);
-    duration_format(choice->distance_ms, distance);
-    printf("Snapshot of %s, complete, %s before %s%s\n", shown, distance, at,
+    duration_format(llabs(choice->distance_ms), distance);
+    printf("Snapshot of %s, complete%s, %s %s %s%s\n", shown, unkept, distance,
+           choice->distance_ms < 0 ? "after" : "before", at,
            choice->in_gap ? ": NOTHING WAS RECORDED AT THAT TIME" : "");
 }
 
@@ -147,13 +161,13 @@ static int read_at(struct context *ctx, int64_t *ret_at_ms, struct snapshot_choi
 
     if (status != EXIT_ANSWERED)
         return status;
-    if (*ret_at_ms > ctx->now_ms)
-        return wrong_usage("--at %s is not in the past", options_text(&ctx->options, OPT_AT));
     status = context_open(ctx, true);
     if (status != EXIT_ANSWERED)
         return status;
     if (sockets_choose(ctx->db, &ctx->walltime, *ret_at_ms, choice, &err) < 0)
         return cannot_answer("%s", err.text);
+    if (*ret_at_ms > ctx->now_ms && !choice->earlier) /* the clock may have been set back */
+        return wrong_usage("--at %s is not in the past", options_text(&ctx->options, OPT_AT));
     return choice->found ? EXIT_ANSWERED : no_snapshot(ctx, *ret_at_ms);
 }
 
@@ -167,6 +181,7 @@ static int put_table_at(struct context *ctx, const struct snapshot_choice *choic
         {"distance_ms", cell_int(choice->distance_ms)},
         {"in_gap", cell_int(choice->in_gap)},
         {"detail", cell_text(choice->detail)},
+        {"unkept", cell_int(choice->unkept)},
     };
     const struct document document = {.schema = "connhist/netstat/1",
                                       .fields = fields,
@@ -204,6 +219,13 @@ static int netstat_run(struct context *ctx)
     return options_has(&ctx->options, OPT_AT) ? netstat_at(ctx) : netstat_now(ctx);
 }
 
+static int netstat_check(struct context *ctx)
+{
+    struct filter filter = {0};
+
+    return read_filter(ctx, &filter);
+}
+
 const struct command cmd_netstat = {
     .name = "netstat",
     .args = "",
@@ -212,4 +234,5 @@ const struct command cmd_netstat = {
     .options = OPTION_TABLE(rows),
     .needs = NEEDS_NOTHING,
     .run = netstat_run,
+    .check = netstat_check,
 };

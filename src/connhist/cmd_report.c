@@ -58,11 +58,10 @@ enum {
 };
 
 static const struct column all_columns[COLUMNS] = {
-    {"at_ms", "TIME", false, false},  {"protocol", "PROTO", false, false},
-    {"port", "PORT", true, false},    {"role", "ROLE", false, false},
-    {"state", "STATE", false, false}, {"peer", "PEER", false, false},
-    {"min", "MIN", true, false},      {"avg", "AVG", true, false},
-    {"max", "MAX", true, false},      {"last", "LAST", true, false},
+    {"at_ms", "TIME", false}, {"protocol", "PROTO", false}, {"port", "PORT", true},
+    {"role", "ROLE", false},  {"state", "STATE", false},    {"peer", "PEER", false},
+    {"min", "MIN", true},     {"avg", "AVG", true},         {"max", "MAX", true},
+    {"last", "LAST", true},
 };
 
 /* Adds one word of --by. */
@@ -253,6 +252,7 @@ static int put_rows(const struct context *ctx, const struct trend_question *ques
         {"until_ms", cell_time(trend->until_ms)},
         {"step_ms", cell_int(trend->step_ms)},
         {"series_hidden", cell_int((int64_t)trend->series_hidden)},
+        {"other_sockets", cell_int(trend->other_sockets)},
     };
     const struct document document = {
         .schema = "connhist/report/1",
@@ -261,6 +261,7 @@ static int put_rows(const struct context *ctx, const struct trend_question *ques
         .coverage = &trend->coverage,
         .columns = columns,
         .n_columns = choose_columns(question, columns),
+        .with_ms = trend->step_ms % 1000 != 0,
     };
     int r, status = context_writer(ctx, &writer);
 
@@ -289,6 +290,7 @@ static int put_chart(const struct context *ctx, const struct trend *trend)
         .utc = ctx->utc,
         .color = ctx->color,
         .ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0,
+        .now_ms = ctx->now_ms,
         .width = width > 0 ? width : CHART_WIDTH,
         .name_of_port = name_of_port,
         .name_arg = ctx->names,
@@ -301,7 +303,18 @@ static int put_chart(const struct context *ctx, const struct trend *trend)
 static void put_notes(const struct context *ctx, const struct trend_question *question,
                       const struct trend *trend)
 {
-    if (trend->series.n == 0)
+    bool one_by_one = question->by & TREND_BY_PEER || question->filter.has_peer;
+
+    if (one_by_one)
+        coverage_tell_detail(&trend->coverage);
+    if (trend->other_sockets > 0)
+        complain("%s%lld client sockets at most were of services that are not told apart "
+                 "(`other`): those of these ports may be among them; see limits.client_services "
+                 "in connhist.yaml(5)",
+                 trend->series.n == 0 ? "whether a socket matches is not known: " : "",
+                 (long long)trend->other_sockets);
+    if (trend->series.n == 0 && trend->other_sockets == 0 &&
+        !(one_by_one && trend->coverage.details == COVERAGE_DETAIL_OFF))
         coverage_nothing(ctx, &trend->coverage, "socket", NULL, question->since_ms,
                          question->until_ms);
     else if (!ctx->chart)
@@ -326,10 +339,18 @@ static int report_run(struct context *ctx)
         return wrong_usage("%s", err.text);
     if (r < 0)
         return cannot_answer("%s", err.text);
+    db_end(ctx->db); /* whoever reads the answer may take his time */
     status = ctx->chart ? put_chart(ctx, &trend) : put_rows(ctx, &question, &trend);
     if (status == EXIT_ANSWERED)
         put_notes(ctx, &question, &trend);
     return status;
+}
+
+static int report_check(struct context *ctx)
+{
+    struct trend_question question = {0};
+
+    return read_question(ctx, &question);
 }
 
 const struct command cmd_report = {
@@ -344,4 +365,5 @@ const struct command cmd_report = {
     .needs = NEEDS_RECORD,
     .charts = true,
     .run = report_run,
+    .check = report_check,
 };

@@ -109,7 +109,7 @@ static void cost_words(const struct status *status)
     line("cost", "%.3g %% of a core, %s of memory, at most %s waiting for the disk",
          status->cpu_share * 100.0, size_format(status->rss_bytes, rss),
          size_format(status->queue_peak_bytes, peak));
-    line("uncertain", "%lld roles guessed from ports, %lld services folded into `other`",
+    line("uncertain", "%lld roles guessed from ports, %lld sockets counted under `other`",
          (long long)status->roles_guessed, (long long)status->services_other);
 }
 
@@ -244,6 +244,7 @@ static int status_run(struct context *ctx)
 
     if (status_ask(ctx->db, &ctx->walltime, ctx->now_ms, &status, &err) < 0)
         return cannot_answer("%s", err.text);
+    db_end(ctx->db);
     exit = ctx->format == FORMAT_TABLE ? put_words(ctx, &status) : put_row(ctx, &status);
     if (exit == EXIT_ANSWERED)
         coverage_warn(ctx, &status.coverage);

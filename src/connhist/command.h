@@ -23,6 +23,9 @@ struct command {
     enum command_needs needs;
     bool charts;                     /* --format chart is one of its formats */
     int (*run)(struct context *ctx); /* returns an enum exit_status */
+    /* Reads the options as run() does, without a file; returns an enum exit_status. NULL: there is
+     * nothing to read. */
+    int (*check)(struct context *ctx);
 };
 
 extern const struct command cmd_report, cmd_netstat, cmd_list, cmd_status, cmd_sql;

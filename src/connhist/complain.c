@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <string.h>
 
 #include "connhist/render/text.h"
@@ -62,6 +63,10 @@ int output_failed(int code)
 {
     if (code == -EPIPE)
         return EXIT_ANSWERED;
+    if (code == -EINTR) {
+        __fpurge(stdout); /* at exit nothing is to wait for a reader that does not read */
+        return cannot_answer("interrupted");
+    }
     return cannot_answer("the answer could not be written: %s", errno_words(code));
 }
 

@@ -9,10 +9,14 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "connhist/base/clock.h"
 #include "connhist/base/strutil.h"
 #include "connhist/store/file.h"
 
 #include "complain.h"
+
+/* A reader keeps the recorder from tidying its log: no answer may take for ever. */
+#define ANSWER_LIMIT_NS (60 * NS_PER_SEC)
 
 #define SUM(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -97,24 +101,39 @@ void context_finish(struct context *ctx)
     options_finish(&ctx->options);
 }
 
+/* The file can't be had, and err says why: but what was asked wrongly comes first. */
+static int not_open(struct context *ctx, const struct err *err)
+{
+    int status;
+
+    db_close(ctx->db);
+    ctx->db = NULL;
+    status = ctx->command->check ? ctx->command->check(ctx) : EXIT_ANSWERED;
+    return status == EXIT_ANSWERED ? cannot_answer("%s", err->text) : status;
+}
+
 int context_open(struct context *ctx, bool as_of_now)
 {
     const char *path = options_text(&ctx->options, OPT_DB);
+    struct err err = {0}, unnamed = {0};
     char fallback[PATH_MAX];
-    struct err err = {0};
 
     if (!path)
         path = ctx->config.database;
     if (!path) {
-        if (file_default_path(fallback, sizeof(fallback), &err) < 0)
-            return cannot_answer("%s; name the file with --db", err.text);
+        if (file_default_path(fallback, sizeof(fallback), &err) < 0) {
+            err_set(&unnamed, err.code, "%s; name the file with --db", err.text);
+            return not_open(ctx, &unnamed);
+        }
         path = fallback;
     }
     if (db_open(path, &ctx->db, &err) < 0)
-        return cannot_answer("%s", err.text);
-    if (as_of_now &&
-        (db_begin(ctx->db, &err) < 0 || walltime_load(&ctx->walltime, ctx->db, &err) < 0))
-        return cannot_answer("%s", err.text);
+        return not_open(ctx, &err);
+    if (!as_of_now)
+        return EXIT_ANSWERED;
+    db_set_limit(ctx->db, ANSWER_LIMIT_NS);
+    if (db_begin(ctx->db, &err) < 0 || walltime_load(&ctx->walltime, ctx->db, &err) < 0)
+        return not_open(ctx, &err);
     return EXIT_ANSWERED;
 }
 

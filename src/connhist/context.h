@@ -36,7 +36,8 @@ int context_init(struct context *ctx);
 void context_finish(struct context *ctx);
 
 /* Opens the file that --db, the configuration or the default names. as_of_now: all that follows
- * sees one instant of it, and walltime is read. */
+ * sees one instant of it, and walltime is read. When that fails, wrong usage that the command's
+ * check() finds is told in place of it. */
 int context_open(struct context *ctx, bool as_of_now);
 
 /* Makes ctx->names: the system's, the recorder's (if the file is open), the configuration's, the

@@ -48,6 +48,19 @@ void coverage_warn(const struct context *ctx, const struct coverage *coverage)
              gap_words(coverage, gaps, sizeof(gaps)), events);
 }
 
+void coverage_tell_detail(const struct coverage *coverage)
+{
+    bool all = coverage->details == COVERAGE_DETAIL_OFF;
+
+    if (coverage->details & COVERAGE_DETAIL_OFF)
+        complain("%s only listening sockets were kept, connections were counted but not recorded "
+                 "one by one: `detail: off`",
+                 all ? "in that time" : "in a part of that time");
+    if (coverage->details & COVERAGE_DETAIL_ANONYMOUS)
+        complain("remote addresses are cut%s: `detail: anonymous`",
+                 coverage->details == COVERAGE_DETAIL_ANONYMOUS ? "" : " in a part of that time");
+}
+
 void coverage_nothing(const struct context *ctx, const struct coverage *coverage, const char *what,
                       const char *hint, int64_t since_ms, int64_t until_ms)
 {

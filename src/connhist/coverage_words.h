@@ -12,6 +12,10 @@
 /* For formats without a place for coverage (csv, jsonl): one complaint when it is not whole. */
 void coverage_warn(const struct context *ctx, const struct coverage *coverage);
 
+/* For answers made of sockets, not of counts: says on stderr what the recorder did not keep of them
+ * (`detail: off` or `anonymous`), if that is so. */
+void coverage_tell_detail(const struct coverage *coverage);
+
 /* Says on stderr that nothing matched, and whether anything was recorded in the span at all.
  * what: "socket", "listener" …; hint: a further sentence, NULL: none. */
 void coverage_nothing(const struct context *ctx, const struct coverage *coverage, const char *what,

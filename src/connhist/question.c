@@ -58,8 +58,13 @@ int question_record_begin(struct context *ctx, int64_t *ret_ms)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     struct err err = {0};
-    int r = db_prepare(ctx->db, "SELECT min(start_ms) FROM snapshots", &stmt, &err);
+    int r;
 
+    if (!ctx->db) {
+        *ret_ms = TIME_UNKNOWN;
+        return EXIT_ANSWERED;
+    }
+    r = db_prepare(ctx->db, "SELECT min(start_ms) FROM snapshots", &stmt, &err);
     if (r >= 0)
         r = stmt_step(stmt, &err);
     if (r < 0)
@@ -172,6 +177,25 @@ static int read_list(struct context *ctx, const struct given *given, struct filt
     return r < 0 ? wrong_usage("--port: %s", err.text) : EXIT_ANSWERED;
 }
 
+static int read_netns(const char *text, struct filter *filter)
+{
+    uint64_t inode;
+
+    if (strncmp(text, "inode:", 6) == 0 && parse_u64(text + 6, 0, UINT64_MAX, &inode) < 0)
+        return wrong_usage("--netns %s is no namespace; write a name or inode:4026531840", text);
+    filter->netns = text;
+    return EXIT_ANSWERED;
+}
+
+static int check_netns(struct context *ctx, const struct filter *filter)
+{
+    struct err err = {0};
+
+    if (ctx->db && filter_check_netns(filter, ctx->db, &err) < 0)
+        return cannot_answer("%s", err.text);
+    return EXIT_ANSWERED;
+}
+
 static int read_filter_option(const struct given *given, bool families, struct filter *filter)
 {
     switch (given->id) {
@@ -184,8 +208,7 @@ static int read_filter_option(const struct given *given, bool families, struct f
     case OPT_LOCAL:
         return read_prefix("local", given->text, &filter->has_local, &filter->local);
     case OPT_NETNS:
-        filter->netns = given->text;
-        return EXIT_ANSWERED;
+        return read_netns(given->text, filter);
     default:
         return EXIT_ANSWERED;
     }
@@ -205,6 +228,8 @@ int question_filter(struct context *ctx, bool families, struct filter *ret)
         if (given->id == OPT_PORT || given->id == OPT_STATE)
             status = read_list(ctx, given, &filter);
     }
+    if (status == EXIT_ANSWERED)
+        status = check_netns(ctx, &filter);
     if (status == EXIT_ANSWERED)
         *ret = filter;
     return status;

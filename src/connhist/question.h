@@ -28,5 +28,5 @@ int question_span(struct context *ctx, int64_t *ret_since_ms, int64_t *ret_until
  * --proto may name one of IPv4 and IPv6. */
 int question_filter(struct context *ctx, bool families, struct filter *ret);
 
-/* Wall time of the first snapshot, TIME_UNKNOWN if there is none. */
+/* Wall time of the first snapshot, TIME_UNKNOWN if there is none, or no file. */
 int question_record_begin(struct context *ctx, int64_t *ret_ms);

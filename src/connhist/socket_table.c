@@ -18,43 +18,43 @@
 
 /* Fields for programs: a live table has the first ones, the record's tables more. */
 static const struct column fields[] = {
-    {"netns", NULL, false, false},        {"protocol", NULL, false, false},
-    {"state", NULL, false, false},        {"local_address", NULL, false, false},
-    {"local_port", NULL, true, false},    {"remote_address", NULL, false, false},
-    {"remote_port", NULL, true, false},   {"recv_queue", NULL, true, false},
-    {"send_queue", NULL, true, false},    {"uid", NULL, true, false},
-    {"opened_ms", NULL, true, false},     {"closed_ms", NULL, true, false},
-    {"first_seen_ms", NULL, true, false}, {"state_since_ms", NULL, true, false},
-    {"role", NULL, false, false},         {"opened_after_ms", NULL, true, false},
-    {"close_wait_ms", NULL, true, false}, {"time_wait_ms", NULL, true, false},
-    {"duration_ms", NULL, true, false},   {"closed_by", NULL, false, false},
-    {"rx_bytes", NULL, true, false},      {"tx_bytes", NULL, true, false},
-    {"rtt_us", NULL, true, false},        {"retrans", NULL, true, false},
-    {"rx_segs", NULL, true, false},       {"tx_segs", NULL, true, false},
-    {"rx_uncertain", NULL, true, false},
+    {"netns", NULL, false},        {"protocol", NULL, false},
+    {"state", NULL, false},        {"local_address", NULL, false},
+    {"local_port", NULL, true},    {"remote_address", NULL, false},
+    {"remote_port", NULL, true},   {"recv_queue", NULL, true},
+    {"send_queue", NULL, true},    {"uid", NULL, true},
+    {"opened_ms", NULL, true},     {"closed_ms", NULL, true},
+    {"first_seen_ms", NULL, true}, {"state_since_ms", NULL, true},
+    {"role", NULL, false},         {"role_source", NULL, false}, {"opened_after_ms", NULL, true},
+    {"close_wait_ms", NULL, true}, {"time_wait_ms", NULL, true},
+    {"duration_ms", NULL, true},   {"closed_by", NULL, false},
+    {"rx_bytes", NULL, true},      {"tx_bytes", NULL, true},
+    {"rtt_us", NULL, true},        {"retrans", NULL, true},
+    {"rx_segs", NULL, true},       {"tx_segs", NULL, true},
+    {"rx_uncertain", NULL, true},
 };
 
-enum { FIELDS_LIVE = 12, FIELDS_AT = 15, FIELDS_LIST = 27 };
+enum { FIELDS_LIVE = 12, FIELDS_AT = 16, FIELDS_LIST = 28 };
 
 _Static_assert(sizeof(fields) / sizeof(fields[0]) == FIELDS_LIST, "one more field");
 
 /* Columns for people, likewise. */
 static const struct column headings[] = {
-    {"proto", "PROTO", false, false},
-    {"local", "LOCAL", false, false},
-    {"remote", "REMOTE", false, false},
-    {"state", "STATE", false, false},
-    {"uid", "UID", true, false},
-    {"recv_q", "RECV-Q", true, false},
-    {"send_q", "SEND-Q", true, false},
-    {"role", "ROLE", false, false},
-    {"state_since", "STATE SINCE", false, false},
-    {"first_seen", "FIRST SEEN", false, false},
-    {"closed", "CLOSED", false, false},
-    {"closed_by", "CLOSED BY", false, false},
-    {"lived", "LIVED", true, false},
-    {"rx", "RX", true, false},
-    {"tx", "TX", true, false},
+    {"proto", "PROTO", false},
+    {"local", "LOCAL", false},
+    {"remote", "REMOTE", false},
+    {"state", "STATE", false},
+    {"uid", "UID", true},
+    {"recv_q", "RECV-Q", true},
+    {"send_q", "SEND-Q", true},
+    {"role", "ROLE", false},
+    {"state_since", "STATE SINCE", false},
+    {"first_seen", "FIRST SEEN", false},
+    {"closed", "CLOSED", false},
+    {"closed_by", "CLOSED BY", false},
+    {"lived", "LIVED", true},
+    {"rx", "RX", true},
+    {"tx", "TX", true},
 };
 
 enum { HEADINGS_LIVE = 7, HEADINGS_AT = 10, HEADINGS_LIST = 15 };
@@ -131,6 +131,11 @@ static struct cell fact_cell(const struct socket_row *row, int64_t value)
     return row->has_facts ? cell_int(value) : cell_null();
 }
 
+static struct cell role_source_cell(const struct socket_row *row)
+{
+    return row->role_source ? cell_text(role_source_name(row->role_source)) : cell_null();
+}
+
 static int row_for_programs(struct socket_table *table, const struct socket_row *row)
 {
     char local[SCOPED_MAX], remote[SCOPED_MAX];
@@ -150,6 +155,7 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
         cell_time(row->first_seen_ms),
         cell_time(row->state_since_ms),
         role_cell(row),
+        role_source_cell(row),
         cell_time(row->opened_after_ms),
         cell_time(row->close_wait_ms),
         cell_time(row->time_wait_ms),

@@ -8,6 +8,15 @@
 #include "build_config.h"
 #include "service.h"
 
+/* Help that could not be written was not given. */
+static int flushed(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_SUCCESS;
+    fprintf(stderr, "connhistd: can't write the output\n");
+    return EXIT_CANNOT;
+}
+
 int main(int argc, char **argv)
 {
     struct daemon_options options;
@@ -19,11 +28,11 @@ int main(int argc, char **argv)
     }
     if (options.help) {
         options_help();
-        return EXIT_SUCCESS;
+        return flushed();
     }
     if (options.version) {
         printf("connhistd %s\n", CONNHIST_VERSION);
-        return EXIT_SUCCESS;
+        return flushed();
     }
     /* a reader of our log that goes away is no reason to end */
     signal(SIGPIPE, SIG_IGN);

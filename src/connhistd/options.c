@@ -141,6 +141,7 @@ int options_read(int argc, char **argv, struct daemon_options *ret, struct err *
 {
     struct daemon_options options = {.log_level = -1};
     struct option table[N_ROWS + 1] = {0};
+    bool once = false, counted = false;
     int id;
 
     for (size_t i = 0; i < N_ROWS; i++)
@@ -153,6 +154,8 @@ int options_read(int argc, char **argv, struct daemon_options *ret, struct err *
 
         if (id == '?' || id == ':')
             return refuse(argv[optind - 1], id, err);
+        once |= id == OPT_ONCE;
+        counted |= id == OPT_COUNT;
         r = apply(&options, id, optarg, err);
         if (r < 0)
             return r;
@@ -160,6 +163,8 @@ int options_read(int argc, char **argv, struct daemon_options *ret, struct err *
     if (optind < argc)
         return err_set(err, -EINVAL, "'%s': connhistd takes options alone; see connhistd --help",
                        argv[optind]);
+    if (once && counted)
+        return err_set(err, -EINVAL, "--once and --count contradict each other");
     *ret = options;
     return 0;
 }

@@ -90,6 +90,17 @@ static void fill_recorder(const struct daemon_options *options, struct settings 
         settings->config.log_level = options->log_level;
 }
 
+static int check_group(const struct daemon_options *options, const struct config *config,
+                       struct err *err)
+{
+    int r = config->group ? file_check_group(config->group, err) : 0;
+
+    return r < 0 ? err_prefix(err, r, "%s:%zu:%zu: group",
+                              options->config ? options->config : CONFIG_DEFAULT_PATH,
+                              config->group_line, config->group_column)
+                 : 0;
+}
+
 int settings_load(const struct daemon_options *options, struct settings **ret, struct err *err)
 {
     _cleanup_(cleanup_settings_free) struct settings *settings = calloc(1, sizeof(*settings));
@@ -98,6 +109,8 @@ int settings_load(const struct daemon_options *options, struct settings **ret, s
     if (!settings)
         return err_set(err, -ENOMEM, "out of memory");
     r = load_config(options, &settings->config, err);
+    if (r == 0)
+        r = check_group(options, &settings->config, err);
     if (r == 0)
         r = find_path(options, settings, err);
     if (r == 0)

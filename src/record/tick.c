@@ -391,6 +391,9 @@ void *tick_main(void *arg)
             break;
         r = wait_for_tick(recorder, timer_fd);
     }
+    /* events since the last tick wait for a snapshot that shows what followed them */
+    if (r == 0 && recorder->events)
+        take(recorder, false);
     if (timer_fd >= 0)
         close(timer_fd);
     if (r < 0) {

@@ -118,7 +118,7 @@ static bool any_recorded(const struct trend_series *series)
     return false;
 }
 
-static void print_rate(struct layout *layout, const char *word, double per_hour)
+static void print_rate(struct layout *layout, const char *was, const char *word, double per_hour)
 {
     char number[NUMBER_TEXT_MAX];
     const char *unit = "an hour";
@@ -129,22 +129,25 @@ static void print_rate(struct layout *layout, const char *word, double per_hour)
         unit = "a minute";
     }
     if (!isfinite(rate) || rate < 0.1)
-        layout_word(layout, ", ", word);
+        layout_print(layout, ", ", "%s%s", was, word);
     else
-        layout_print(layout, ", ", "%s by %s %s", word, number_format_rate(rate, number), unit);
+        layout_print(layout, ", ", "%s%s by %s %s", was, word, number_format_rate(rate, number),
+                     unit);
 }
 
-static void print_direction(struct layout *layout, const struct trend_series *series)
+/* was: "was " of the past, else "". */
+static void print_direction(struct layout *layout, const struct trend_series *series,
+                            const char *was)
 {
     switch (series->direction) {
     case TREND_STEADY:
-        layout_word(layout, ", ", "steady");
+        layout_print(layout, ", ", "%ssteady", was);
         break;
     case TREND_GROWING:
-        print_rate(layout, "growing", series->per_hour);
+        print_rate(layout, was, "growing", series->per_hour);
         break;
     case TREND_SHRINKING:
-        print_rate(layout, "shrinking", series->per_hour);
+        print_rate(layout, was, "shrinking", series->per_hour);
         break;
     case TREND_UNCLEAR:
         layout_word(layout, ", ", "trend unclear");
@@ -154,6 +157,7 @@ static void print_direction(struct layout *layout, const struct trend_series *se
 
 static void print_facts(struct chart *chart, const struct trend_series *series)
 {
+    bool past = chart->options->now_ms > chart->trend->stale_ms;
     struct layout *layout = &chart->layout;
     char time[TIME_TEXT_MAX];
 
@@ -166,8 +170,12 @@ static void print_facts(struct chart *chart, const struct trend_series *series)
     if (series->max > 0)
         layout_print(layout, " ", "at %s",
                      time_format(series->max_at_ms, chart->options->utc, false, time));
-    layout_print(layout, ", ", "now %" PRId64, series->now);
-    print_direction(layout, series);
+    if (past)
+        layout_print(layout, ", ", "last %" PRId64 " at %s", series->now,
+                     time_format(chart->trend->last_ms, chart->options->utc, false, time));
+    else
+        layout_print(layout, ", ", "now %" PRId64, series->now);
+    print_direction(layout, series, past ? "was " : "");
     layout_newline(layout);
 }
 

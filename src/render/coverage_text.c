@@ -25,10 +25,12 @@ static void print_gap(struct layout *layout, const char *what, const struct gap 
 {
     char from[TIME_TEXT_MAX], until[TIME_TEXT_MAX], duration[TIME_TEXT_MAX];
 
+    bool with_ms = gap->until_ms - gap->from_ms < 1000; /* else both could look the same */
+
     layout_text(layout, "  ", what);
-    layout_word(layout, " ", time_format(gap->from_ms, utc, false, from));
+    layout_word(layout, " ", time_format(gap->from_ms, utc, with_ms, from));
     layout_word(layout, " ", "-");
-    layout_word(layout, " ", time_format(gap->until_ms, utc, false, until));
+    layout_word(layout, " ", time_format(gap->until_ms, utc, with_ms, until));
     layout_print(layout, " ", "(%s)", duration_format(gap->until_ms - gap->from_ms, duration));
     if (gap->reason[0])
         layout_text(layout, ": ", gap->reason);

@@ -60,6 +60,20 @@ static void write_gaps(FILE *out, const struct gap_vec *gaps)
     putc(']', out);
 }
 
+static void write_details(FILE *out, unsigned details)
+{
+    const char *separator = "";
+
+    fputs(", \"detail\": [", out);
+    for (unsigned bit = COVERAGE_DETAIL_ON; bit <= COVERAGE_DETAIL_OFF; bit <<= 1) {
+        if (!(details & bit))
+            continue;
+        fprintf(out, "%s\"%s\"", separator, coverage_detail_name(bit));
+        separator = ", ";
+    }
+    putc(']', out);
+}
+
 static void write_coverage(FILE *out, const struct coverage *coverage)
 {
     fputs(",\n\"coverage\": ", out);
@@ -69,9 +83,10 @@ static void write_coverage(FILE *out, const struct coverage *coverage)
     }
     fprintf(out,
             "{\"planned\": %" PRId64 ", \"done\": %" PRId64 ", \"interrupted\": %" PRId64
-            ", \"missed\": %" PRId64 ", \"events_lost\": %" PRId64,
+            ", \"missed\": %" PRId64 ", \"events_lost\": %" PRId64 ", \"unkept\": %" PRId64,
             coverage->planned, coverage->done, coverage->interrupted, coverage->missed,
-            coverage->events_lost);
+            coverage->events_lost, coverage->unkept);
+    write_details(out, coverage->details);
     write_gaps(out, &coverage->gaps);
     putc('}', out);
 }

@@ -4,13 +4,15 @@
  * CHUNK_ROWS rows at a time; each chunk is at least as wide as the one before. */
 #include <errno.h>
 #include <inttypes.h>
+#include <langinfo.h>
 #include <libsmartcols.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "connhist/base/timetext.h"
-#include "connhist/render/text.h"
 #include "number.h"
+#include "text_char.h"
 #include "writer_ops.h"
 
 #define CHUNK_ROWS  5000
@@ -42,22 +44,77 @@ static int set_limits(struct libscols_table *table, const struct writer_options 
     return scols_table_set_termwidth(table, (size_t)options->width);
 }
 
+static bool is_plain(const char *text)
+{
+    for (; *text; text++)
+        if (*text < ' ' || *text > '~' || *text == '\\')
+            return false;
+    return true;
+}
+
+/* libsmartcols measures text by the locale, and never ends where that can't decode it. */
+static bool is_utf8_locale(void)
+{
+    return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+}
+
+static void escape(FILE *out, const char *text, bool utf8)
+{
+    for (struct utf8 c; *text; text += c.bytes) {
+        c = utf8_read(text);
+        if (utf8 || !c.valid || c.bytes == 1)
+            text_write_char(out, text, c);
+        else
+            for (unsigned i = 0; i < c.bytes; i++)
+                fprintf(out, "\\x%02x", (unsigned)(uint8_t)text[i]);
+    }
+}
+
+/* What must not reach a terminal as it is: *ret_safe is memory of its own, NULL where text does. */
+static int make_safe(const char *text, char **ret_safe)
+{
+    _cleanup_free_ char *safe = NULL;
+    size_t size = 0;
+    FILE *buffer;
+
+    *ret_safe = NULL;
+    if (is_plain(text))
+        return 0;
+    buffer = open_memstream(&safe, &size);
+    if (!buffer)
+        return -ENOMEM;
+    escape(buffer, text, is_utf8_locale());
+    if (fclose(buffer))
+        return -ENOMEM;
+    *ret_safe = TAKE_PTR(safe);
+    return 0;
+}
+
+static int add_column(struct libscols_table *table, const struct writer *writer,
+                      const struct column *column)
+{
+    int flags = column->right ? SCOLS_FL_RIGHT : 0;
+    _cleanup_free_ char *safe = NULL;
+    struct libscols_column *added;
+
+    if (make_safe(column->heading, &safe) < 0)
+        return -ENOMEM;
+    added = scols_table_new_column(table, safe ? safe : column->heading, 0, flags);
+    if (!added)
+        return -ENOMEM;
+    if (writer->options.color && scols_cell_set_color(scols_column_get_header(added), HEADING_SGR))
+        return -ENOMEM;
+    return 0;
+}
+
 static int add_columns(struct libscols_table *table, const struct writer *writer)
 {
     const struct document *document = writer->document;
 
     for (size_t i = 0; i < document->n_columns; i++) {
         const struct column *column = &document->columns[i];
-        int flags = (column->right ? SCOLS_FL_RIGHT : 0) | (column->trunc ? SCOLS_FL_TRUNC : 0);
-        struct libscols_column *added;
 
-        if (!column->heading)
-            continue;
-        added = scols_table_new_column(table, column->heading, 0, flags);
-        if (!added)
-            return -ENOMEM;
-        if (writer->options.color &&
-            scols_cell_set_color(scols_column_get_header(added), HEADING_SGR))
+        if (column->heading && add_column(table, writer, column) < 0)
             return -ENOMEM;
     }
     return 0;
@@ -77,7 +134,7 @@ static int table_begin(struct writer *writer)
     }
     state->table = table;
     scols_table_set_stream(table, writer->options.out);
-    /* what could harm a terminal is escaped here already, alike in every locale */
+    /* what could harm a terminal or the locale can't show is escaped here already */
     if (scols_table_enable_noencoding(table, 1) ||
         scols_table_enable_colors(table, writer->options.color) ||
         set_limits(table, &writer->options))
@@ -85,32 +142,17 @@ static int table_begin(struct writer *writer)
     return add_columns(table, writer);
 }
 
-static bool is_plain(const char *text)
-{
-    for (; *text; text++)
-        if (*text < ' ' || *text > '~' || *text == '\\')
-            return false;
-    return true;
-}
-
 static int set_text(struct libscols_line *line, size_t column, const char *text)
 {
     _cleanup_free_ char *safe = NULL;
-    size_t size = 0;
-    FILE *buffer;
 
-    if (is_plain(text))
-        return scols_line_set_data(line, column, *text ? text : NO_VALUE);
-    buffer = open_memstream(&safe, &size);
-    if (!buffer)
+    if (make_safe(text, &safe) < 0)
         return -ENOMEM;
-    text_for_terminal(buffer, text);
-    if (fclose(buffer))
-        return -ENOMEM;
-    return scols_line_set_data(line, column, safe);
+    return scols_line_set_data(line, column, safe ? safe : *text ? text : NO_VALUE);
 }
 
-static int set_cell(struct libscols_line *line, size_t column, const struct cell *cell, bool utc)
+static int set_cell(struct libscols_line *line, size_t column, const struct cell *cell, bool utc,
+                    bool with_ms)
 {
     char number[NUMBER_TEXT_MAX], time[TIME_TEXT_MAX];
 
@@ -125,7 +167,7 @@ static int set_cell(struct libscols_line *line, size_t column, const struct cell
     case CELL_TEXT:
         return set_text(line, column, cell->text);
     case CELL_TIME:
-        return scols_line_set_data(line, column, time_format(cell->integer, utc, false, time));
+        return scols_line_set_data(line, column, time_format(cell->integer, utc, with_ms, time));
     case CELL_NULL:
         break;
     }
@@ -175,7 +217,7 @@ static int table_row(struct writer *writer, const struct cell *cells)
     for (size_t i = 0; i < document->n_columns; i++) {
         if (!document->columns[i].heading)
             continue;
-        if (set_cell(line, shown++, &cells[i], writer->options.utc))
+        if (set_cell(line, shown++, &cells[i], writer->options.utc, document->with_ms))
             return -ENOMEM;
     }
     state->n_lines++;
@@ -194,7 +236,10 @@ static void print_headings(const struct writer *writer)
 
         if (!heading)
             continue;
-        fprintf(out, writer->options.color ? "%s\033[1m%s\033[0m" : "%s%s", separator, heading);
+        fprintf(out, writer->options.color ? "%s\033[1m" : "%s", separator);
+        escape(out, heading, is_utf8_locale());
+        if (writer->options.color)
+            fputs("\033[0m", out);
         separator = " ";
     }
     putc('\n', out);

@@ -90,6 +90,16 @@ static int add_gap(struct survey *survey, int64_t from_ms, int64_t until_ms, con
     return vec_push(&survey->coverage.gaps, gap);
 }
 
+/* The clock was set forward between two snapshots: there was none of the time between. */
+static bool is_jump(const struct survey *survey, const struct mark *last, const struct mark *next)
+{
+    int64_t distance_ms = walltime_of_record(survey->walltime, next->at_ms) -
+                          walltime_of_record(survey->walltime, last->at_ms);
+
+    return distance_ms > next->at_ms - last->at_ms &&
+           runs_is_gap(last->run, next->run, distance_ms);
+}
+
 /* Looks at the stretch from the last complete snapshot to the next one. */
 static int pass_stretch(struct survey *survey, const struct mark *next)
 {
@@ -102,7 +112,9 @@ static int pass_stretch(struct survey *survey, const struct mark *next)
         return add_gap(survey, survey->from_ms, next->at_ms, "nothing recorded yet");
     }
     if (!runs_is_gap(last->run, next->run, next->at_ms - last->at_ms))
-        return 0;
+        return is_jump(survey, last, next)
+                   ? add_gap(survey, last->at_ms, next->at_ms, "clock set forward")
+                   : 0;
     reason_between(survey, last, next, reason, sizeof(reason));
     return add_gap(survey, last->at_ms, next->at_ms, reason);
 }
@@ -147,21 +159,22 @@ static int find_mark(struct survey *survey, const char *sql, int64_t at_ms, stru
 static int count_snapshot(struct survey *survey, struct stmt *stmt, struct snapshot_times *times,
                           struct err *err)
 {
+    int64_t id = stmt_i64(stmt, 1);
     struct mark mark = {.at_ms = stmt_i64(stmt, 0)};
     int r;
 
+    mark.run = survey->last.run && survey->last.run->id == id ? survey->last.run
+                                                              : runs_find(&survey->runs, id);
+    if (!mark.run)
+        return err_set(err, -EBADMSG, "a snapshot belongs to no run of the recorder");
     survey->coverage.unkept += stmt_i64(stmt, 3);
+    survey->coverage.details |= mark.run->detail;
     if (stmt_i64(stmt, 2) != SNAPSHOT_COMPLETE) {
         survey->coverage.interrupted++;
         survey->interrupted = true;
         return 0;
     }
     survey->coverage.done++;
-    mark.run = survey->last.run && survey->last.run->id == stmt_i64(stmt, 1)
-                   ? survey->last.run
-                   : runs_find(&survey->runs, stmt_i64(stmt, 1));
-    if (!mark.run)
-        return err_set(err, -EBADMSG, "a snapshot belongs to no run of the recorder");
     r = pass_stretch(survey, &mark);
     if (r == 0 && times)
         r = vec_push(times, mark.at_ms);

@@ -12,8 +12,30 @@
 static const char services_sql[] =
     "SELECT s.id, s.protocol, s.role, s.port, n.id, n.inode, n.name "
     "FROM services AS s JOIN netns AS n ON n.id = s.netns ORDER BY s.id";
+static const char netns_sql[] = "SELECT inode, name FROM netns";
 static const char owners_sql[] = "SELECT id, uid FROM owners ORDER BY id";
 static const char address_sql[] = "SELECT bytes FROM addresses WHERE id = ?1";
+
+int filter_check_netns(const struct filter *filter, struct db *db, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    bool any = false;
+    int r;
+
+    if (!filter->netns)
+        return 0;
+    r = db_prepare(db, netns_sql, &stmt, err);
+    if (r < 0)
+        return r;
+    while ((r = stmt_step(stmt, err)) > 0) {
+        any = true;
+        if (filter_netns(filter, stmt_text(stmt, 1), (uint64_t)stmt_i64(stmt, 0)))
+            return 0;
+    }
+    return r == 0 && any
+               ? err_set(err, -ENOENT, "network namespace %s was never recorded", filter->netns)
+               : r;
+}
 
 static int load_services(struct lookup *lookup, struct db *db, const struct filter *filter,
                          struct err *err)

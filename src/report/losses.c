@@ -90,8 +90,7 @@ int64_t losses_missed(const struct noted_losses *losses, int64_t from_ms, int64_
     for (size_t i = 0; i < losses->n; i++) {
         const struct loss *loss = &losses->items[i].loss;
 
-        if (loss->kind == LOSS_TICKS_MISSED || loss->kind == LOSS_QUEUE_FULL ||
-            loss->kind == LOSS_WRITE_FAILED)
+        if (loss_kind_misses(loss->kind))
             missed += share(loss, from_ms, until_ms);
     }
     return missed;

@@ -3,10 +3,11 @@
 
 #include <errno.h>
 
+#include "connhist/model/coverage.h"
 #include "connhist/store/db.h"
 
 static const char runs_sql[] =
-    "SELECT id, boot, interval_ms, ended_ms IS NOT NULL FROM recordings ORDER BY id";
+    "SELECT id, boot, interval_ms, ended_ms IS NOT NULL, detail FROM recordings ORDER BY id";
 
 int runs_load(struct runs *runs, struct db *db, struct err *err)
 {
@@ -22,6 +23,7 @@ int runs_load(struct runs *runs, struct db *db, struct err *err)
             .boot = stmt_i64(stmt, 1),
             .interval_ms = stmt_i64(stmt, 2),
             .ended = stmt_i64(stmt, 3) != 0,
+            .detail = coverage_detail_parse(stmt_text(stmt, 4)),
         };
 
         if (vec_push(runs, run) < 0)
@@ -55,5 +57,5 @@ bool runs_is_gap(const struct run *before, const struct run *after, int64_t dist
         interval_ms = before->interval_ms;
     if (after && after->interval_ms > interval_ms)
         interval_ms = after->interval_ms;
-    return distance_ms > interval_ms + interval_ms / 2;
+    return coverage_is_gap(interval_ms, distance_ms);
 }

@@ -16,6 +16,7 @@ struct run {
     int64_t boot;        /* boots.id */
     int64_t interval_ms; /* planned distance of snapshots */
     bool ended;          /* it left its closing note */
+    unsigned detail;     /* enum coverage_detail */
 };
 
 struct runs {

@@ -8,30 +8,59 @@
 #include "socket_row.h"
 
 static const char choose_sql[] =
-    "SELECT s.start_ms, r.interval_ms, r.detail FROM snapshots AS s "
+    "SELECT s.start_ms, r.interval_ms, r.detail, s.unkept FROM snapshots AS s "
     "JOIN recordings AS r ON r.id = s.recording "
     "WHERE s.start_ms <= ?1 AND s.status = 0 ORDER BY s.start_ms DESC LIMIT 1";
 
-static const char latest_sql[] = "SELECT start_ms FROM snapshots ORDER BY start_ms DESC LIMIT 1";
+static const char first_sql[] = "SELECT start_ms FROM snapshots ORDER BY start_ms LIMIT 1";
+static const char latest_sql[] =
+    "SELECT s.start_ms, r.interval_ms FROM snapshots AS s "
+    "JOIN recordings AS r ON r.id = s.recording ORDER BY s.start_ms DESC LIMIT 1";
+
+/* What the record reaches. */
+struct reach {
+    int64_t from_ms;  /* its first snapshot, record time */
+    int64_t until_ms; /* until the snapshot after its last one is due, record time */
+};
+
+/* 1, or 0 when there is no snapshot. */
+static int find_reach(struct db *db, struct reach *ret, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *first = NULL;
+    _cleanup_(cleanup_stmt_free) struct stmt *latest = NULL;
+    int r = db_prepare(db, first_sql, &first, err);
+
+    if (r == 0)
+        r = db_prepare(db, latest_sql, &latest, err);
+    if (r == 0)
+        r = stmt_step(first, err);
+    if (r > 0)
+        r = stmt_step(latest, err);
+    if (r <= 0)
+        return r;
+    ret->from_ms = stmt_i64(first, 0);
+    ret->until_ms = stmt_i64(latest, 0) + stmt_i64(latest, 1) + stmt_i64(latest, 1) / 2;
+    return 1;
+}
 
 /* The record time that a wall time means. Where the clock was set back it came twice; the later one
  * is meant unless the record does not reach it: then it may not have come yet. */
 static int find_instant(struct db *db, const struct walltime *walltime, int64_t at_ms,
-                        int64_t *ret_ms, bool *ret_ambiguous, struct err *err)
+                        int64_t *ret_ms, struct snapshot_choice *choice, struct err *err)
 {
-    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     int64_t first_ms, last_ms;
-    int r;
+    struct reach reach = {0};
+    int r = find_reach(db, &reach, err);
 
-    walltime_to_record(walltime, at_ms, &first_ms, &last_ms);
-    r = db_prepare(db, latest_sql, &stmt, err);
-    if (r == 0)
-        r = stmt_step(stmt, err);
     if (r < 0)
         return r;
-    *ret_ambiguous = first_ms != last_ms;
-    *ret_ms =
-        r > 0 && last_ms > stmt_i64(stmt, 0) && first_ms <= stmt_i64(stmt, 0) ? first_ms : last_ms;
+    walltime_to_record(walltime, at_ms, &first_ms, &last_ms);
+    if (r > 0 && first_ms < last_ms && first_ms >= reach.from_ms && first_ms <= reach.until_ms) {
+        choice->earlier = last_ms > reach.until_ms;
+        choice->ambiguous = !choice->earlier;
+    }
+    choice->in_gap = last_ms < first_ms;
+    *ret_ms = choice->earlier ? first_ms : last_ms;
     return 0;
 }
 
@@ -44,7 +73,7 @@ int sockets_choose(struct db *db, const struct walltime *walltime, int64_t at_ms
     int64_t instant_ms;
     int r;
 
-    r = find_instant(db, walltime, at_ms, &instant_ms, &choice.ambiguous, err);
+    r = find_instant(db, walltime, at_ms, &instant_ms, &choice, err);
     if (r == 0)
         r = db_prepare(db, choose_sql, &stmt, err);
     if (r < 0)
@@ -57,9 +86,10 @@ int sockets_choose(struct db *db, const struct walltime *walltime, int64_t at_ms
         choice.found = true;
         choice.record_ms = stmt_i64(stmt, 0);
         choice.snapshot_ms = walltime_of_record(walltime, choice.record_ms);
-        choice.distance_ms = instant_ms - choice.record_ms;
+        choice.distance_ms = at_ms - choice.snapshot_ms;
         run.interval_ms = stmt_i64(stmt, 1);
-        choice.in_gap = runs_is_gap(&run, NULL, choice.distance_ms);
+        choice.in_gap |= runs_is_gap(&run, NULL, instant_ms - choice.record_ms);
+        choice.unkept = stmt_i64(stmt, 3);
         snprintf(choice.detail, sizeof(choice.detail), "%s", stmt_text(stmt, 2));
     }
     *ret = choice;
@@ -111,6 +141,7 @@ int sockets_at(struct db *db, const struct walltime *walltime, const struct snap
                              &table, err);
     if (r < 0)
         return r;
+    db_end(db);
     socket_rows_sort(table.rows.items, table.rows.n);
     return socket_rows_give(&table.rows, fn, arg);
 }

@@ -7,11 +7,14 @@
 #include "connhist/store/db.h"
 #include "socket_row.h"
 
+/* Rows read in one transaction. */
+#define CHUNK_ROWS 1024
+
 /* A life that belongs to the answer. Rows are made when their turn comes: a day of a busy host
  * holds millions. */
 struct found_life {
     int64_t since_ms; /* record time */
-    int64_t row;      /* stored_life.row */
+    int64_t row;      /* stored_life.row; later, if open: its index in list.open */
     bool open;        /* which table it stands in */
 };
 
@@ -22,13 +25,17 @@ struct list {
     int64_t until_ms;                     /* record time */
     struct {
         VEC_FIELDS(struct found_life);
-    } found; /* owned */
+    } found;                     /* owned */
+    struct socket_row_vec open;  /* rows of those that are open; owned */
+    struct socket_row_vec chunk; /* rows about to be given; owned */
 };
 
 static void list_finish(struct list *list)
 {
     row_maker_finish(&list->maker);
     vec_finish(&list->found);
+    vec_finish(&list->open);
+    vec_finish(&list->chunk);
 }
 
 /* Whether a life was in one of the states asked for at some instant of the span. */
@@ -92,20 +99,59 @@ static int compare_found(const void *left, const void *right)
     return (a->row > b->row) - (a->row < b->row);
 }
 
-static int give(struct list *list, struct life_reader *reader, const struct found_life *found,
-                socket_row_fn fn, void *arg, struct err *err)
+static int read_row(struct list *list, struct life_reader *reader, const struct found_life *found,
+                    struct socket_row *ret, struct err *err)
 {
     struct stored_life life;
     struct endpoints ends;
-    struct socket_row row;
     int r;
 
     r = life_reader_get(reader, &list->maker.lookup, found->open, found->row, &life, err);
     if (r == 0)
         r = stored_life_endpoints(&life, &list->maker.lookup, &ends, err);
-    if (r == 0)
-        r = row_maker_make(&list->maker, &life, &ends, INT64_MAX, &row, err);
-    return r < 0 ? r : fn(arg, &row);
+    return r < 0 ? r : row_maker_make(&list->maker, &life, &ends, INT64_MAX, ret, err);
+}
+
+/* What is open changes, and moves when it closes: it is read at once. What is closed stays. */
+static int read_open(struct list *list, struct life_reader *reader, struct err *err)
+{
+    struct socket_row row;
+    int r;
+
+    for (size_t i = 0; i < list->found.n; i++) {
+        struct found_life *found = &list->found.items[i];
+
+        if (!found->open)
+            continue;
+        r = read_row(list, reader, found, &row, err);
+        if (r < 0)
+            return r;
+        if (vec_push(&list->open, row) < 0)
+            return err_errno(err, -ENOMEM, "reading the sockets");
+        found->row = (int64_t)list->open.n - 1;
+    }
+    return 0;
+}
+
+/* Makes the rows of found lives from one index to the next chunk's. */
+static int read_chunk(struct list *list, struct life_reader *reader, size_t from, struct err *err)
+{
+    size_t until = list->found.n - from > CHUNK_ROWS ? from + CHUNK_ROWS : list->found.n;
+    int r = 0;
+
+    vec_clear(&list->chunk);
+    if (vec_reserve(&list->chunk, until - from) < 0)
+        return err_errno(err, -ENOMEM, "reading the sockets");
+    for (size_t i = from; r >= 0 && i < until; i++) {
+        const struct found_life *found = &list->found.items[i];
+        struct socket_row *row = &list->chunk.items[list->chunk.n++];
+
+        if (found->open)
+            *row = list->open.items[found->row];
+        else
+            r = read_row(list, reader, found, row, err);
+    }
+    return r < 0 ? r : 0;
 }
 
 static int give_all(struct list *list, struct db *db, socket_row_fn fn, void *arg, struct err *err)
@@ -113,12 +159,29 @@ static int give_all(struct list *list, struct db *db, socket_row_fn fn, void *ar
     _cleanup_(life_reader_finish) struct life_reader reader = {0};
     int r;
 
+    r = life_reader_init(&reader, db, err);
+    if (r == 0)
+        r = read_open(list, &reader, err);
+    for (size_t from = 0; r >= 0 && from < list->found.n; from += CHUNK_ROWS) {
+        if (from > 0)
+            r = db_begin(db, err);
+        if (r >= 0)
+            r = read_chunk(list, &reader, from, err);
+        db_end(db);
+        if (r >= 0)
+            r = socket_rows_give(&list->chunk, fn, arg);
+    }
+    db_end(db);
+    return r < 0 ? r : 0;
+}
+
+/* Puts what was found in order, and leaves out what nobody wants to see. */
+static void order(struct list *list, uint64_t limit)
+{
     if (list->found.n > 1)
         qsort(list->found.items, list->found.n, sizeof(struct found_life), compare_found);
-    r = life_reader_init(&reader, db, err);
-    for (size_t i = 0; r >= 0 && i < list->found.n; i++)
-        r = give(list, &reader, &list->found.items[i], fn, arg, err);
-    return r < 0 ? r : 0;
+    if (limit && list->found.n > limit)
+        list->found.n = (size_t)limit;
 }
 
 static int find_all(struct list *list, struct db *db, struct err *err)
@@ -148,12 +211,17 @@ int sockets_list(struct db *db, const struct walltime *walltime,
 
     walltime_to_record(walltime, question->since_ms, &list.from_ms, &unused);
     walltime_to_record(walltime, question->until_ms, &unused, &list.until_ms);
-    if (list.until_ms < list.from_ms)
+    if (question->until_ms < question->since_ms)
         return err_set(err, -EINVAL, "the end of the time asked for lies before its begin");
     if (question->open_only && question->closed_by)
         return err_set(err, -EINVAL, "what is open was not closed by anybody");
+    if (list.until_ms < list.from_ms) /* the clock was set over all of it */
+        list.until_ms = list.from_ms;
     r = row_maker_init(&list.maker, db, walltime, &question->filter, err);
     if (r == 0)
         r = find_all(&list, db, err);
-    return r < 0 ? r : give_all(&list, db, fn, arg, err);
+    if (r < 0)
+        return r;
+    order(&list, question->limit);
+    return give_all(&list, db, fn, arg, err);
 }

@@ -149,6 +149,8 @@ static int walk(struct live *live, struct sock_diag *diag, enum protocol protoco
         vec_clear(&live->seen);
         r = sock_diag_dump(diag, &dump, add_sample, live, err);
     }
+    if (r == -ENOMEM) /* add_sample() has no words of its own */
+        err_errno(err, r, "reading the sockets");
     if (r < 0 && r != -EINTR)
         live->rows.n = first;
     else
@@ -193,16 +195,20 @@ static int walk_all(struct live *live, struct sock_diag *diag, struct err *err)
     return 0;
 }
 
-/* Whether the namespace that this thread is in is asked for. */
-static int wants_netns(const struct filter *filter, struct err *err)
+int sockets_live_check(const struct filter *filter, struct err *err)
 {
-    uint64_t inode;
+    uint64_t inode = 0;
     int r;
 
     if (!filter->netns)
-        return 1;
+        return 0;
     r = host_netns_inode(&inode, err);
-    return r < 0 ? r : filter_netns(filter, "", inode);
+    if (r < 0 || filter_netns(filter, "", inode))
+        return r;
+    return err_set(
+        err, -ENOENT,
+        "network namespace %s can't be looked into from here: this one is inode:%" PRIu64,
+        filter->netns, inode);
 }
 
 int sockets_live(const struct filter *filter, socket_row_fn fn, void *arg, struct err *err)
@@ -215,8 +221,8 @@ int sockets_live(const struct filter *filter, socket_row_fn fn, void *arg, struc
     if (filter->role)
         return err_set(err, -EOPNOTSUPP,
                        "the kernel does not tell the roles of sockets: ask the record");
-    r = wants_netns(filter, err);
-    if (r <= 0)
+    r = sockets_live_check(filter, err);
+    if (r < 0)
         return r;
     r = sock_diag_open(&clock, &diag, err);
     if (r < 0)

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "stored_life.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <string.h>
 
 #include "connhist/store/db.h"
 #include "connhist/store/file.h"
@@ -96,7 +94,7 @@ static int read_closed(struct stmt *stmt, const struct lookup *lookup, struct st
 
     if (r < 0)
         return r;
-    ret->ended_ms = (ret->row >> 16 & ((INT64_C(1) << 42) - 1)) - stmt_i64(stmt, 12);
+    ret->ended_ms = file_closed_at(stmt_i64(stmt, 0), stmt_i64(stmt, 12));
     ret->since_ms = ret->ended_ms - stmt_i64(stmt, 10);
     /* a file of an older edition has none; what came late knows better */
     for (int column = CLOSED_END; column < stmt_columns(stmt); column += FACTS)
@@ -201,16 +199,6 @@ int life_reader_get(struct life_reader *reader, const struct lookup *lookup, boo
     return open ? read_life(stmt, lookup, ret, err) : read_closed(stmt, lookup, ret, err);
 }
 
-static void set_ipv4(struct address *address, uint8_t family, uint32_t number)
-{
-    uint32_t network = htonl(number);
-
-    *address = (struct address){0};
-    if (family == AF_INET6)
-        address->bytes[10] = address->bytes[11] = 0xff;
-    memcpy(address->bytes + (family == AF_INET6 ? 12 : 0), &network, sizeof(network));
-}
-
 int stored_life_endpoints(const struct stored_life *life, struct lookup *lookup,
                           struct endpoints *ret, struct err *err)
 {
@@ -222,7 +210,7 @@ int stored_life_endpoints(const struct stored_life *life, struct lookup *lookup,
     if (r < 0)
         return r;
     if (life->remote >= 0)
-        set_ipv4(&ends.remote, ends.family, (uint32_t)life->remote);
+        ends.remote = file_remote_ipv4(ends.family, life->remote);
     else
         r = lookup_address(lookup, -life->remote, &remote_family, &ends.remote, err);
     if (r < 0)

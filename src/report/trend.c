@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "buckets.h"
+#include "connhist/model/life.h"
 #include "connhist/store/db.h"
 #include "lookup.h"
 #include "sweep.h"
@@ -21,6 +22,12 @@ static const char interval_sql[] =
     "SELECT max(interval_ms) FROM recordings WHERE id BETWEEN "
     "(SELECT recording FROM snapshots WHERE start_ms >= ?1 ORDER BY start_ms LIMIT 1) AND "
     "(SELECT recording FROM snapshots WHERE start_ms <= ?2 ORDER BY start_ms DESC LIMIT 1)";
+
+static const char last_sql[] = "SELECT r.interval_ms FROM snapshots AS s JOIN recordings AS r "
+                               "ON r.id = s.recording WHERE s.start_ms = ?1";
+
+/* How late the next snapshot may be before the last one is of the past. */
+#define GRACE_MS 5000
 
 struct work {
     struct db *db;                         /* not owned */
@@ -116,6 +123,43 @@ static int count(struct work *work, struct err *err)
     return r < 0 ? err_errno(err, r, "counting the sockets") : 0;
 }
 
+/* Whether sockets of the ports asked for may be among those of a service: it stands for what was
+ * not told apart. */
+static bool may_hide(const struct filter *filter, const struct known_service *service)
+{
+    return service->in_netns && service->key.port == SERVICE_PORT_OTHER &&
+           (!filter->protocol || filter->protocol == service->key.protocol) &&
+           (!filter->role || filter->role == service->key.role);
+}
+
+/* How many sockets at most are counted where their port can't be known any more. */
+static int count_other(struct work *work, struct err *err)
+{
+    _cleanup_(sweep_finish) struct sweep other = {.times = work->times.items,
+                                                  .n_times = work->times.n};
+    struct trend_question question = *work->question;
+    int r;
+
+    if (question.filter.n_ports == 0 || work->times.n == 0)
+        return 0;
+    question.by = 0;
+    for (size_t i = 0; i < work->lookup.services.n; i++) {
+        struct known_service *service = &work->lookup.services.items[i];
+
+        service->chosen = may_hide(&question.filter, service);
+    }
+    r = trend_load(work->db, &work->lookup, &question, &other, err);
+    if (r < 0)
+        return r;
+    sweep_settle(&other);
+    r = sweep_measure(&other);
+    if (r < 0)
+        return err_errno(err, r, "counting the sockets");
+    if (other.series.n > 0)
+        work->trend.other_sockets = other.series.items[0].max;
+    return 0;
+}
+
 static int compare_keys(const struct counted *a, const struct counted *b)
 {
     const struct series_key *left = &a->key, *right = &b->key;
@@ -145,6 +189,29 @@ static int by_maximum(const void *left, const void *right)
     if (a->max != b->max)
         return a->max > b->max ? -1 : 1;
     return compare_keys(a, b);
+}
+
+static int find_last(struct work *work, const struct walltime *walltime, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int64_t interval_ms, at_ms;
+    int r;
+
+    work->trend.last_ms = work->trend.stale_ms = TIME_UNKNOWN;
+    if (work->times.n == 0)
+        return 0;
+    at_ms = work->times.items[work->times.n - 1];
+    r = db_prepare(work->db, last_sql, &stmt, err);
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, at_ms);
+    r = stmt_step(stmt, err);
+    if (r <= 0)
+        return r;
+    interval_ms = stmt_i64(stmt, 0);
+    work->trend.last_ms = walltime_of_record(walltime, at_ms);
+    work->trend.stale_ms = work->trend.last_ms + interval_ms + interval_ms / 2 + GRACE_MS;
+    return 0;
 }
 
 /* Leaves out series that are 0 throughout, puts the rest in order; returns how many are shown. */
@@ -208,6 +275,22 @@ static int answer(struct work *work, const struct walltime *walltime, struct err
     return r < 0 ? err_errno(err, r, "counting the sockets") : 0;
 }
 
+/* Where the clock was set back, some snapshots of the stretch were taken at wall times that nobody
+ * asked for. */
+static int fill_buckets(struct work *work, const struct walltime *walltime)
+{
+    const struct trend_question *question = work->question;
+    size_t all = work->times.n;
+    int r = buckets_init(&work->buckets, walltime, question->since_ms, question->until_ms,
+                         work->trend.step_ms, &work->times);
+
+    if (r < 0)
+        return r;
+    work->trend.coverage.done -= (int64_t)(all - work->times.n);
+    work->trend.coverage.planned -= (int64_t)(all - work->times.n);
+    return 0;
+}
+
 int trend_ask(struct db *db, const struct walltime *walltime, const struct trend_question *question,
               struct trend *ret, struct err *err)
 {
@@ -223,11 +306,14 @@ int trend_ask(struct db *db, const struct walltime *walltime, const struct trend
                           &work.times, err);
     if (r < 0)
         return r;
-    r = buckets_init(&work.buckets, walltime, question->since_ms, question->until_ms,
-                     work.trend.step_ms, &work.times);
+    r = fill_buckets(&work, walltime);
     if (r < 0)
         return err_errno(err, r, "counting the sockets");
     r = count(&work, err);
+    if (r == 0)
+        r = count_other(&work, err);
+    if (r == 0)
+        r = find_last(&work, walltime, err);
     if (r == 0)
         r = answer(&work, walltime, err);
     if (r < 0)

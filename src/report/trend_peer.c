@@ -63,6 +63,9 @@ static int count_life(void *arg, const struct stored_life *life, struct err *err
         return r;
     if (!filter_endpoints(&counter->question->filter, ends.family, &ends.local, &ends.remote))
         return 0;
+    /* listening and unconnected sockets have no peer */
+    if (counter->question->by & TREND_BY_PEER && address_is_any(ends.family, &ends.remote))
+        return 0;
     r = count_states(counter, life, &ends);
     if (r == -EBADMSG)
         return err_set(err, r, "the file is damaged: a socket's states can't be read");

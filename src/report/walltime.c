@@ -90,17 +90,20 @@ static bool in_stretch(const struct walltime *walltime, size_t begun, int64_t wa
     return true;
 }
 
-/* The instant at which the clock was set from before a wall time to behind it. */
-static int64_t jump_over(const struct walltime *walltime, int64_t wall_ms)
+/* The instant at which the clock was set from before a wall time to behind it; false: it was not.
+ */
+static bool jump_over(const struct walltime *walltime, int64_t wall_ms, int64_t *ret)
 {
     for (size_t i = 0; i < walltime->epochs.n; i++) {
         const struct epoch *epoch = &walltime->epochs.items[i];
 
         if (add(epoch->from_ms, offset_after(walltime, i)) <= wall_ms &&
-            add(epoch->from_ms, epoch->offset_ms) > wall_ms)
-            return epoch->from_ms;
+            add(epoch->from_ms, epoch->offset_ms) > wall_ms) {
+            *ret = epoch->from_ms;
+            return true;
+        }
     }
-    return wall_ms;
+    return false;
 }
 
 void walltime_to_record(const struct walltime *walltime, int64_t wall_ms, int64_t *ret_first,
@@ -117,8 +120,10 @@ void walltime_to_record(const struct walltime *walltime, int64_t wall_ms, int64_
         last = record_ms;
         found = true;
     }
-    if (!found)
-        first = last = jump_over(walltime, wall_ms);
+    if (!found && jump_over(walltime, wall_ms, &first))
+        last = first - 1;
+    else if (!found)
+        first = last = wall_ms;
     *ret_first = first;
     *ret_last = last;
 }

@@ -15,7 +15,7 @@ _Static_assert((int)DB_INTEGER == SQLITE_INTEGER && (int)DB_FLOAT == SQLITE_FLOA
 int reader_fail(struct db *db, int rc, struct err *err)
 {
     if ((rc & 0xff) == SQLITE_INTERRUPT && db->late)
-        return err_set(err, -ETIMEDOUT, "the time for this statement is over");
+        return err_set(err, -ETIMEDOUT, "it took too long and was given up");
     if ((rc & 0xff) == SQLITE_INTERRUPT)
         return err_set(err, -EINTR, "interrupted");
     return sql_fail(db->db, rc, err);
@@ -35,9 +35,22 @@ int db_edition(const struct db *db)
 int db_begin(struct db *db, struct err *err)
 {
     static const char sql[] = "BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1";
-    int rc = sqlite3_exec(db->db, sql, NULL, NULL, NULL);
+    int rc;
 
+    if (db->limit_ns)
+        reader_start_limit(db);
+    rc = sqlite3_exec(db->db, sql, NULL, NULL, NULL);
     return rc == SQLITE_OK ? 0 : reader_fail(db, rc, err);
+}
+
+/* A statement that still stands on a row would keep the instant, and COMMIT only ends it at the
+ * last one. Reading needs no commit that could fail. */
+void db_end(struct db *db)
+{
+    for (sqlite3_stmt *s = sqlite3_next_stmt(db->db, NULL); s; s = sqlite3_next_stmt(db->db, s))
+        sqlite3_reset(s);
+    if (!sqlite3_get_autocommit(db->db))
+        sqlite3_exec(db->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
 void db_interrupt(struct db *db)

@@ -36,11 +36,12 @@ static void name_who_may_read(const char *path, char *ret, size_t size)
             return;
         *slash = '\0';
     }
-    if (st.st_gid != 0 && (st.st_mode & S_IRGRP) &&
-        getgrgid_r(st.st_gid, &entry, buf, sizeof(buf), &found) == 0 && found)
+    if (st.st_gid == 0 || !(st.st_mode & S_IRGRP))
+        snprintf(ret, size, "user %u and root may read it", (unsigned)st.st_uid);
+    else if (getgrgid_r(st.st_gid, &entry, buf, sizeof(buf), &found) == 0 && found)
         snprintf(ret, size, "members of group %s may read it", found->gr_name);
     else
-        snprintf(ret, size, "user %u and root may read it", (unsigned)st.st_uid);
+        snprintf(ret, size, "members of group %u may read it", (unsigned)st.st_gid);
 }
 
 static int look_at_path(const char *path, struct err *err)
@@ -95,6 +96,18 @@ void db_set_deadline(struct db *db, int64_t boottime_ns)
                              boottime_ns ? check_deadline : NULL, db);
 }
 
+void db_set_limit(struct db *db, int64_t limit_ns)
+{
+    db->limit_ns = limit_ns;
+    if (!limit_ns)
+        db_set_deadline(db, 0);
+}
+
+void reader_start_limit(struct db *db)
+{
+    db_set_deadline(db, now_ns() + db->limit_ns);
+}
+
 /* An own file or a foreign one: both must not be able to make us do more than read. */
 static int configure(struct db *db, struct err *err)
 {
@@ -116,9 +129,8 @@ static int configure(struct db *db, struct err *err)
 
 static int connect_plain(struct db *db, struct err *err)
 {
-    int rc =
-        sqlite3_open_v2(db->path, &db->db,
-                        SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    int rc = sql_open_file(
+        db->path, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, &db->db);
 
     return rc == SQLITE_OK ? configure(db, err) : sql_fail(db->db, rc, err);
 }
@@ -158,7 +170,7 @@ static int connect_immutable(struct db *db, struct err *err)
 }
 
 /* A copy on a medium that can't be written has all in the database itself if there is no -wal, or
- * an empty one. A recorder that runs would change it under us. */
+ * an empty one. A recorder that runs, starts, or may do so for all we know would change it under us. */
 static bool may_be_immutable(const char *path)
 {
     char wal[PATH_MAX];
@@ -166,7 +178,7 @@ static bool may_be_immutable(const char *path)
 
     if ((size_t)snprintf(wal, sizeof(wal), "%s-wal", path) >= sizeof(wal))
         return false;
-    return (stat(wal, &st) < 0 ? errno == ENOENT : st.st_size == 0) && file_recorder_pid(path) <= 0;
+    return (stat(wal, &st) < 0 ? errno == ENOENT : st.st_size == 0) && file_recorder_pid(path) == 0;
 }
 
 static bool lacks_permission(int code)

@@ -82,19 +82,6 @@ static bool read_bytes(sqlite3_stmt *stmt, int column, uint8_t *ret_family, stru
     return true;
 }
 
-/* An IPv4 remote end of an IPv6 socket is a mapped one. */
-static void read_inline(uint8_t family, uint32_t ipv4, struct address *ret)
-{
-    uint8_t *b = ret->bytes + (family == AF_INET ? 0 : 12);
-
-    if (family == AF_INET6)
-        ret->bytes[10] = ret->bytes[11] = 0xff;
-    b[0] = (uint8_t)(ipv4 >> 24);
-    b[1] = (uint8_t)(ipv4 >> 16);
-    b[2] = (uint8_t)(ipv4 >> 8);
-    b[3] = (uint8_t)ipv4;
-}
-
 static bool read_addresses(sqlite3_stmt *stmt, struct life *life)
 {
     int64_t remote = sqlite3_column_int64(stmt, COLUMN_REMOTE);
@@ -105,7 +92,7 @@ static bool read_addresses(sqlite3_stmt *stmt, struct life *life)
     if (remote < 0)
         return read_bytes(stmt, COLUMN_REMOTE_BYTES, &family, &life->remote) &&
                family == life->family;
-    read_inline(life->family, (uint32_t)remote, &life->remote);
+    life->remote = file_remote_ipv4(life->family, remote);
     return remote <= UINT32_MAX;
 }
 

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "connhist/store/file.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "schema.h"
 
 #define CLASS_SHIFT   58
 #define CLOSING_SHIFT 16
-#define CLOSING_MAX   FILE_CLOSING_MAX
 #define SERIAL_MAX    0xffff
 
 int file_edition(void)
@@ -36,9 +37,14 @@ int64_t file_closed_key(unsigned class, int64_t closing_ms, unsigned serial)
     return (int64_t) class << CLASS_SHIFT | closing_ms << CLOSING_SHIFT | (int64_t)serial;
 }
 
+int64_t file_closed_at(int64_t key, int64_t late_ms)
+{
+    return (key >> CLOSING_SHIFT & FILE_CLOSING_MAX) - late_ms;
+}
+
 static int64_t clamp_closing(int64_t ms)
 {
-    return ms < 0 ? 0 : ms > CLOSING_MAX ? CLOSING_MAX : ms;
+    return ms < 0 ? 0 : ms > FILE_CLOSING_MAX ? FILE_CLOSING_MAX : ms;
 }
 
 /* A life of the class took less than 2^class ms up to the time in its key, which is never before
@@ -47,7 +53,7 @@ void file_alive_range(unsigned class, int64_t from_ms, int64_t until_ms, int64_t
                       int64_t *ret_last)
 {
     int64_t from = clamp_closing(from_ms), until = clamp_closing(until_ms);
-    int64_t last = class < FILE_CLASSES - 1 ? until + (INT64_C(1) << class) - 1 : CLOSING_MAX;
+    int64_t last = class < FILE_CLASSES - 1 ? until + (INT64_C(1) << class) - 1 : FILE_CLOSING_MAX;
 
     *ret_first = file_closed_key(class, from, 0);
     *ret_last = file_closed_key(class, clamp_closing(last), SERIAL_MAX);
@@ -86,6 +92,17 @@ unsigned file_closed_by_who(unsigned column)
 bool file_closed_by_uncertain(unsigned column)
 {
     return column >> 4 & 1;
+}
+
+struct address file_remote_ipv4(uint8_t family, int64_t remote)
+{
+    uint32_t network = htonl((uint32_t)remote);
+    struct address address = {0};
+
+    if (family == AF_INET6)
+        address.bytes[10] = address.bytes[11] = 0xff;
+    memcpy(address.bytes + (family == AF_INET6 ? 12 : 0), &network, sizeof(network));
+    return address;
 }
 
 /* The user's home, also where HOME is not set; -ENOENT: none. */

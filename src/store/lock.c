@@ -98,8 +98,11 @@ static int try_lock(const char *path, const char *lock, int *ret_fd, bool *ret_m
     if (!same_file(fd, lock))
         return err_errno(err, -EAGAIN, "locking %s", lock);
     r = write_pid(fd);
-    if (r < 0)
+    if (r < 0) {
+        if (made) /* a full disk takes a name, but nothing in it */
+            unlink(lock);
         return err_errno(err, r, "%s", lock);
+    }
     *ret_made = made;
     *ret_fd = take_fd(&fd);
     return 0;

@@ -11,16 +11,24 @@
 #include <sys/stat.h>
 
 #include "connhist/base/cleanup.h"
+#include "connhist/base/strutil.h"
+#include "connhist/store/file.h"
 
 int modes_find_group(const char *name, gid_t *ret, struct err *err)
 {
     struct group entry, *found = NULL;
     _cleanup_free_ char *buf = NULL;
     size_t size = 1024;
+    uint64_t number;
     int r = ERANGE;
 
     if (!name) {
         *ret = GID_UNCHANGED;
+        return 0;
+    }
+    /* (gid_t)-1 means "leave it" to the kernel; a group need not have a name */
+    if (parse_u64(name, 0, (uint64_t)GID_UNCHANGED - 1, &number) == 0) {
+        *ret = (gid_t)number;
         return 0;
     }
     for (; r == ERANGE && size <= 1 << 20; size *= 4) { /* groups can have many members */
@@ -35,6 +43,13 @@ int modes_find_group(const char *name, gid_t *ret, struct err *err)
                                 : err_set(err, -EINVAL, "there is no group %s", name);
     *ret = entry.gr_gid;
     return 0;
+}
+
+int file_check_group(const char *name, struct err *err)
+{
+    gid_t unused;
+
+    return modes_find_group(name, &unused, err);
 }
 
 /* The folder of path into buf. */

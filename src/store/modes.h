@@ -12,7 +12,7 @@
 
 #define GID_UNCHANGED ((gid_t)-1)
 
-/* The group that is named, or GID_UNCHANGED for NULL. -EINVAL: there is no such group. */
+/* The group of that number or name, or GID_UNCHANGED for NULL. -EINVAL: there is no such group. */
 int modes_find_group(const char *name, gid_t *ret, struct err *err);
 
 /* Makes the folder of path, and those above it, if missing. */

@@ -66,7 +66,7 @@ static int open_database(struct store *store, const char *path, struct err *err)
 {
     const int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    int rc = sqlite3_open_v2(path, &store->db, flags, NULL);
+    int rc = sql_open_file(path, flags, &store->db);
     char *resolved;
     int on = 1;
 
@@ -148,7 +148,15 @@ static int look_at_path(const char *path, struct err *err)
     }
     if (S_ISDIR(st.st_mode))
         return err_set(err, -EISDIR, "%s is a folder, not a file", path);
-    return S_ISREG(st.st_mode) ? 0 : err_set(err, -EINVAL, "%s is not a regular file", path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, -EINVAL, "%s is not a regular file", path);
+    /* neither the lock nor SQLite's -wal is shared between the names of one file */
+    if (st.st_nlink > 1)
+        return err_set(err, -EMLINK,
+                       "%s has another name (a hard link): a second recorder could write to it "
+                       "unseen; remove that name, or record into a copy",
+                       path);
+    return 0;
 }
 
 static int open_locked(struct store *store, const char *path, struct err *err)

@@ -64,7 +64,6 @@ static int read_runs(sqlite3 *db, const char *boot_id, struct store_past *past, 
 
     if (r <= 0)
         return r;
-    past->died = !last.has_ended;
     found = past_find_boot(db, boot_id, &boot, &base_ms, err);
     if (found > 0 && boot == last.boot) {
         past->same_boot = true;

@@ -13,6 +13,7 @@ struct db {
     char *path;          /* as it was given */
     int edition;         /* PRAGMA user_version when it was opened */
     int64_t deadline_ns; /* CLOCK_BOOTTIME; 0: none */
+    int64_t limit_ns;    /* what db_begin() sets the deadline to, from then; 0: leaves it */
     bool late;           /* the running statement was ended at the deadline */
     bool user;           /* a user's statement is being prepared: the authorizer is stricter */
     bool denied;         /* the authorizer refused something since this was cleared */
@@ -26,6 +27,9 @@ struct stmt {
 
 /* Sets err for a failed call; knows of the deadline. */
 int reader_fail(struct db *db, int rc, struct err *err);
+
+/* Sets the deadline as db_set_limit() wants it. */
+void reader_start_limit(struct db *db);
 
 /* Takes stmt, also on error. */
 int reader_wrap(struct db *db, sqlite3_stmt *stmt, struct stmt **ret, struct err *err);

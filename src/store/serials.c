@@ -8,7 +8,6 @@
 #include "writer.h"
 
 #define SERIALS_PER_MS FILE_SERIALS
-#define CLOSING_MAX    FILE_CLOSING_MAX
 #define LATE_MAX_MS    100000 /* 6.5 billion sockets closed in one ms: not in this world */
 
 void serials_forget(struct serials *serials)
@@ -66,8 +65,9 @@ static int take_at(struct store *store, unsigned class, int64_t at_ms, int64_t *
 int serials_take(struct store *store, int64_t since_ms, int64_t ended_ms, int64_t *ret_key,
                  int64_t *ret_late_ms, struct err *err)
 {
-    int64_t at_ms = ended_ms < 0 ? 0 : ended_ms > CLOSING_MAX ? CLOSING_MAX : ended_ms;
-    int64_t end_ms = at_ms < CLOSING_MAX - LATE_MAX_MS ? at_ms + LATE_MAX_MS : CLOSING_MAX;
+    int64_t at_ms = ended_ms < 0 ? 0 : ended_ms > FILE_CLOSING_MAX ? FILE_CLOSING_MAX : ended_ms;
+    int64_t end_ms =
+        at_ms < FILE_CLOSING_MAX - LATE_MAX_MS ? at_ms + LATE_MAX_MS : FILE_CLOSING_MAX;
 
     for (; at_ms <= end_ms; at_ms++) {
         /* of the time in the key, so that file_alive_range() holds for it */

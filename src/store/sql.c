@@ -3,6 +3,18 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+
+int sql_open_file(const char *path, int flags, sqlite3 **ret)
+{
+    char name[PATH_MAX];
+    const char *base = path[0] == '/' ? "" : "./";
+
+    if ((size_t)snprintf(name, sizeof(name), "%s%s", base, path) >= sizeof(name))
+        return SQLITE_TOOBIG;
+    return sqlite3_open_v2(name, ret, flags, NULL);
+}
 
 /* SQLite tells some failures of system calls only by their kind; what the system said stands apart.
  */

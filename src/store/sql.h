@@ -12,6 +12,11 @@
 DEFINE_CLEANUP(sqlite3 *, sqlite3_close_v2)
 DEFINE_CLEANUP(sqlite3_stmt *, sqlite3_finalize)
 
+/* Opens the file of that very name: SQLite would take "file:..." for a URI and ":memory:" for no
+ * file at all. *ret is to be closed also after a failure. SQLite's result code; SQLITE_TOOBIG: the
+ * path is too long. */
+int sql_open_file(const char *path, int flags, sqlite3 **ret);
+
 /* The negative errno of the last failure on a connection; rc is what the call returned. */
 int sql_errno(sqlite3 *db, int rc);
 

@@ -117,17 +117,34 @@ static int write_losses(struct store *store, const struct batch *batch, struct e
     return r;
 }
 
-static int write_cost(struct store *store, const struct recorder_cost *cost, struct err *err)
+static int64_t count_missed(const struct loss_vec *losses)
+{
+    uint64_t missed = 0;
+
+    for (size_t i = 0; i < losses->n; i++)
+        if (loss_kind_misses(losses->items[i].kind))
+            missed += losses->items[i].count;
+    return (int64_t)missed;
+}
+
+/* The run's cost so far, and its snapshots counted on, so that nobody needs to count rows. */
+static int write_recording(struct store *store, const struct batch *batch, struct err *err)
 {
     static const char sql[] = "UPDATE recordings SET cpu_ms = ?2, rss_bytes = ?3, "
                               "queue_peak_bytes = ?4, roles_guessed = ?5, services_other = ?6, "
                               "closings = ?7, unconnected = ?8, unresolved = ?9, "
-                              "event_buffer = ?10 WHERE id = ?1";
+                              "event_buffer = ?10, done = done + ?11, "
+                              "interrupted = interrupted + ?12, missed = missed + ?13 "
+                              "WHERE id = ?1";
+    const struct recorder_cost *cost = &batch->cost;
+    bool complete = batch->snapshot.status == SNAPSHOT_COMPLETE;
 
     return WRITER_RUN(store, STMT_SET_COST, sql, err, store->recording, cost->cpu_ms,
                       cost->rss_bytes, cost->queue_peak, (int64_t)cost->roles_guessed,
                       (int64_t)cost->services_other, (int64_t)cost->closings,
-                      (int64_t)cost->unconnected, (int64_t)cost->unresolved, cost->event_buffer);
+                      (int64_t)cost->unconnected, (int64_t)cost->unresolved, cost->event_buffer,
+                      batch->has_snapshot && complete, batch->has_snapshot && !complete,
+                      count_missed(&batch->losses));
 }
 
 /* Ends do not count: none is later than the snapshot but planned ones, which are in the future. */
@@ -177,7 +194,7 @@ static int write_all(struct store *store, const struct netns_ids *netns, const s
     if (r >= 0)
         r = write_losses(store, batch, err);
     if (r >= 0)
-        r = write_cost(store, &batch->cost, err);
+        r = write_recording(store, batch, err);
     if (r >= 0)
         r = write_program(store, batch, err);
     return r;

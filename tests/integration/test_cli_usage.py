@@ -340,7 +340,7 @@ def test_status_tells_people_in_words(small):
 # SQL
 
 def test_sql_runs_several_statements_from_standard_input(small):
-    done = connhist("--db", small, "sql", "--format", "csv", input="SELECT 1 AS a; -- two\nSELECT 'x' AS b;\n")
+    done = connhist("--db", small, "sql", input="SELECT 1 AS a; -- two\nSELECT 'x' AS b;\n")
     assert done.stdout.split() == ["a", "1", "b", "x"]
 
 

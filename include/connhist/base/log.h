@@ -6,9 +6,9 @@
 #include <syslog.h>
 
 struct log {
-    int fd;        /* where lines go; not owned */
+    int fd;                /* where lines go; not owned */
     _Atomic int max_level; /* LOG_ERR … LOG_DEBUG: lines above this number are dropped */
-    bool prefix;   /* whether "<N>" stands before each line */
+    bool prefix;           /* whether "<N>" stands before each line */
 };
 
 /* Writes one line with one write(2), so that threads don't mix. Control characters inside the

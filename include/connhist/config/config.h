@@ -30,6 +30,8 @@ struct config_service_vec {
 struct config {
     char *database;      /* path; NULL: file_default_path(); owned */
     char *group;         /* who may read; NULL: the folder's group; owned */
+    size_t group_line;   /* where `group` stands in the file; 0: nowhere */
+    size_t group_column; /* both count from 1 */
     int64_t interval_ms; /* 100 ms … 1 h */
     enum detail detail;
     unsigned anonymous_ipv4;      /* bits kept of IPv4 peers under DETAIL_ANONYMOUS */

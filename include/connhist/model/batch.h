@@ -17,7 +17,7 @@ enum snapshot_status {
 
 struct snapshot {
     int64_t start_ms; /* record time; grows strictly from snapshot to snapshot */
-    int64_t took_us;  /* wall time of all its dumps */
+    int64_t took_us;  /* from the start of its first dump until the ledger was done */
     uint32_t sockets; /* samples after doubles were dropped */
     uint32_t doubles; /* samples of a socket that was seen already */
     uint32_t unkept;  /* samples tallied but not kept as lives (SYN_RECV flood) */
@@ -38,6 +38,9 @@ enum loss_kind {
 
 /* "ticks missed", "dump failed" …; "?" otherwise. */
 const char *loss_kind_name(unsigned kind);
+
+/* Whether `count` of a loss are snapshots that were not taken or not written. */
+bool loss_kind_misses(unsigned kind);
 
 struct loss {
     int64_t from_ms;  /* record time: begin of the span in which something may lack */

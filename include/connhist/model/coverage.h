@@ -2,6 +2,7 @@
 /* Coverage: which snapshots of a span were planned and done, and where nothing was recorded. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "connhist/base/vec.h"
@@ -16,15 +17,32 @@ struct gap_vec {
     VEC_FIELDS(struct gap);
 };
 
+/* What runs of the recorder kept of connections; a set of bits. */
+enum coverage_detail {
+    COVERAGE_DETAIL_ON = 1,
+    COVERAGE_DETAIL_ANONYMOUS = 2, /* remote addresses are cut */
+    COVERAGE_DETAIL_OFF = 4,       /* listening sockets alone; all are counted */
+};
+
 struct coverage {
     int64_t planned;     /* done + interrupted + missed */
     int64_t done;        /* complete snapshots */
     int64_t interrupted; /* snapshots whose dump failed */
     int64_t missed;      /* ticks not taken or not written */
     int64_t events_lost; /* how often destroy events were lost: how many each time nobody knows */
-    int64_t unkept;      /* sockets tallied without detail */
+    int64_t unkept;      /* sockets tallied without detail, once in each snapshot */
+    unsigned details;    /* enum coverage_detail of the runs that took snapshots here */
     struct gap_vec gaps; /* oldest first; owned */
     struct gap_vec deaf; /* when events were lost, by end: short connections may lack; owned */
 };
+
+/* The bit of "on", "anonymous" or "off"; 0: none of these. */
+unsigned coverage_detail_parse(const char *text);
+
+/* "on", "anonymous", "off" for a single bit; "?" otherwise. */
+const char *coverage_detail_name(unsigned detail);
+
+/* Whether two complete snapshots lie further apart than planned: by more than 1.5 intervals. */
+bool coverage_is_gap(int64_t interval_ms, int64_t distance_ms);
 
 void coverage_finish(struct coverage *coverage);

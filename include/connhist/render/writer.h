@@ -2,11 +2,12 @@
 /* Rows in, text out: one interface for every format. What comes from outside (names, addresses of
  * strangers) is data: control characters never reach a terminal, formulas never a spreadsheet.
  *
- * table  libsmartcols, 5,000 rows at a time, so that any number of rows takes the memory of 5,000:
- * later rows may be wider. Null, NaN and empty text are "-". Without rows: the headings alone. For
- * the alignment of other scripts the program has called setlocale(LC_CTYPE, ""). json   one object,
- * a row a line; streamed. jsonl  a row a line; neither fields nor coverage. csv    RFC 4180 with a
- * header line, lines ended by LF as other programs here do; null is empty. */
+ *   table  libsmartcols, 5,000 rows at a time, so that any number of rows takes the memory of 5,000:
+ *          later rows may be wider. Null, NaN and empty text are "-". Without rows: the headings
+ *          alone. For the alignment of other scripts the program has called setlocale(LC_CTYPE, "").
+ *   json   one object, a row a line; streamed.
+ *   jsonl  a row a line; neither fields nor coverage.
+ *   csv    RFC 4180 with a header line, lines ended by LF as other programs here do; null is empty. */
 #pragma once
 
 #include <stdbool.h>
@@ -57,7 +58,6 @@ struct column {
     const char *name;    /* field name in JSON and CSV, e.g. "local_port" */
     const char *heading; /* in tables; NULL: the column is left out there */
     bool right;          /* right-aligned in tables */
-    bool trunc;          /* may be cut in tables when the terminal is narrow */
 };
 
 /* A field of the document beside its rows. */
@@ -73,6 +73,7 @@ struct document {
     const struct coverage *coverage; /* JSON: "coverage"; NULL: none (null) */
     const struct column *columns;
     size_t n_columns;
+    bool with_ms; /* tables: times to the millisecond */
 };
 
 struct writer_options {

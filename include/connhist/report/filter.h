@@ -32,12 +32,13 @@ struct filter {
     const char *netns;   /* name or "inode:N"; NULL: any; not owned */
 };
 
+struct err;   /* base/err.h */
 struct names; /* report/names.h */
+struct db;    /* store/db.h */
 
 /* Adds ports from text: "80", "80,443", "8000-8010", "http", in any mixture, with an optional
  * "/tcp" or "/udp" at the end of each, which must agree. names may be NULL. -EINVAL: err says which
  * part. */
-struct err;
 int filter_add_ports(struct filter *filter, const char *text, const struct names *names,
                      struct err *err);
 
@@ -60,3 +61,7 @@ bool filter_endpoints(const struct filter *filter, uint8_t family, const struct 
 
 /* Whether a namespace belongs to the answer. */
 bool filter_netns(const struct filter *filter, const char *name, uint64_t inode);
+
+/* Whether the filter's namespace is in a file at all: 0, also when nothing is recorded yet;
+ * -ENOENT: it was never recorded. */
+int filter_check_netns(const struct filter *filter, struct db *db, struct err *err);

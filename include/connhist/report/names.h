@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Names of services: those of one's own (configuration, or the file's copy of it), then the
- * system's list
- * (/etc/services). */
+ * system's list (/etc/services). */
 #pragma once
 
 #include <stddef.h>

@@ -60,16 +60,23 @@ typedef int (*socket_row_fn)(void *arg, const struct socket_row *row);
  * sock_diag_dump(). */
 int sockets_live(const struct filter *filter, socket_row_fn fn, void *arg, struct err *err);
 
+/* Whether sockets_live() can answer a filter's namespace: 0; -ENOENT: it is not this thread's. */
+int sockets_live_check(const struct filter *filter, struct err *err);
+
 /* Which snapshot stands for an instant. */
 struct snapshot_choice {
     bool found;          /* a complete snapshot not later than the instant exists */
     int64_t snapshot_ms; /* its start, wall time */
     int64_t record_ms;   /* its start, record time */
-    int64_t distance_ms; /* from it to the instant asked for, on the record's clock */
-    bool in_gap;         /* more than 1.5 intervals of its recording away */
-    bool ambiguous;      /* the wall time happened twice (clock set back): the later
-                          * one that the record reaches was taken */
-    char detail[16];     /* detail of its recording */
+    int64_t distance_ms; /* from snapshot_ms to the wall time asked for; below 0 where the clock was
+                          * set back between them */
+    bool in_gap;         /* more than 1.5 intervals of its recording away on the record's clock, or
+                          * the wall time asked for was jumped over */
+    bool ambiguous;  /* the wall time happened twice (clock set back): the later one was taken */
+    bool earlier;    /* the clock was set back and the record does not reach that wall time
+                      * again: what was before is taken */
+    int64_t unkept;  /* sockets that were counted at it, but not kept: they lack */
+    char detail[16]; /* detail of its recording */
 };
 
 /* The latest complete snapshot not later than at_ms (wall time). */
@@ -77,7 +84,8 @@ int sockets_choose(struct db *db, const struct walltime *walltime, int64_t at_ms
                    struct snapshot_choice *ret, struct err *err);
 
 /* The table as of a chosen snapshot; order as sockets_live(). No rows when none was found. Call
- * db_begin() before. -EBADMSG: the file is damaged. */
+ * db_begin() before; it is ended before the first row is given, since who takes them may be slow.
+ * -EBADMSG: the file is damaged. */
 int sockets_at(struct db *db, const struct walltime *walltime, const struct snapshot_choice *choice,
                const struct filter *filter, socket_row_fn fn, void *arg, struct err *err);
 
@@ -87,13 +95,15 @@ struct list_question {
     int64_t until_ms;     /* wall time */
     bool open_only;       /* alive at the last snapshot */
     unsigned closed_by;   /* closed ones alone: bit 1 << enum closed_by; 0: all, open ones too */
+    uint64_t limit;       /* at most so many rows, the first ones; 0: all */
 };
 
-/* Sockets alive at some instant of the span; in the order in which they were first seen. A
- * TIME_WAIT whose end lies ahead is written as closed already: until a later snapshot or another
- * run of the recorder comes, it counts as open. Call db_begin() before. -EINVAL: the span ends
- * before it begins, or open_only and closed_by exclude each other; -EBADMSG: the file is damaged.
- */
+/* Sockets alive at some instant of the span; in the order in which they were first seen. Call
+ * db_begin() before; it is ended before the first row is given, and later ones are read in short
+ * transactions: who takes them may be slow. All are as they were at the first instant.
+ * A TIME_WAIT whose end lies ahead is written as closed already: until a later snapshot or another run
+ * of the recorder comes, it counts as open. -EINVAL: the span ends before it begins, or open_only and
+ * closed_by exclude each other; -EBADMSG: the file is damaged. */
 int sockets_list(struct db *db, const struct walltime *walltime,
                  const struct list_question *question, socket_row_fn fn, void *arg,
                  struct err *err);

@@ -63,11 +63,16 @@ struct trend_series {
 struct trend {
     int64_t since_ms; /* wall time, as asked */
     int64_t until_ms;
-    int64_t step_ms;      /* as used */
-    size_t series_hidden; /* left out by `top` */
+    int64_t step_ms;       /* as used */
+    size_t series_hidden;  /* left out by `top` */
+    int64_t other_sockets; /* with ports in the filter: how many client sockets there were at most
+                              whose service was not told apart; theirs may be among them */
     struct {
         VEC_FIELDS(struct trend_series);
-    } series; /* by port, role, state; under top or by peer: highest maximum first */
+    } series;         /* by port, role, state; under top or by peer: highest maximum first */
+    int64_t last_ms;  /* the last complete snapshot of the span, wall time; TIME_UNKNOWN: none */
+    int64_t stale_ms; /* 1.5 of its intervals and 5 s later: then its counts are no longer those of
+                         now */
     struct coverage coverage;
 };
 

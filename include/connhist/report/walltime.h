@@ -22,7 +22,8 @@ void walltime_finish(struct walltime *walltime);
 int64_t walltime_of_record(const struct walltime *walltime, int64_t record_ms);
 
 /* Record time of a wall time. Where the clock was set back one wall time happened twice: the first
- * and the last are given, else both are the same. A wall time that was jumped over gives the
- * instant of the jump. */
+ * and the last are given, else both are the same. A wall time that was jumped over lies behind
+ * *ret_last, the last instant before the jump, and before *ret_first, the first one after it: only
+ * then the last is less than the first. */
 void walltime_to_record(const struct walltime *walltime, int64_t wall_ms, int64_t *ret_first,
                         int64_t *ret_last);

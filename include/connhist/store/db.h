@@ -17,15 +17,22 @@ enum db_type { DB_INTEGER = 1, DB_FLOAT = 2, DB_TEXT = 3, DB_BLOB = 4, DB_NULL =
 
 /* Opens a connhist file for reading; never writes, never checkpoints. Also opens a copy whose -wal
  * is missing in a folder that can't be written. Files of older editions are opened too: what they
- * lack shows when a statement is prepared. Registers functions for SQL, all NULL if an argument is
- * NULL: state_name(n)                   'TIME_WAIT' …; NULL: n is no state state_since(states,
- * since_ms, n) record time at which state n was entered last; NULL: never history(states, since_ms)
- * 'ESTABLISHED@1763800000000,TIME_WAIT@1763800000123', record time; ends in '?' where states is
- * damaged addr_in(address, prefix)        1: the address (text) lies in '10.0.0.0/8' or
- * '2001:db8::/32', IPv4-mapped ones in IPv4 prefixes too; else 0 -ENOENT: no such file (err says
- * where it looked and how one is made); -EACCES: not readable (err says who may); -EMEDIUMTYPE: no
- * SQLite database, an empty one, or one of another program; -EPROTO: written by a newer connhist
- * (err names both editions); -EBADMSG: damaged. */
+ * lack shows when a statement is prepared.
+ *
+ * Registers functions for SQL, all NULL if an argument is NULL:
+ *   state_name(n)                     'TIME_WAIT' …; NULL: n is no state
+ *   state_since(states, since_ms, n)  record time at which state n was entered last; NULL: never
+ *   history(states, since_ms)         'ESTABLISHED@1763800000000,TIME_WAIT@1763800000123', record
+ *                                     time; ends in '?' where states is damaged
+ *   addr_in(address, prefix)          1: the address (text) lies in '10.0.0.0/8' or
+ *                                     '2001:db8::/32', IPv4-mapped ones in IPv4 prefixes too; else 0
+ *
+ * Errors:
+ *   -ENOENT       no such file (err says where it looked and how one is made)
+ *   -EACCES       not readable (err says who may)
+ *   -EMEDIUMTYPE  no SQLite database, an empty one, or one of another program
+ *   -EPROTO       written by a newer connhist (err names both editions)
+ *   -EBADMSG      damaged */
 int db_open(const char *path, struct db **ret, struct err *err);
 void db_close(struct db *db);
 DEFINE_CLEANUP(struct db *, db_close)
@@ -36,8 +43,15 @@ const char *db_path(const struct db *db);
 /* The edition of the file when it was opened: what it may lack. See file_edition(). */
 int db_edition(const struct db *db);
 
-/* All that follows on this connection sees one instant of the file, until db_close(). */
+/* All that follows on this connection sees one instant of the file, until db_end() or db_close().
+ * As long as it lasts the recorder can't tidy its log. */
 int db_begin(struct db *db, struct err *err);
+
+/* Ends what db_begin() began, and resets all statements. Nothing if nothing was begun. */
+void db_end(struct db *db);
+
+/* Each db_begin() sets a deadline that far ahead; ns, 0: none. */
+void db_set_limit(struct db *db, int64_t limit_ns);
 
 /* Ends running statements at the deadline (CLOCK_BOOTTIME ns; 0: none): they give -ETIMEDOUT. */
 void db_set_deadline(struct db *db, int64_t boottime_ns);

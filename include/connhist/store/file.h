@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "connhist/base/err.h"
+#include "connhist/model/address.h"
 
 /* PRAGMA application_id of a connhist file: "cnhs". */
 #define FILE_APPLICATION_ID 0x636e6873
@@ -21,8 +22,14 @@ int file_edition(void);
 /* The class of a duration: its number of bits, at most 31. duration_ms >= 0. */
 unsigned file_closed_class(int64_t duration_ms);
 
-/* The key of `closed`; closing_ms of record time, 0 … 2^42 - 1. */
+/* The latest closing time that a key can hold: 2109. */
+#define FILE_CLOSING_MAX ((INT64_C(1) << 42) - 1)
+
+/* The key of `closed`; closing_ms of record time, 0 … FILE_CLOSING_MAX. */
 int64_t file_closed_key(unsigned class, int64_t closing_ms, unsigned serial);
+
+/* When the life of a key ended; late_ms: the column of its row. Record time. */
+int64_t file_closed_at(int64_t key, int64_t late_ms);
 
 /* The range of keys in which sockets of a class stand that were alive at some instant of [from_ms,
  * until_ms] (record time): *ret_first <= key <= *ret_last. Rows in it must still be tested with
@@ -41,6 +48,10 @@ unsigned file_closed_by(unsigned closed_by, bool received_uncertain);
 unsigned file_closed_by_who(unsigned column);
 bool file_closed_by_uncertain(unsigned column);
 
+/* The address in a column `remote` that is not negative: IPv4 itself, mapped if the socket is of
+ * AF_INET6. */
+struct address file_remote_ipv4(uint8_t family, int64_t remote);
+
 /* The file used when none is named: /var/lib/connhist/connhist.db for root, else
  * $XDG_STATE_HOME/connhist/connhist.db or ~/.local/state/connhist/connhist.db.
  * -ENAMETOOLONG; -ENOENT: no home. */
@@ -48,3 +59,6 @@ int file_default_path(char *ret, size_t size, struct err *err);
 
 /* The process that records into the file now; 0: none; negative errno when that can't be told. */
 int file_recorder_pid(const char *path);
+
+/* Whether there is such a group, by name or number: 0; -EINVAL: no. */
+int file_check_group(const char *name, struct err *err);

@@ -33,7 +33,6 @@ DEFINE_CLEANUP(struct store *, store_close)
 /* What the file knows from earlier runs. */
 struct store_past {
     bool same_boot;           /* boot_base_ms and open lives are of the boot asked for */
-    bool died;                /* the last run left no closing note */
     bool has_snapshot;        /* last_snapshot_ms is meaningful */
     int64_t boot_base_ms;     /* record time at the boot clock's zero; only if same_boot */
     int64_t last_ms;          /* latest record time in the file but planned ends; 0: none */

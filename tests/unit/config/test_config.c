@@ -142,6 +142,8 @@ static void every_key_is_read(void **state)
               &config);
     assert_string_equal(config.database, "/srv/c.db");
     assert_string_equal(config.group, "adm");
+    assert_int_equal(config.group_line, 2);
+    assert_int_equal(config.group_column, 8);
     assert_int_equal(config.interval_ms, 1500);
     assert_int_equal(config.detail, DETAIL_ANONYMOUS);
     assert_int_equal(config.anonymous_ipv4, 0);
@@ -260,6 +262,9 @@ static void services_need_a_port_and_a_name(void **state)
     assert_refused("services: {80/sctp: a}", "1:12", "PORT/tcp or PORT/udp");
     assert_refused("services: {80/tcp: a b}", "1:20", "not a service name");
     assert_refused("services: {80/tcp: 8080}", "1:20", "not digits alone");
+    assert_refused("services: {80/tcp: 8000-8010}", "1:20", "not digits alone");
+    assert_refused("services: {80/tcp: -web}", "1:20", "'-' in front");
+    assert_refused("services: {80/tcp: web, 81/tcp: WEB}", "1:25", "the name of port 80");
     assert_refused("services: {80/tcp: }", "1:20", "has no value");
     assert_refused("services: {80/tcp: "
                    "a123456789b123456789c123456789d123456789e123456789f123456789g123}",
@@ -355,6 +360,7 @@ static void files_that_cannot_be_read_give_their_errno(void **state)
 {
     _cleanup_config_ struct config config;
     struct err err = {0};
+    char fifo[64];
 
     (void)state;
     config_init(&config);
@@ -362,6 +368,10 @@ static void files_that_cannot_be_read_give_their_errno(void **state)
     assert_non_null(strstr(err.text, "/nonexistent/c.yaml: No such file"));
     assert_int_equal(config_load("/", &config, &err), -EISDIR);
     assert_int_equal(config_load("/dev/null", &config, &err), 0);
+    snprintf(fifo, sizeof(fifo), "/tmp/connhist-test-%d.fifo", (int)getpid());
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    assert_int_equal(config_load(fifo, &config, &err), -EINVAL); /* and does not wait */
+    assert_int_equal(unlink(fifo), 0);
 }
 
 static void files_are_read_and_named_in_errors(void **state)

@@ -97,6 +97,32 @@ static void a_series_is_a_line_of_blocks_with_its_facts(void **unused)
            "coverage: 10 of 10 snapshots\n");
 }
 
+static void what_is_past_is_not_told_as_of_now(void **unused)
+{
+    struct trend_point points[] = {SEEN(1), SEEN(2)};
+    struct trend_series series[] = {{.protocol = PROTOCOL_TCP,
+                                     .port = 80,
+                                     .points = POINTS(points),
+                                     .max = 2,
+                                     .max_at_ms = T0 + HOUR,
+                                     .now = 2,
+                                     .per_hour = 14.4,
+                                     .direction = TREND_GROWING}};
+    struct trend trend = trend_of(series, 1, 2);
+    struct capture capture;
+
+    (void)unused;
+    trend.last_ms = T0 + HOUR;
+    trend.stale_ms = trend.last_ms + 20000;
+    print(&capture, &trend, &(struct chart_options){.now_ms = trend.stale_ms});
+    assert_non_null(strstr(capture_text(&capture), ", now 2, growing by 14 an hour\n"));
+    capture_finish(&capture);
+    print(&capture, &trend, &(struct chart_options){.now_ms = trend.stale_ms + 1, .width = 100});
+    assert_non_null(strstr(capture_text(&capture),
+                           ", last 2 at 2025-11-22T04:00:00Z, was growing by 14 an hour\n"));
+    capture_finish(&capture);
+}
+
 static void ascii_stays_ascii(void **unused)
 {
     struct trend_point points[] = {SEEN(0), SEEN(1), SEEN(2), SEEN(3), SEEN(4),
@@ -340,6 +366,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_series_is_a_line_of_blocks_with_its_facts),
+        cmocka_unit_test(what_is_past_is_not_told_as_of_now),
         cmocka_unit_test(ascii_stays_ascii),
         cmocka_unit_test(none_and_not_recorded_look_different),
         cmocka_unit_test(without_series_the_coverage_tells_why),

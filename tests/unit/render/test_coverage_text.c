@@ -48,6 +48,17 @@ static void every_kind_of_loss_is_told(void **unused)
            "events lost 12 times: short connections may lack, 1 socket without detail\n");
 }
 
+static void a_short_gap_has_two_times(void **unused)
+{
+    struct gap gap = {T0 + 100, T0 + 350, "dump failed"};
+
+    (void)unused;
+    expect(&(struct coverage){.planned = 9, .done = 8, .gaps = {.items = &gap, .n = 1}}, 5,
+           "coverage: 8 of 9 snapshots\n"
+           "  not recorded: 2025-11-22T03:00:00.100Z - 2025-11-22T03:00:00.350Z (250ms): dump "
+           "failed\n");
+}
+
 static void gaps_are_told_up_to_the_limit(void **unused)
 {
     struct gap gaps[] = {
@@ -99,6 +110,7 @@ int main(void)
         cmocka_unit_test(a_full_record_is_one_line),
         cmocka_unit_test(nothing_recorded_is_said_in_so_many_words),
         cmocka_unit_test(every_kind_of_loss_is_told),
+        cmocka_unit_test(a_short_gap_has_two_times),
         cmocka_unit_test(gaps_are_told_up_to_the_limit),
         cmocka_unit_test(spans_of_lost_events_are_told_up_to_the_limit),
     };

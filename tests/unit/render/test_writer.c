@@ -80,6 +80,8 @@ static void json_is_one_object_with_a_row_a_line(void **unused)
                                 .interrupted = 1,
                                 .missed = 2,
                                 .events_lost = 3,
+                                .unkept = 7,
+                                .details = COVERAGE_DETAIL_ON | COVERAGE_DETAIL_OFF,
                                 .gaps = {.items = gaps, .n = 2}};
     const struct field fields[] = {{"since_ms", cell_time(1000)}, {"step_ms", cell_null()}};
     struct document document = {.schema = "connhist/report/1",
@@ -97,7 +99,7 @@ static void json_is_one_object_with_a_row_a_line(void **unused)
     expect(FORMAT_JSON, &document, rows, 2,
            "{\"schema\": \"connhist/report/1\", \"since_ms\": 1000, \"step_ms\": null,\n"
            "\"coverage\": {\"planned\": 10, \"done\": 7, \"interrupted\": 1, \"missed\": 2, "
-           "\"events_lost\": 3, \"gaps\": ["
+           "\"events_lost\": 3, \"unkept\": 7, \"detail\": [\"on\", \"off\"], \"gaps\": ["
            "{\"from_ms\": 1000, \"until_ms\": 2000, \"reason\": \"not \\\"running\\\"\"}, "
            "{\"from_ms\": 5000, \"until_ms\": 6000, \"reason\": \"\"}]},\n"
            "\"rows\": [\n"

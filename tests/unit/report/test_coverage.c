@@ -204,6 +204,27 @@ static void gaps_are_told_in_wall_time(void **state)
     record_file_finish(&file);
 }
 
+static void a_clock_set_forward_leaves_a_gap(void **state)
+{
+    struct coverage coverage;
+    struct record_file file;
+
+    (void)state;
+    record_file_init(&file);
+    record_begin(&file, 'a', 9000, 10000);
+    snapshots(&file, 10000, 30000, 10000);
+    record_epoch(&file, 35000, 60000);
+    record_write(&file);
+    snapshots(&file, 40000, 50000, 10000);
+    record_read(&file);
+    coverage = load(&file, 10000, 50000);
+    assert_int_equal(coverage.done, 5);
+    assert_int_equal(coverage.gaps.n, 1);
+    check_gap(&coverage, 0, 30000, 100000, "clock set forward");
+    coverage_finish(&coverage);
+    record_file_finish(&file);
+}
+
 static void status_is_that_of_the_latest_run(void **state)
 {
     static const uint8_t listen[] = {STATE_LISTEN};
@@ -310,6 +331,7 @@ int main(void)
         cmocka_unit_test(what_was_lost_is_counted_by_its_share),
         cmocka_unit_test(a_running_recorder_has_until_its_next_snapshot),
         cmocka_unit_test(gaps_are_told_in_wall_time),
+        cmocka_unit_test(a_clock_set_forward_leaves_a_gap),
         cmocka_unit_test(status_is_that_of_the_latest_run),
         cmocka_unit_test(status_of_an_empty_file_knows_nothing),
         cmocka_unit_test(lost_events_are_counted_where_they_touch_the_span_and_make_no_gap),

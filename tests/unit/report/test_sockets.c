@@ -281,36 +281,6 @@ static void an_opening_is_not_bound_by_another_boot(void **state)
     record_file_finish(&file);
 }
 
-static void of_a_time_that_came_twice_the_later_one_is_taken(void **state)
-{
-    struct snapshot_choice choice;
-    struct record_file file;
-    struct err err = {0};
-
-    (void)state;
-    record_file_init(&file);
-    record_begin(&file, 'a', 9000, 10000);
-    for (int64_t at_ms = 10000; at_ms <= 100000; at_ms += 10000) {
-        record_snapshot(&file, at_ms, at_ms == 10000);
-        if (at_ms == 80000) /* 30 s to 100 s come again, but the record ends at 50 s of them */
-            record_epoch(&file, 80000, -50000);
-        record_write(&file);
-    }
-    record_read(&file);
-    assert_int_equal(sockets_choose(file.db, &file.walltime, 45000, &choice, &err), 0);
-    assert_true(choice.ambiguous);
-    assert_int_equal(choice.record_ms, 90000);
-    assert_int_equal(choice.snapshot_ms, 40000);
-    assert_int_equal(choice.distance_ms, 5000);
-    assert_int_equal(sockets_choose(file.db, &file.walltime, 75000, &choice, &err), 0);
-    assert_true(choice.ambiguous);
-    assert_int_equal(choice.record_ms, 70000);
-    assert_int_equal(sockets_choose(file.db, &file.walltime, 15000, &choice, &err), 0);
-    assert_false(choice.ambiguous);
-    assert_int_equal(choice.record_ms, 10000);
-    record_file_finish(&file);
-}
-
 static int stop(void *arg, const struct socket_row *row)
 {
     (void)row;
@@ -487,7 +457,6 @@ int main(void)
         cmocka_unit_test(a_port_matches_at_either_end),
         cmocka_unit_test(a_list_has_all_that_lived_in_its_span),
         cmocka_unit_test(an_opening_is_not_bound_by_another_boot),
-        cmocka_unit_test(of_a_time_that_came_twice_the_later_one_is_taken),
         cmocka_unit_test(a_row_function_may_end_the_query),
         cmocka_unit_test(random_lives_equal_what_came_in),
     };

@@ -14,6 +14,7 @@
 
 #define TCP    PROTOCOL_TCP
 #define SERVER ROLE_SERVER
+#define CLIENT ROLE_CLIENT
 
 static void write_snapshot(struct record_file *file, int64_t at_ms, bool anchor)
 {
@@ -183,34 +184,6 @@ static void sums_are_taken_before_extremes(void **state)
     record_file_finish(&file);
 }
 
-static void a_clock_set_back_puts_two_stretches_into_one_bucket(void **state)
-{
-    struct record_file file;
-    struct trend trend;
-    struct trend_question question = {.since_ms = 10000, .until_ms = 40000, .step_ms = 10000};
-
-    (void)state;
-    record_file_init(&file);
-    record_begin(&file, 'a', 9000, 10000);
-    for (int64_t at_ms = 10000; at_ms <= 50000; at_ms += 10000) {
-        record_snapshot(&file, at_ms, at_ms == 10000);
-        if (at_ms == 30000) /* from here on 20 s earlier: 10, 20, 30 s come again */
-            record_epoch(&file, 30000, -20000);
-        record_tally(&file, TCP, SERVER, 80, STATE_ESTABLISHED, (uint32_t)at_ms / 1000);
-        record_write(&file);
-    }
-    record_read(&file);
-
-    trend = ask(&file, &question);
-    assert_int_equal(trend.series.n, 1);
-    check_point(&trend.series.items[0].points.items[0], 10000, 10, 30, 20, 30);
-    check_point(&trend.series.items[0].points.items[1], 20000, 20, 40, 30, 40);
-    check_point(&trend.series.items[0].points.items[2], 30000, 50, 50, 50, 50);
-    assert_int_equal(trend.series.items[0].max_at_ms, 30000);
-    trend_finish(&trend);
-    record_file_finish(&file);
-}
-
 /* n snapshots, one a second, with counts[i] */
 static enum trend_direction direction_of(const uint32_t *counts, size_t n, double *per_hour)
 {
@@ -277,6 +250,40 @@ static void top_keeps_the_highest_and_counts_the_rest(void **state)
     record_file_finish(&file);
 }
 
+static void ports_may_hide_in_what_is_not_told_apart(void **state)
+{
+    struct record_file file;
+    struct trend trend;
+    struct trend_question question = {.since_ms = 1000, .until_ms = 3000};
+    struct err err = {0};
+
+    (void)state;
+    record_file_init(&file);
+    record_begin(&file, 'a', 500, 1000);
+    record_snapshot(&file, 1000, true);
+    record_tally(&file, TCP, CLIENT, SERVICE_PORT_OTHER, STATE_ESTABLISHED, 3);
+    record_tally(&file, TCP, CLIENT, SERVICE_PORT_OTHER, STATE_TIME_WAIT, 4);
+    record_write(&file);
+    record_read(&file);
+    trend = ask(&file, &question);
+    assert_int_equal(trend.other_sockets, 0);
+    trend_finish(&trend);
+    assert_int_equal(filter_add_ports(&question.filter, "4711", NULL, &err), 0);
+    trend = ask(&file, &question);
+    assert_int_equal(trend.series.n, 0);
+    assert_int_equal(trend.other_sockets, 7);
+    trend_finish(&trend);
+    assert_int_equal(filter_add_states(&question.filter, "TIME_WAIT", &err), 0);
+    trend = ask(&file, &question);
+    assert_int_equal(trend.other_sockets, 4);
+    trend_finish(&trend);
+    question.filter.role = SERVER;
+    trend = ask(&file, &question);
+    assert_int_equal(trend.other_sockets, 0);
+    trend_finish(&trend);
+    record_file_finish(&file);
+}
+
 static void an_empty_file_gives_no_series_and_says_why(void **state)
 {
     struct record_file file;
@@ -301,7 +308,7 @@ static void an_empty_file_gives_no_series_and_says_why(void **state)
 
 static void by_peer_counts_lives_at_snapshots(void **state)
 {
-    static const uint8_t established[] = {STATE_ESTABLISHED};
+    static const uint8_t established[] = {STATE_ESTABLISHED}, listens[] = {STATE_LISTEN};
     /* ESTABLISHED, 15 s later TIME_WAIT */
     static const uint8_t waits[] = {STATE_ESTABLISHED, 0x98, 0x75, STATE_TIME_WAIT};
     struct record_file file;
@@ -324,6 +331,9 @@ static void by_peer_counts_lives_at_snapshots(void **state)
     assert_int_equal(batch_add_life(file.batch, &file.batch->opened, &life), 0);
     life = record_life(3, "[fe80::1]:80 [fe80::2]:1001", SERVER, established, 1, 25000);
     life.scope_ifindex = 3;
+    assert_int_equal(batch_add_life(file.batch, &file.batch->opened, &life), 0);
+    /* has no peer */
+    life = record_life(5, "[::]:80 [::]:0", SERVER, listens, 1, 9500);
     assert_int_equal(batch_add_life(file.batch, &file.batch->opened, &life), 0);
     /* opened and closed between two snapshots */
     life = record_life(4, "127.0.0.1:80 10.0.0.9:1000", SERVER, established, 1, 11000);
@@ -478,9 +488,9 @@ int main(void)
         cmocka_unit_test(an_anchor_zeroes_what_it_leaves_out),
         cmocka_unit_test(a_gap_is_not_a_zero),
         cmocka_unit_test(sums_are_taken_before_extremes),
-        cmocka_unit_test(a_clock_set_back_puts_two_stretches_into_one_bucket),
         cmocka_unit_test(the_direction_is_that_of_the_last_third),
         cmocka_unit_test(top_keeps_the_highest_and_counts_the_rest),
+        cmocka_unit_test(ports_may_hide_in_what_is_not_told_apart),
         cmocka_unit_test(an_empty_file_gives_no_series_and_says_why),
         cmocka_unit_test(by_peer_counts_lives_at_snapshots),
         cmocka_unit_test(random_tallies_equal_brute_force),

@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,6 +146,26 @@ static void on_alarm(int number)
     db_interrupt(interrupted_db);
 }
 
+static void each_begin_sets_the_deadline_anew(void **state)
+{
+    struct place *place = *state;
+    struct stmt *stmt = NULL;
+    struct err err = {0};
+    struct db *db;
+
+    store_close(open_store(place));
+    db = open_db(place);
+    db_set_limit(db, 1000000);
+    assert_ok(db_prepare(db, endless, &stmt, &err));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(db_begin(db, &err));
+        assert_int_equal(stmt_step(stmt, &err), -ETIMEDOUT);
+        db_end(db);
+    }
+    stmt_free(stmt);
+    db_close(db);
+}
+
 static void a_statement_can_be_interrupted_by_a_signal(void **state)
 {
     struct sigaction action = {.sa_handler = on_alarm};
@@ -266,6 +287,31 @@ static void assert_value(struct db *db, const char *expected, const char *sql)
     stmt_free(stmt);
 }
 
+static void after_the_end_of_an_instant_the_next_one_is_seen(void **state)
+{
+    struct place *place = *state;
+    struct stmt *stmt = NULL;
+    struct err err = {0};
+    struct db *db;
+
+    store_close(open_store(place));
+    db = open_db(place);
+    assert_ok(db_begin(db, &err));
+    assert_ok(
+        db_prepare(db, "SELECT state FROM states UNION ALL SELECT inode FROM netns", &stmt, &err));
+    assert_int_equal(stmt_step(stmt, &err), 1); /* it stands on a row */
+    tell(place, "INSERT INTO netns (inode, name) VALUES (1, 'new')");
+    db_end(db);
+    /* busy = 0: nobody reads an older instant */
+    assert_answer(place, "0", "PRAGMA wal_checkpoint(TRUNCATE)");
+    db_end(db);
+    stmt_free(stmt);
+    assert_ok(db_begin(db, &err));
+    assert_value(db, "1", "SELECT count(*) FROM netns");
+    db_end(db);
+    db_close(db);
+}
+
 static void the_functions_give_what_they_promise(void **state)
 {
     struct place *place = *state;
@@ -346,8 +392,25 @@ static void copies_and_foreign_files_open_as_far_as_they_may(void **state)
     assert_int_equal(unlink(path), 0);
     snprintf(path, sizeof(path), "%s-shm", place->path);
     assert_int_equal(unlink(path), 0);
+    snprintf(path, sizeof(path), "%s-recorder", place->path);
+    assert_int_equal(unlink(path), 0);           /* a copy has none */
     in_a_child_without_privileges(place, 0, ""); /* immutable: no -wal, no way to make one */
 
+    {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int fd;
+
+        /* a recorder that has the lock and did not yet write its number into it */
+        snprintf(path, sizeof(path), "%s-recorder", place->path);
+        fd = open(path, O_RDWR | O_TRUNC | O_CREAT, 0644);
+        assert_true(fd >= 0);
+        assert_int_equal(fchmod(fd, 0644), 0);
+        assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+        assert_int_equal(file_recorder_pid(place->path), -EAGAIN);
+        in_a_child_without_privileges(place, -EACCES, "-wal");
+        close(fd);
+        in_a_child_without_privileges(place, 0, "");
+    }
     snprintf(path, sizeof(path), "%s", place->path);
     snprintf(place->path, sizeof(place->path), "%s/a%%20b?c#d", place->folder);
     assert_int_equal(rename(path, place->path), 0);
@@ -420,6 +483,8 @@ int main(void)
         TEST(values_of_each_type_come_back),
         TEST(one_instant_is_seen_between_begin_and_close),
         TEST(a_statement_ends_at_the_deadline),
+        TEST(each_begin_sets_the_deadline_anew),
+        TEST(after_the_end_of_an_instant_the_next_one_is_seen),
         TEST(a_statement_can_be_interrupted_by_a_signal),
         TEST(users_statements_can_only_read),
         TEST(users_statements_that_read_run_one_after_the_other),

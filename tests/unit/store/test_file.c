@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "connhist/store/file.h"
@@ -31,6 +32,29 @@ static void keys_sort_by_class_then_closing_then_serial_and_are_never_negative(v
     assert_true(file_closed_key(0, last, 65535) < file_closed_key(1, 0, 0));
     assert_true(file_closed_key(5, 1000, 65535) < file_closed_key(5, 1001, 0));
     assert_true(file_closed_key(31, last, 65535) > file_closed_key(30, last, 65535));
+}
+
+static void a_key_gives_back_when_its_life_ended(void **state)
+{
+    const int64_t ended = INT64_C(1763800000123);
+
+    (void)state;
+    assert_int_equal(file_closed_at(file_closed_key(0, ended, 0), 0), ended);
+    assert_int_equal(file_closed_at(file_closed_key(31, ended + 7, 65535), 7), ended);
+    assert_int_equal(file_closed_at(file_closed_key(31, FILE_CLOSING_MAX, 65535), 0),
+                     FILE_CLOSING_MAX);
+}
+
+static void a_remote_number_is_an_ipv4_address(void **state)
+{
+    struct address expected;
+    uint8_t family;
+
+    (void)state;
+    assert_int_equal(address_parse("192.0.2.255", &family, &expected), 0);
+    assert_memory_equal(file_remote_ipv4(AF_INET, 0xc00002ff).bytes, expected.bytes, 4);
+    assert_int_equal(address_parse("::ffff:192.0.2.255", &family, &expected), 0);
+    assert_memory_equal(file_remote_ipv4(AF_INET6, 0xc00002ff).bytes, expected.bytes, 16);
 }
 
 /* A made-up number up to 2^bits with all magnitudes alike. */
@@ -115,6 +139,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(class_is_the_number_of_bits_of_the_duration),
+        cmocka_unit_test(a_key_gives_back_when_its_life_ended),
+        cmocka_unit_test(a_remote_number_is_an_ipv4_address),
         cmocka_unit_test(keys_sort_by_class_then_closing_then_serial_and_are_never_negative),
         cmocka_unit_test(whoever_was_alive_within_a_span_stands_in_the_range_of_its_class),
         cmocka_unit_test(ranges_hold_no_more_than_a_class_spans),

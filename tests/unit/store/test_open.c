@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +104,48 @@ static void a_link_to_the_file_leads_to_the_same_lock(void **state)
     assert_int_equal(try_open(&link, &err), -ENOENT);
 }
 
+static void another_name_of_the_file_is_refused(void **state)
+{
+    struct place *place = *state, hard = *place;
+    struct store *store = open_store(place);
+    struct err err = {0};
+
+    snprintf(hard.path, sizeof(hard.path), "%s/hard.db", place->folder);
+    assert_int_equal(link(place->path, hard.path), 0);
+    assert_int_equal(try_open(&hard, &err), -EMLINK);
+    assert_non_null(strstr(err.text, hard.path));
+    store_close(store);
+    assert_int_equal(unlink(hard.path), 0);
+    assert_ok(try_open(place, &err));
+}
+
+static void a_name_that_sqlite_reads_in_its_own_way_is_a_files_name(void **state)
+{
+    static const char *const names[] = {"file:odd.db?mode=memory", ":memory:"};
+    struct place *place = *state;
+    char before[PATH_MAX], real[300];
+    struct err err = {0};
+    struct db *db = NULL;
+
+    assert_non_null(getcwd(before, sizeof(before)));
+    assert_int_equal(chdir(place->folder), 0);
+    for (size_t i = 0; i < 2; i++) {
+        struct place odd = {0}, full = {0};
+
+        snprintf(odd.path, sizeof(odd.path), "%s", names[i]);
+        snprintf(full.path, sizeof(full.path), "%s/%s", place->folder, names[i]);
+        assert_ok(try_open(&odd, &err));
+        assert_true(exists(&full, ""));
+        assert_ok(db_open(odd.path, &db, &err));
+        db_close(db);
+    }
+    /* what SQLite would take for the file that is there is a path like any other */
+    store_close(open_store(place));
+    snprintf(real, sizeof(real), "file:%s", place->path);
+    assert_int_equal(db_open(real, &db, &err), -ENOENT);
+    assert_int_equal(chdir(before), 0);
+}
+
 static void no_recorder_where_there_is_no_file(void **state)
 {
     const struct place *place = *state;
@@ -185,6 +228,27 @@ static void a_folder_is_refused(void **state)
 
     assert_int_equal(mkdir(place->path, 0700), 0);
     assert_int_equal(try_open(place, &err), -EISDIR);
+}
+
+static void a_group_may_be_named_by_its_number(void **state)
+{
+    struct place *place = *state;
+    /* only root may give a file to a group that it is not in, and 0 is a number, too */
+    const gid_t gids[] = {geteuid() == 0 ? 54321 : getegid(), getegid()};
+
+    for (size_t i = 0; i < sizeof(gids) / sizeof(gids[0]); i++) {
+        char text[16];
+        struct store_options options = {.path = place->path, .group = text};
+        struct store *store = NULL;
+        struct err err = {0};
+        struct stat st;
+
+        snprintf(text, sizeof(text), "%u", (unsigned)gids[i]);
+        assert_ok(store_open(&options, &store, &err));
+        store_close(store);
+        assert_int_equal(stat(place->path, &st), 0);
+        assert_int_equal(st.st_gid, gids[i]);
+    }
 }
 
 static void an_unknown_group_is_refused(void **state)
@@ -370,12 +434,15 @@ int main(void)
         TEST(a_file_of_zero_length_is_made_new),
         TEST(a_second_recorder_is_refused_by_pid),
         TEST(a_link_to_the_file_leads_to_the_same_lock),
+        TEST(another_name_of_the_file_is_refused),
+        TEST(a_name_that_sqlite_reads_in_its_own_way_is_a_files_name),
         TEST(no_recorder_where_there_is_no_file),
         TEST(what_is_no_database_is_refused_and_left_alone),
         TEST(databases_of_others_are_refused_and_left_alone),
         TEST(a_newer_edition_is_refused_with_both_numbers),
         TEST(a_truncated_file_is_damaged),
         TEST(a_folder_is_refused),
+        TEST(a_group_may_be_named_by_its_number),
         TEST(an_unknown_group_is_refused),
         TEST(it_is_seen_when_the_file_is_no_longer_in_its_place),
         TEST(a_member_of_the_group_reads_at_any_time_whatever_the_umask_is),

@@ -37,7 +37,6 @@ static void a_new_file_knows_nothing(void **state)
     struct store_past past = read_past(store, BOOT_A);
 
     assert_false(past.same_boot);
-    assert_false(past.died);
     assert_false(past.has_snapshot);
     assert_int_equal(past.last_ms, 0);
     assert_int_equal(past.last_complete_ms, TIME_UNKNOWN);
@@ -65,7 +64,6 @@ static void a_later_run_in_the_same_boot_finds_open_lives_and_times(void **state
     store = open_store(place);
     past = read_past(store, BOOT_A);
     assert_true(past.same_boot);
-    assert_false(past.died);
     assert_true(past.has_snapshot);
     assert_int_equal(past.boot_base_ms, T0 - 5000);
     assert_int_equal(past.last_ms, T0 + 2500);
@@ -121,7 +119,6 @@ static void a_run_without_closing_note_is_a_loss(void **state)
     snapshot_with_life(store, T0 + 1000, 1);
     store_close(store);
     store = open_store(place);
-    assert_true(read_past(store, BOOT_A).died);
     begin_recording(store, BOOT_A, T0 + 9000);
     assert_answer(place, "1763800001000 1763800009000 5",
                   "SELECT printf('%d %d %d', from_ms, until_ms, kind) FROM losses");

@@ -136,6 +136,90 @@ static void listeners_shows_the_queue_as_last_known(void **state)
     store_close(store);
 }
 
+static void listeners_shows_those_that_stopped_listening(void **state)
+{
+    static const uint8_t shut[] = {STATE_LISTEN, 0x64, STATE_CLOSE};
+    struct place *place = *state;
+    struct store *store = record_something(place);
+    struct batch *batch = make_batch(T0 + 3000);
+    struct queue_change queue = {.life = 5, .waiting = 0, .limit = 0};
+    struct life open = make_life(5, T0 + 2900), closed = make_life(6, T0 + 2900);
+
+    /* shut down and held open; shut down, then closed */
+    open.history = closed.history = shut;
+    open.history_bytes = closed.history_bytes = sizeof(shut);
+    open.state = closed.state = STATE_CLOSE;
+    open.local_port = 8005;
+    closed.local_port = 8006;
+    closed.ended_ms = T0 + 3000;
+    assert_int_equal(batch_add_life(batch, &batch->opened, &open), 0);
+    assert_int_equal(batch_add_life(batch, &batch->closed, &closed), 0);
+    assert_int_equal(vec_push(&batch->queues, queue), 0);
+    write_batch(store, batch);
+    assert_answer(place, "8000 8005 8006",
+                  "SELECT group_concat(local_port, ' ') FROM "
+                  "(SELECT local_port FROM listeners ORDER BY local_port)");
+    assert_answer(place, "1",
+                  "SELECT closed_ms IS NOT NULL FROM listeners WHERE local_port = 8006");
+    store_close(store);
+}
+
+static void gaps_are_measured_by_the_longer_interval(void **state)
+{
+    struct place *place = *state;
+    struct store *store = record_something(place); /* interval 1,000, last snapshot T0 + 2000 */
+    struct recording slower = {.boot_id = BOOT_A,
+                               .boot_base_ms = T0 - 5000,
+                               .started_ms = T0 + 2100,
+                               .interval_ms = 10000,
+                               .detail = "on",
+                               .version = "test"};
+    struct err err = {0};
+
+    assert_int_equal(ask_number(place, "SELECT count(*) FROM gaps"), 0);
+    assert_ok(store_begin_recording(store, &slower, NULL, 0, &err));
+    write_batch(store, make_batch(T0 + 12000));
+    assert_int_equal(ask_number(place, "SELECT count(*) FROM gaps"), 0);
+    begin_recording(store, BOOT_A, T0 + 12100);
+    write_batch(store, make_batch(T0 + 24000));
+    assert_int_equal(ask_number(place, "SELECT count(*) FROM gaps"), 0);
+    write_batch(store, make_batch(T0 + 26000));
+    assert_int_equal(ask_number(place, "SELECT count(*) FROM gaps"), 1);
+    store_close(store);
+}
+
+static void coverage_counts_as_snapshots_and_losses_do(void **state)
+{
+    static const char difference[] =
+        "SELECT count(*) FROM coverage AS c WHERE done <> (SELECT count(*) FROM snapshots AS s "
+        "WHERE s.recording = c.recording AND s.status = 0) OR interrupted <> (SELECT count(*) FROM "
+        "snapshots AS s WHERE s.recording = c.recording AND s.status <> 0)";
+    struct place *place = *state;
+    struct store *store = record_something(place);
+    struct batch *batch = make_batch(T0 + 3000);
+    struct loss losses[] = {{T0, T0 + 3000, 5, LOSS_TICKS_MISSED, ""},
+                            {T0, T0 + 3000, 7, LOSS_QUEUE_FULL, ""},
+                            {T0, T0 + 3000, 11, LOSS_WRITE_FAILED, ""},
+                            {T0, T0 + 3000, 100, LOSS_DUMP_FAILED, ""}};
+    struct err err = {0};
+
+    begin_recording(store, BOOT_A, T0 + 2500);
+    batch->snapshot.status = SNAPSHOT_INTERRUPTED;
+    for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++)
+        assert_int_equal(vec_push(&batch->losses, losses[i]), 0);
+    write_batch(store, batch);
+    batch = make_batch(T0 + 3000); /* of a time that is there already: nothing may be counted */
+    batch_seal(batch);
+    assert_true(store_write(store, batch, &err) < 0);
+    batch_free(batch);
+    write_batch(store, make_batch(T0 + 4000));
+    assert_int_equal(ask_number(place, difference), 0);
+    assert_answer(place, "2 0 0 0,1 1 23 25",
+                  "SELECT group_concat(done || ' ' || interrupted || ' ' || missed || ' ' || "
+                  "(planned - (recording = 1) * 2)) FROM coverage");
+    store_close(store);
+}
+
 static void port_history_shows_counts_with_names(void **state)
 {
     struct place *place = *state;
@@ -199,9 +283,15 @@ static void every_view_and_table_can_be_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(addresses_read_as_inet_ntop_writes_them), TEST(sockets_shows_text_and_wall_clock),
-        TEST(listeners_shows_the_queue_as_last_known), TEST(port_history_shows_counts_with_names),
-        TEST(gaps_and_coverage_are_on_the_wall_clock), TEST(every_view_and_table_can_be_read),
+        TEST(addresses_read_as_inet_ntop_writes_them),
+        TEST(sockets_shows_text_and_wall_clock),
+        TEST(listeners_shows_the_queue_as_last_known),
+        TEST(port_history_shows_counts_with_names),
+        TEST(listeners_shows_those_that_stopped_listening),
+        TEST(gaps_are_measured_by_the_longer_interval),
+        TEST(coverage_counts_as_snapshots_and_losses_do),
+        TEST(gaps_and_coverage_are_on_the_wall_clock),
+        TEST(every_view_and_table_can_be_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
