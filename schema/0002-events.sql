@@ -22,6 +22,22 @@ CREATE TABLE late (                      -- the same of sockets that were in `cl
     rtt_us      INTEGER                  -- smoothed round trip
 ) STRICT;
 
+CREATE TABLE minutes (                   -- what came and went at a service; a minute in which nothing did has no row
+    service     INTEGER NOT NULL REFERENCES services (id), -- service
+    at_ms       INTEGER NOT NULL,        -- begin of the minute: a multiple of 60,000
+    opened      INTEGER NOT NULL,        -- sockets that began
+    closed_local INTEGER NOT NULL,       -- sockets that ended, closed by this side first
+    closed_remote INTEGER NOT NULL,      -- ... by the other side
+    closed_reset INTEGER NOT NULL,       -- ... by a reset
+    closed_timeout INTEGER NOT NULL,     -- ... by a timeout
+    closed_unknown INTEGER NOT NULL,     -- ... nobody knows how
+    sent_bytes  INTEGER NOT NULL,        -- payload that those sent that ended
+    received_bytes INTEGER NOT NULL,     -- payload that they received
+    durations   BLOB,                    -- histogram of how many ms they lived; NULL: none ended
+    rtts        BLOB,                    -- histogram of their smoothed round trips in microseconds; NULL: none was measured
+    PRIMARY KEY (service, at_ms)
+) STRICT, WITHOUT ROWID;
+
 ALTER TABLE recordings ADD COLUMN closings INTEGER NOT NULL DEFAULT 0;     -- closed sockets that the kernel told of
 ALTER TABLE recordings ADD COLUMN unconnected INTEGER NOT NULL DEFAULT 0;  -- ... those that were never connected: not stored
 ALTER TABLE recordings ADD COLUMN unresolved INTEGER NOT NULL DEFAULT 0;   -- ... those whose endpoints nobody knows
@@ -112,3 +128,21 @@ SELECT c.recording, c.boot_id, c.version, c.detail, c.interval_ms, c.started_ms,
        strftime('%Y-%m-%dT%H:%M:%fZ', c.ended_ms / 1000.0, 'unixepoch') AS ended_at,
        c.done + c.interrupted + c.missed AS planned, c.done, c.interrupted, c.missed, c.events_lost
 FROM runs AS c;
+
+CREATE VIEW rates AS                     -- what came and went, by minute and service, for people
+SELECT m.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= m.at_ms
+           ORDER BY e.from_ms DESC LIMIT 1), 0) AS at_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', (m.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= m.at_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) / 1000.0, 'unixepoch') AS at,
+       n.name AS netns,
+       CASE s.protocol WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' END AS protocol,
+       nullif(s.port, -1) AS port,
+       CASE s.role WHEN 1 THEN 'server' WHEN 2 THEN 'client' END AS role,
+       m.opened,
+       m.closed_local + m.closed_remote + m.closed_reset + m.closed_timeout + m.closed_unknown AS closed,
+       m.closed_local, m.closed_remote, m.closed_reset, m.closed_timeout, m.closed_unknown,
+       m.sent_bytes AS tx_bytes, m.received_bytes AS rx_bytes,
+       m.durations, m.rtts
+FROM minutes AS m
+JOIN services AS s ON s.id = m.service
+JOIN netns AS n ON n.id = s.netns;

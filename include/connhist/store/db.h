@@ -18,14 +18,26 @@ enum db_type { DB_INTEGER = 1, DB_FLOAT = 2, DB_TEXT = 3, DB_BLOB = 4, DB_NULL =
 /* Opens a connhist file for reading; never writes, never checkpoints. Also opens a copy whose -wal
  * is missing in a folder that can't be written. Files of older editions are opened too: what they
  * lack shows when a statement is prepared. Registers functions for SQL, all NULL if an argument is
- * NULL: state_name(n)                   'TIME_WAIT' …; NULL: n is no state state_since(states,
- * since_ms, n) record time at which state n was entered last; NULL: never history(states, since_ms)
- * 'ESTABLISHED@1763800000000,TIME_WAIT@1763800000123', record time; ends in '?' where states is
- * damaged addr_in(address, prefix)        1: the address (text) lies in '10.0.0.0/8' or
- * '2001:db8::/32', IPv4-mapped ones in IPv4 prefixes too; else 0 -ENOENT: no such file (err says
- * where it looked and how one is made); -EACCES: not readable (err says who may); -EMEDIUMTYPE: no
- * SQLite database, an empty one, or one of another program; -EPROTO: written by a newer connhist
- * (err names both editions); -EBADMSG: damaged. */
+ * NULL:
+ *
+ * state_name(n): 'TIME_WAIT' …; NULL: n is no state.
+ *
+ * state_since(states, since_ms, n): record time at which state n was entered last; NULL: never.
+ *
+ * history(states, since_ms): 'ESTABLISHED@1763800000000,TIME_WAIT@1763800000123', record time; ends
+ * in '?' where states is damaged.
+ *
+ * addr_in(address, prefix): 1: the address (text) lies in '10.0.0.0/8' or '2001:db8::/32',
+ * IPv4-mapped ones in IPv4 prefixes too; else 0.
+ *
+ * percentile(histogram, share): upper bound of the bucket in which the value lies that `share`
+ * (0 … 1) of all are not above; NULL: it is empty.
+ *
+ * histogram_sum(histogram), an aggregate: all of them as one, NULL ones left out.
+ *
+ * -ENOENT: no such file (err says where it looked and how one is made); -EACCES: not readable (err
+ * says who may); -EMEDIUMTYPE: no SQLite database, an empty one, or one of another program;
+ * -EPROTO: written by a newer connhist (err names both editions); -EBADMSG: damaged. */
 int db_open(const char *path, struct db **ret, struct err *err);
 void db_close(struct db *db);
 DEFINE_CLEANUP(struct db *, db_close)
