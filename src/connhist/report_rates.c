@@ -9,7 +9,6 @@
 
 #include "connhist/base/strutil.h"
 #include "connhist/model/life.h"
-#include "connhist/model/life.h"
 #include "connhist/render/text.h"
 #include "connhist/report/rate.h"
 
