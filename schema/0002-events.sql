@@ -22,6 +22,22 @@ CREATE TABLE late (                      -- the same of sockets that were in `cl
     rtt_us      INTEGER                  -- smoothed round trip
 ) STRICT;
 
+CREATE TABLE minutes (                   -- what came and went at a service; a minute in which nothing did has no row
+    service     INTEGER NOT NULL REFERENCES services (id), -- service
+    at_ms       INTEGER NOT NULL,        -- begin of the minute: a multiple of 60,000
+    opened      INTEGER NOT NULL,        -- sockets that began
+    closed_local INTEGER NOT NULL,       -- sockets that ended, closed by this side first
+    closed_remote INTEGER NOT NULL,      -- ... by the other side
+    closed_reset INTEGER NOT NULL,       -- ... by a reset
+    closed_timeout INTEGER NOT NULL,     -- ... by a timeout
+    closed_unknown INTEGER NOT NULL,     -- ... nobody knows how
+    sent_bytes  INTEGER NOT NULL,        -- payload that those sent that ended
+    received_bytes INTEGER NOT NULL,     -- payload that they received
+    durations   BLOB,                    -- histogram of how many ms they lived; NULL: none ended
+    rtts        BLOB,                    -- histogram of their smoothed round trips in microseconds; NULL: none was measured
+    PRIMARY KEY (service, at_ms)
+) STRICT, WITHOUT ROWID;
+
 ALTER TABLE recordings ADD COLUMN closings INTEGER NOT NULL DEFAULT 0;     -- closed sockets that the kernel told of
 ALTER TABLE recordings ADD COLUMN unconnected INTEGER NOT NULL DEFAULT 0;  -- ... those that were never connected: not stored
 ALTER TABLE recordings ADD COLUMN unresolved INTEGER NOT NULL DEFAULT 0;   -- ... those whose endpoints nobody knows
@@ -30,6 +46,7 @@ ALTER TABLE recordings ADD COLUMN event_buffer INTEGER NOT NULL DEFAULT 0; -- by
 INSERT INTO loss_kinds VALUES (6, 'events lost');
 
 DROP VIEW coverage;
+DROP VIEW listeners;
 DROP VIEW sockets;
 DROP VIEW lives;
 
@@ -60,8 +77,10 @@ WITH wall AS (
     SELECT l.*,
            l.since_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= l.since_ms
                ORDER BY e.from_ms DESC LIMIT 1), 0) AS first_seen_ms,
-           l.ended_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= l.ended_ms
-               ORDER BY e.from_ms DESC LIMIT 1), 0) AS closed_ms
+           -- the end of a TIME_WAIT is written ahead: it is open until a snapshot comes that is later
+           iif(l.ended_ms > (SELECT max(last.start_ms) FROM snapshots AS last), NULL,
+               l.ended_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= l.ended_ms
+                   ORDER BY e.from_ms DESC LIMIT 1), 0)) AS closed_ms
     FROM lives AS l)
 SELECT n.name AS netns,
        CASE s.protocol WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' END AS protocol,
@@ -81,7 +100,7 @@ SELECT n.name AS netns,
        w.closed_ms,
        strftime('%Y-%m-%dT%H:%M:%fZ', w.first_seen_ms / 1000.0, 'unixepoch') AS first_seen_at,
        strftime('%Y-%m-%dT%H:%M:%fZ', w.closed_ms / 1000.0, 'unixepoch') AS closed_at,
-       w.closed_by, w.tx_bytes, w.rx_bytes, w.rx_uncertain, w.rtt_us, w.retrans
+       iif(w.closed_ms IS NULL, NULL, w.closed_by) AS closed_by, w.tx_bytes, w.rx_bytes, w.rx_uncertain, w.rtt_us, w.retrans
 FROM wall AS w
 JOIN services AS s ON s.id = w.service
 JOIN netns AS n ON n.id = s.netns
@@ -96,12 +115,7 @@ WITH runs AS (
                ORDER BY e.from_ms DESC LIMIT 1), 0) AS started_ms,
            r.ended_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= r.ended_ms
                ORDER BY e.from_ms DESC LIMIT 1), 0) AS ended_ms,
-           (SELECT count(*) FROM snapshots AS s WHERE s.recording = r.id AND s.status = 0) AS done,
-           (SELECT count(*) FROM snapshots AS s WHERE s.recording = r.id AND s.status <> 0) AS interrupted,
-           (SELECT coalesce(sum(l.count), 0) FROM losses AS l WHERE l.kind IN (1, 3, 4)
-               AND l.until_ms >= r.started_ms
-               AND l.until_ms < coalesce((SELECT min(n.started_ms) FROM recordings AS n
-                   WHERE n.id > r.id), 9223372036854775807)) AS missed,
+           r.done, r.interrupted, r.missed,
            (SELECT count(*) FROM losses AS l WHERE l.kind = 6
                AND l.until_ms >= r.started_ms
                AND l.until_ms < coalesce((SELECT min(n.started_ms) FROM recordings AS n
@@ -112,3 +126,43 @@ SELECT c.recording, c.boot_id, c.version, c.detail, c.interval_ms, c.started_ms,
        strftime('%Y-%m-%dT%H:%M:%fZ', c.ended_ms / 1000.0, 'unixepoch') AS ended_at,
        c.done + c.interrupted + c.missed AS planned, c.done, c.interrupted, c.missed, c.events_lost
 FROM runs AS c;
+
+CREATE VIEW rates AS                     -- what came and went, by minute and service, for people
+SELECT m.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= m.at_ms
+           ORDER BY e.from_ms DESC LIMIT 1), 0) AS at_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', (m.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= m.at_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) / 1000.0, 'unixepoch') AS at,
+       n.name AS netns,
+       CASE s.protocol WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' END AS protocol,
+       nullif(s.port, -1) AS port,
+       CASE s.role WHEN 1 THEN 'server' WHEN 2 THEN 'client' END AS role,
+       m.opened,
+       m.closed_local + m.closed_remote + m.closed_reset + m.closed_timeout + m.closed_unknown AS closed,
+       m.closed_local, m.closed_remote, m.closed_reset, m.closed_timeout, m.closed_unknown,
+       m.sent_bytes AS tx_bytes, m.received_bytes AS rx_bytes,
+       m.durations, m.rtts
+FROM minutes AS m
+JOIN services AS s ON s.id = m.service
+JOIN netns AS n ON n.id = s.netns;
+
+CREATE VIEW listeners AS                 -- every TCP socket that ever listened, with its accept queue as last known
+SELECT n.name AS netns,
+       'tcp' AS protocol,
+       a.text AS local_address,
+       coalesce(l.local_port, s.port) AS local_port,
+       ow.uid AS uid,
+       (SELECT q.waiting FROM queues AS q WHERE q.life = l.life ORDER BY q.at_ms DESC LIMIT 1) AS recv_queue,
+       (SELECT q.backlog FROM queues AS q WHERE q.life = l.life ORDER BY q.at_ms DESC LIMIT 1) AS send_queue,
+       iif(l.traits & 64, l.since_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= l.since_ms ORDER BY e.from_ms DESC LIMIT 1), 0), NULL) AS opened_ms,
+       l.since_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= l.since_ms ORDER BY e.from_ms DESC LIMIT 1), 0) AS first_seen_ms,
+       l.ended_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= l.ended_ms ORDER BY e.from_ms DESC LIMIT 1), 0) AS closed_ms
+FROM lives AS l
+JOIN services AS s ON s.id = l.service
+JOIN netns AS n ON n.id = s.netns
+JOIN addresses AS a ON a.id = l.local
+LEFT JOIN owners AS ow ON ow.id = l.owner
+-- each listener has its queue noted when it begins; one that is shut down may be in another state
+WHERE (l.traits & 15) = 10 OR EXISTS (SELECT 1 FROM queues AS q WHERE q.life = l.life);

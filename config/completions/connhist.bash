@@ -5,7 +5,7 @@
 _connhist_options() {
     local common="--db --config --format --color --utc --help --version"
     case $1 in
-    report) echo "$common --netns --port --proto --state --role --by --peer --since --until --step --top" ;;
+    report) echo "$common --netns --port --proto --state --role --by --peer --since --until --step --top --measure" ;;
     netstat) echo "$common --netns --all --numeric --proto --at --port --state --peer --local --role" ;;
     list) echo "$common --netns --port --proto --peer --local --state --role --since --until --open --closed-by --limit" ;;
     sql) echo "$common --timeout" ;;
@@ -22,6 +22,7 @@ _connhist_values() {
     --proto | -p) echo "tcp udp tcpv4 udpv4 tcpv6 udpv6" ;;
     --role) echo "server client" ;;
     --closed-by) echo "local remote reset timeout unknown" ;;
+    --measure) echo "opened closed bytes duration rtt" ;;
     --by) echo "port state role peer" ;;
     --state)
         echo "ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING"

@@ -32,6 +32,7 @@ complete -c connhist -n '__fish_seen_subcommand_from netstat list' -l local -x -
 complete -c connhist -n '__fish_seen_subcommand_from report' -l by -x -a 'port state role peer' -d 'What tells series apart'
 complete -c connhist -n '__fish_seen_subcommand_from report' -l step -x -d 'Width of a bucket'
 complete -c connhist -n '__fish_seen_subcommand_from report' -l top -x -d 'Only the highest'
+complete -c connhist -n '__fish_seen_subcommand_from report' -l measure -x -a 'opened closed bytes duration rtt' -d 'What came and went'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s a -l all -d 'Listening ones, too'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s n -l numeric -d 'Ports as numbers'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -l at -x -a 'now today yesterday' -d 'Instant'

@@ -15,6 +15,7 @@
 #include "context.h"
 #include "coverage_words.h"
 #include "question.h"
+#include "report_rates.h"
 
 #define TOP_DEFAULT 10 /* series shown when no port was asked for */
 #define TOP_MAX     100000
@@ -22,6 +23,9 @@
 #define CHART_WIDTH 100 /* columns when stdout is no terminal */
 
 static const struct option_row rows[] = {
+    {OPT_MEASURE, REPEAT_NOT, 0, "measure", "WHAT",
+     "instead of counts what came and went: opened, closed,\n"
+     "bytes, duration or rtt"},
     ROW_PORT("only these services: 80, 80,443, 8000-8010, http,\n"
              "53/udp; their port, not that of the other end"),
     {OPT_PROTO, REPEAT_NOT, 0, "proto", "NAME", "only tcp or udp"},
@@ -85,7 +89,7 @@ static int add_by(const char *word, unsigned *by)
     return wrong_usage("--by '%s' is not known; there are port, role, state, peer", word);
 }
 
-static int read_by(const struct context *ctx, unsigned *ret)
+int report_by(const struct context *ctx, unsigned *ret)
 {
     unsigned by = 0;
     int status = EXIT_ANSWERED;
@@ -112,7 +116,7 @@ static int read_question(struct context *ctx, struct trend_question *question)
     int status = question_filter(ctx, false, &question->filter);
 
     if (status == EXIT_ANSWERED)
-        status = read_by(ctx, &question->by);
+        status = report_by(ctx, &question->by);
     if (status == EXIT_ANSWERED)
         status = question_span(ctx, &question->since_ms, &question->until_ms);
     if (status == EXIT_ANSWERED)
@@ -133,28 +137,28 @@ static unsigned only_state(const struct filter *filter)
 }
 
 /* "80 (http)" for people. */
-static struct cell port_for_people(struct names *names, const struct trend_series *series,
-                                   char *buf, size_t size)
+static struct cell port_for_people(struct names *names, unsigned protocol, int32_t port, char *buf,
+                                   size_t size)
 {
-    const char *name = names_of_port(names, series->protocol, (uint16_t)series->port);
+    const char *name = names_of_port(names, protocol, (uint16_t)port);
 
     if (name)
-        snprintf(buf, size, "%d (%s)", (int)series->port, name);
+        snprintf(buf, size, "%d (%s)", (int)port, name);
     else
-        snprintf(buf, size, "%d", (int)series->port);
+        snprintf(buf, size, "%d", (int)port);
     return cell_text(buf);
 }
 
-static struct cell port_cell(const struct context *ctx, const struct trend_series *series,
-                             char *buf, size_t size)
+struct cell report_port_cell(const struct context *ctx, unsigned protocol, int32_t port, char *buf,
+                             size_t size)
 {
     bool table = ctx->format == FORMAT_TABLE;
 
-    if (series->port == SERVICE_PORT_OTHER)
+    if (port == SERVICE_PORT_OTHER)
         return table ? cell_text("other") : cell_null();
-    if (series->port < 0)
+    if (port < 0)
         return cell_null();
-    return table ? port_for_people(ctx->names, series, buf, size) : cell_int(series->port);
+    return table ? port_for_people(ctx->names, protocol, port, buf, size) : cell_int(port);
 }
 
 /* The cells of a series that are the same in all its buckets. */
@@ -167,7 +171,7 @@ static void series_cells(const struct context *ctx, const struct trend_question 
     unsigned state = series->state ? series->state : only_state(&question->filter);
 
     cells[COLUMN_PROTOCOL] = protocol ? cell_text(protocol_name(protocol)) : cell_null();
-    cells[COLUMN_PORT] = port_cell(ctx, series, buf, size);
+    cells[COLUMN_PORT] = report_port_cell(ctx, series->protocol, series->port, buf, size);
     cells[COLUMN_ROLE] = role ? cell_text(role_name(role)) : cell_null();
     cells[COLUMN_STATE] = state ? cell_text(state_name(state)) : cell_null();
     cells[COLUMN_PEER] = *series->peer ? cell_text(series->peer) : cell_null();
@@ -328,8 +332,11 @@ static int report_run(struct context *ctx)
     _cleanup_(trend_finish) struct trend trend = {0};
     struct trend_question question = {0};
     struct err err = {0};
-    int r, status = read_question(ctx, &question);
+    int r, status;
 
+    if (options_has(&ctx->options, OPT_MEASURE))
+        return report_rates(ctx);
+    status = read_question(ctx, &question);
     if (status == EXIT_ANSWERED && !ctx->names)
         status = context_names(ctx);
     if (status != EXIT_ANSWERED)
@@ -356,11 +363,14 @@ static int report_check(struct context *ctx)
 const struct command cmd_report = {
     .name = "report",
     .args = "",
-    .summary = "counts over time, by port, role, state or peer",
+    .summary = "counts and rates over time, by port, role, state or peer",
     .notes =
         "Without --port: which ten counts of this host rose highest. On a terminal a line is\n"
         "drawn for each, with its maximum, its value now and where it is heading; below stands\n"
-        "how much of the time was recorded.",
+        "how much of the time was recorded.\n"
+        "With --measure a row for each service and bucket of whole minutes: sockets opened, "
+        "closed\n"
+        "and by whom, payload, how long they lived, their round trips.",
     .options = OPTION_TABLE(rows),
     .needs = NEEDS_RECORD,
     .charts = true,

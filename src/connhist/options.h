@@ -26,6 +26,7 @@ enum option_id {
     OPT_PEER,
     OPT_LOCAL,
     OPT_BY,
+    OPT_MEASURE,
     OPT_SINCE,
     OPT_UNTIL,
     OPT_STEP,

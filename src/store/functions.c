@@ -137,5 +137,5 @@ int functions_register(sqlite3 *db, struct err *err)
         if (rc != SQLITE_OK)
             return sql_fail(db, rc, err);
     }
-    return 0;
+    return functions_register_histogram(db, err);
 }

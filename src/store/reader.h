@@ -37,6 +37,9 @@ int reader_wrap(struct db *db, sqlite3_stmt *stmt, struct stmt **ret, struct err
 /* Registers the helpers that db.h names. */
 int functions_register(sqlite3 *db, struct err *err);
 
+/* Those of them that are about histograms; called by the former. */
+int functions_register_histogram(sqlite3 *db, struct err *err);
+
 /* sqlite3_set_authorizer()'s callback; arg: the struct db. */
 int user_sql_authorize(void *arg, int action, const char *a, const char *b, const char *schema,
                        const char *trigger);

@@ -108,6 +108,16 @@ static int write_queues(struct store *store, const struct batch *batch, struct e
     return r;
 }
 
+static int write_rates(struct store *store, const struct netns_ids *netns,
+                       const struct batch *batch, struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < batch->rates.n && r >= 0; i++)
+        r = minutes_add(store, netns, &batch->rates.items[i], err);
+    return r;
+}
+
 static int write_losses(struct store *store, const struct batch *batch, struct err *err)
 {
     int r = 0;
@@ -191,6 +201,8 @@ static int write_all(struct store *store, const struct netns_ids *netns, const s
         r = write_tallies(store, netns, batch, err);
     if (r >= 0 && batch->has_snapshot)
         r = write_queues(store, batch, err);
+    if (r >= 0)
+        r = write_rates(store, netns, batch, err);
     if (r >= 0)
         r = write_losses(store, batch, err);
     if (r >= 0)

@@ -37,6 +37,8 @@ enum writer_stmt {
     STMT_ADD_SNAPSHOT,
     STMT_ADD_TALLY,
     STMT_ADD_QUEUE,
+    STMT_GET_MINUTE,
+    STMT_ADD_MINUTE,
     STMT_ADD_LOSS,
     STMT_SET_COST,
     STMT_SET_PROGRAM,
@@ -126,6 +128,10 @@ void planned_range(unsigned class, int64_t last_ms, int64_t *ret_first, int64_t 
 /* The dictionary's number of a service. */
 int lives_find_service(struct store *store, const struct netns_ids *netns,
                        const struct service_key *service, int64_t *ret, struct err *err);
+
+/* Adds what came and went at a service to what the file has of that minute. */
+int minutes_add(struct store *store, const struct netns_ids *netns, const struct rate_change *rate,
+                struct err *err);
 
 /* For qsort() and bsearch() over uint64_t. */
 int lives_compare_numbers(const void *a, const void *b);

@@ -64,6 +64,12 @@ def make_file(path, now, editions=None):
     add_open(database, 1, 1, 10, begin, remote_port=0)
     for life, since in (2, begin), (3, begin), (4, half):
         add_open(database, life, 1, 1, since, remote=0x0A000000 + life, remote_port=40000 + life)
+    if len(migrations) > 1:
+        minute = half // 60_000 * 60_000
+        # Lived 4-7 ms nine times, 512-1023 ms once; round trips of 32-63 us.
+        database.execute("INSERT INTO minutes VALUES (1, ?, 12, 1, 2, 3, 4, 0, 1000, 2000, x'03090a01', x'060a')",
+                         (minute,))
+        database.execute("INSERT INTO minutes VALUES (1, ?, 3, 0, 0, 0, 0, 0, 0, 0, NULL, NULL)", (minute + 60_000,))
     database.execute("UPDATE program SET next_life = 5, last_ms = ?", (now,))
     database.commit()
     database.close()
@@ -158,6 +164,13 @@ def test_a_value_that_lacks_or_is_too_much_is_told():
     (["report", "--since", "now"], "past"),
     (["report", "--since", "-1h", "--until", "-2h"], "before --until"),
     (["report", "--step", "15"], "15"),
+    (["report", "--measure", "speed"], "opened, closed, bytes, duration, rtt"),
+    (["report", "--measure", "opened", "--state", "LISTEN"], "--state"),
+    (["report", "--measure", "opened", "--peer", "10.0.0.1"], "--peer"),
+    (["report", "--measure", "opened", "--by", "port,state"], "--by state"),
+    (["report", "--measure", "opened", "--by", "peer"], "--by peer"),
+    (["report", "--measure", "opened", "--format", "chart"], "chart"),
+    (["report", "--measure", "opened", "--step", "30s"], "too short"),
     (["report", "--top", "-1"], "--top -1"),
     (["list", "--peer", "10.0.0.0/33"], "10.0.0.0/33"),
     (["list", "--peer", "10.0.0.1", "--peer", "10.0.0.2"], "given twice"),
@@ -257,6 +270,66 @@ def test_what_report_sums_over_is_null_for_programs_and_not_there_for_people(sma
     rows = strict_json(connhist("--db", small, "report", "--by", "port", "--state", "established",
                                 "--format", "json").stdout)["rows"]
     assert {(row["port"], row["state"]) for row in rows} == {(8000, "ESTABLISHED")}
+
+
+MEASURES = {
+    "opened": {"opened": 12, "per_second": 0.2},
+    "closed": {"closed": 10, "closed_local": 1, "closed_remote": 2, "closed_reset": 3, "closed_timeout": 4,
+               "closed_unknown": 0, "per_second": 10 / 60},
+    "bytes": {"tx_bytes": 1000, "rx_bytes": 2000},
+    "duration": {"n": 10, "p50_ms": 7, "p90_ms": 7, "p99_ms": 1023},
+    "rtt": {"n": 10, "p50_us": 63, "p90_us": 63, "p99_us": 63},
+}
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_report_measures_what_came_and_went(measure, small):
+    def run(name):
+        return connhist("--db", small, "report", "--measure", measure, "--step", "1m", "--format", name,
+                        "--since", f"@{end - 1200}", "--until", f"@{end}").stdout
+    end = int(time.time()) // 60 * 60
+    document = strict_json(run("json"))
+    assert (document["schema"], document["measure"], document["step_ms"]) == ("connhist/rates/1", measure, 60_000)
+    assert document["coverage"]["done"] > 0 and document["coverage"]["gaps"]
+    rows = document["rows"]
+    assert len(rows) == 20 and [row["at_ms"] for row in rows] == [(end - 1200 + i * 60) * 1000 for i in range(20)]
+    fields = ["at_ms", "protocol", "port", "role", *MEASURES[measure]]
+    assert {tuple(row) for row in rows} == {tuple(fields)}
+    told = [row for row in rows if row.get("n", row[fields[4]])]
+    assert told[0] == {"at_ms": told[0]["at_ms"], "protocol": "tcp", "port": 8000, "role": "server",
+                       **{name: pytest.approx(value) for name, value in MEASURES[measure].items()}}
+    assert [row["opened"] for row in told[1:]] == [3] if measure == "opened" else not told[1:]
+    # Ten minutes of the twenty were recorded; nothing is no zero.
+    assert {row[name] for row in rows[:5] for name in MEASURES[measure]} == {None}
+    assert [strict_json(line) for line in run("jsonl").splitlines()] == rows
+    table = list(csv.reader(io.StringIO(run("csv"))))
+    assert table[0] == fields and len(table) == 21
+    assert "8000 (qq)" in run("table") and "coverage:" in run("table")
+
+
+def test_what_a_measure_sums_over_is_null_for_programs_and_not_there_for_people(small):
+    def run(name):
+        return connhist("--db", small, "report", "--measure", "bytes", "--by", "role", "--format", name).stdout
+    rows = strict_json(run("json"))["rows"]
+    assert {(row["protocol"], row["port"], row["role"]) for row in rows} == {(None, None, "server")}
+    assert run("table").split()[:3] == ["TIME", "ROLE", "SENT"]
+
+
+def test_a_measure_of_nothing_says_so(small):
+    done = connhist("--db", small, "report", "--measure", "opened", "--port", "1", "--format", "json")
+    assert strict_json(done.stdout)["rows"] == []
+    assert "no service matches" in done.stderr
+
+
+def test_a_file_of_the_first_edition_has_no_rates_and_is_told_so(tmp_path):
+    make_file(tmp_path / "old.db", int(time.time() * 1000), editions=1)
+    assert "older edition" in refused("--db", tmp_path / "old.db", "report", "--measure", "opened", status=3)
+
+
+def test_sql_knows_histograms(small):
+    done = connhist("--db", small, "sql", "--format", "csv",
+                    "SELECT port, percentile(histogram_sum(durations), 0.99) AS p99 FROM rates GROUP BY port")
+    assert done.stdout == "port,p99\n8000,1023\n"
 
 
 def test_report_draws_a_chart_only_when_asked_or_on_a_terminal(small):

@@ -26,6 +26,9 @@ enum db_type { DB_INTEGER = 1, DB_FLOAT = 2, DB_TEXT = 3, DB_BLOB = 4, DB_NULL =
  *                                     time; ends in '?' where states is damaged
  *   addr_in(address, prefix)          1: the address (text) lies in '10.0.0.0/8' or
  *                                     '2001:db8::/32', IPv4-mapped ones in IPv4 prefixes too; else 0
+ *   percentile(histogram, share)      upper bound of the bucket in which the value lies that `share`
+ *                                     (0 … 1) of all are not above; NULL: it is empty
+ *   histogram_sum(histogram)          an aggregate: all of them as one, NULL ones left out
  *
  * Errors:
  *   -ENOENT       no such file (err says where it looked and how one is made)

@@ -104,6 +104,11 @@ void record_epoch(struct record_file *file, int64_t from_ms, int64_t offset_ms)
     assert_int_equal(vec_push(&batch_of(file)->epochs, epoch), 0);
 }
 
+void record_rate(struct record_file *file, const struct rate_change *rate)
+{
+    assert_int_equal(vec_push(&batch_of(file)->rates, *rate), 0);
+}
+
 /* Reads "ADDRESS:PORT" or "[ADDRESS]:PORT"; returns what follows. */
 static const char *read_end(const char *text, uint8_t *family, struct address *address,
                             uint16_t *port)

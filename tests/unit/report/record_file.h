@@ -32,6 +32,9 @@ void record_loss(struct record_file *file, uint8_t kind, int64_t from_ms, int64_
                  uint64_t count);
 void record_epoch(struct record_file *file, int64_t from_ms, int64_t offset_ms);
 
+/* What came and went in a minute. */
+void record_rate(struct record_file *file, const struct rate_change *rate);
+
 /* A life by text: "127.0.0.1:80 10.0.0.1:4711" or "[::1]:80 [::2]:4711"; states: the history's
  * bytes. */
 struct life record_life(uint64_t number, const char *ends, uint8_t role, const uint8_t *states,
