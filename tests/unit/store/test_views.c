@@ -142,7 +142,7 @@ static void listeners_shows_those_that_stopped_listening(void **state)
     struct place *place = *state;
     struct store *store = record_something(place);
     struct batch *batch = make_batch(T0 + 3000);
-    struct queue_change queue = {.life = 5, .waiting = 0, .limit = 0};
+    struct queue_change queues[] = {{.life = 5}, {.life = 6}};
     struct life open = make_life(5, T0 + 2900), closed = make_life(6, T0 + 2900);
 
     /* shut down and held open; shut down, then closed */
@@ -154,7 +154,8 @@ static void listeners_shows_those_that_stopped_listening(void **state)
     closed.ended_ms = T0 + 3000;
     assert_int_equal(batch_add_life(batch, &batch->opened, &open), 0);
     assert_int_equal(batch_add_life(batch, &batch->closed, &closed), 0);
-    assert_int_equal(vec_push(&batch->queues, queue), 0);
+    assert_int_equal(vec_push(&batch->queues, queues[0]), 0);
+    assert_int_equal(vec_push(&batch->queues, queues[1]), 0);
     write_batch(store, batch);
     assert_answer(place, "8000 8005 8006",
                   "SELECT group_concat(local_port, ' ') FROM "
