@@ -314,27 +314,46 @@ static int show_row(void *arg, const struct socket_row *row)
     return 0;
 }
 
+struct times {
+    VEC_FIELDS(int64_t);
+};
+
+/* The complete snapshots of the file. */
+static void read_times(struct db *db, struct times *ret)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    struct err err = {0};
+
+    if (db_prepare(db, "SELECT start_ms FROM snapshots WHERE status = 0 ORDER BY start_ms", &stmt,
+                   &err) < 0)
+        die("tables", err.text);
+    while (stmt_step(stmt, &err) > 0)
+        if (vec_push(ret, stmt_i64(stmt, 0)) < 0)
+            die("tables", "out of memory");
+}
+
 static void tables(struct stage *stage)
 {
     _cleanup_(cleanup_db_close) struct db *db = NULL;
-    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     struct walltime no_epochs = {0}; /* so that what is shown is the record's time */
     struct filter all = {0};
+    struct times times = {0};
     struct err err = {0};
 
-    if (db_open(stage->path, &db, &err) < 0 ||
-        db_prepare(db, "SELECT start_ms FROM snapshots WHERE status = 0 ORDER BY start_ms", &stmt,
-                   &err) < 0)
+    if (db_open(stage->path, &db, &err) < 0)
         die("tables", err.text);
-    while (stmt_step(stmt, &err) > 0) {
-        struct snapshot_choice choice = {.found = true, .record_ms = stmt_i64(stmt, 0)};
+    read_times(db, &times);
+    for (size_t i = 0; i < times.n; i++) {
+        struct snapshot_choice choice = {.found = true, .record_ms = times.items[i]};
 
         printf("snapshot %" PRId64 "\n", choice.record_ms);
-        if (sockets_at(db, &no_epochs, &choice, &all, show_row, NULL, &err) < 0)
+        if (db_begin(db, &err) < 0 ||
+            sockets_at(db, &no_epochs, &choice, &all, show_row, NULL, &err) < 0)
             die("tables", err.text);
     }
     printf("end\n");
     fflush(stdout);
+    vec_finish(&times);
 }
 
 static void obey(struct stage *stage, const char *line)
