@@ -23,9 +23,6 @@
 #define CHART_WIDTH 100 /* columns when stdout is no terminal */
 
 static const struct option_row rows[] = {
-    {OPT_MEASURE, REPEAT_NOT, 0, "measure", "WHAT",
-     "instead of counts what came and went: opened, closed,\n"
-     "bytes, duration or rtt"},
     ROW_PORT("only these services: 80, 80,443, 8000-8010, http,\n"
              "53/udp; their port, not that of the other end"),
     {OPT_PROTO, REPEAT_NOT, 0, "proto", "NAME", "only tcp or udp"},
@@ -42,6 +39,9 @@ static const struct option_row rows[] = {
     {OPT_TOP, REPEAT_NOT, 0, "top", "N",
      "only the N series with the highest maximum, 0: all\n"
      "(all with --port, else 10)"},
+    {OPT_MEASURE, REPEAT_NOT, 0, "measure", "WHAT",
+     "instead of counts what came and went: opened, closed,\n"
+     "bytes, duration or rtt"},
     ROW_NETNS,
     {OPT_FORMAT, REPEAT_LAST, 0, "format", "FMT",
      "chart, table, json, jsonl or csv\n(on a terminal chart, else table)"},
