@@ -92,6 +92,17 @@ int host_ephemeral_range(struct port_range *ret, struct err *err)
     return 0;
 }
 
+int64_t host_fin_timeout_ms(void)
+{
+    char line[LINE_MAX_BYTES];
+    uint64_t seconds;
+
+    if (read_line("/proc/sys/net/ipv4/tcp_fin_timeout", line) < 0 ||
+        parse_u64(line, 0, INT32_MAX, &seconds) < 0)
+        return 60 * MS_PER_SEC;
+    return (int64_t)seconds * MS_PER_SEC;
+}
+
 static int64_t ms_of(const struct timeval *time)
 {
     return (int64_t)time->tv_sec * MS_PER_SEC + time->tv_usec / 1000;

@@ -22,6 +22,7 @@ int ledger_new(const struct ledger_options *options, struct ledger **ret)
     ledger->options = *options;
     ledger->next_life = options->next_life;
     ledger->complete_ms = TIME_UNKNOWN;
+    ledger->fin_timeout_ms = TIME_WAIT_MS;
     services_init(&ledger->services, options->max_client_services);
     ledger->previous_ms = TIME_UNKNOWN;
     if (lives_init(&ledger->lives) < 0 || endings_init(&ledger->endings) < 0 ||
@@ -59,6 +60,11 @@ void ledger_set_ephemeral(struct ledger *ledger, const struct port_range *range)
 void ledger_resume_at(struct ledger *ledger, int64_t last_complete_ms)
 {
     ledger->complete_ms = last_complete_ms;
+}
+
+void ledger_set_fin_timeout(struct ledger *ledger, int64_t ms)
+{
+    ledger->fin_timeout_ms = ms;
 }
 
 int ledger_resume(struct ledger *ledger, const struct life *life)

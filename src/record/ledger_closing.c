@@ -20,6 +20,7 @@ struct recently {
     uint64_t cookie;
     uint64_t number; /* the life's; 0: free */
     uint32_t netns;
+    uint8_t opener; /* enum opener */
 };
 
 int ledger_recent_init(struct ledger *ledger)
@@ -38,8 +39,8 @@ static struct recently *recent_slot(const struct ledger *ledger, uint32_t netns,
 void ledger_remember_closed(struct ledger *ledger, const struct entry *entry)
 {
     if (ledger->recent)
-        *recent_slot(ledger, entry->netns, entry->cookie) =
-            (struct recently){entry->cookie, entry->number, entry->netns};
+        *recent_slot(ledger, entry->netns, entry->cookie) = (struct recently){
+            entry->cookie, entry->number, entry->netns, (uint8_t)ledger_opener(ledger, entry)};
 }
 
 struct life_facts ledger_facts(const struct closing *closing)
@@ -56,63 +57,6 @@ struct life_facts ledger_facts(const struct closing *closing)
         .retrans = closing->retrans,
         .rtt_us = closing->rtt_us,
     };
-}
-
-static bool entered(const struct entry *entry, unsigned state)
-{
-    return history_entered(entry_history(entry), entry->history_bytes, entry->since_ms, state) !=
-           INT64_MIN;
-}
-
-/* Who closed, by the event alone, when it is known that no TIME_WAIT followed. */
-static enum closed_by by_event(const struct ledger *ledger, const struct closing *closing)
-{
-    if (closing->wiped)
-        return CLOSED_BY_RESET;
-    if (!closing->has_info)
-        return CLOSED_BY_UNKNOWN;
-    if (closing->fin_acked)
-        return ledger->time_wait_lost ? CLOSED_BY_UNKNOWN : CLOSED_BY_REMOTE;
-    /* without an answer to our FIN or data it is either: the counters look alike */
-    return closing->retrans ? CLOSED_BY_UNKNOWN : CLOSED_BY_RESET;
-}
-
-enum closed_by ledger_closed_by(const struct ledger *ledger, const struct entry *entry)
-{
-    const struct ending *ending = endings_get(&ledger->endings, entry->ending);
-
-    if (entry->protocol != PROTOCOL_TCP || (entry->flags & ENTRY_LISTENED) || !entry->remote_port)
-        return entry->ending && ending->kind == ENDING_ATTACHED && ending->closing.wiped
-                   ? CLOSED_BY_RESET
-                   : CLOSED_BY_UNKNOWN;
-    if (entry->state == STATE_TIME_WAIT)
-        return CLOSED_BY_LOCAL;
-    if (entered(entry, STATE_CLOSE_WAIT) || entered(entry, STATE_LAST_ACK))
-        return CLOSED_BY_REMOTE;
-    if (entry->state == STATE_FIN_WAIT2)
-        return ledger->time_wait_lost ? CLOSED_BY_UNKNOWN : CLOSED_BY_TIMEOUT;
-    if (!entry->ending || ending->kind != ENDING_ATTACHED)
-        return CLOSED_BY_UNKNOWN;
-    return by_event(ledger, &ending->closing);
-}
-
-/* What followed the event of an entry, as far as anybody looked. */
-static enum closing_sequel sequel_of(const struct ledger *ledger, const struct entry *entry)
-{
-    if (entered(entry, STATE_FIN_WAIT2))
-        return SEQUEL_FIN_WAIT2;
-    return entry->state == STATE_TIME_WAIT || ledger->time_wait_lost ? SEQUEL_TIME_WAIT
-                                                                     : SEQUEL_NONE;
-}
-
-void ledger_settle(struct ledger *ledger, const struct entry *entry)
-{
-    struct ending *ending = endings_get(&ledger->endings, entry->ending);
-
-    if (!entry->ending || ending->kind != ENDING_ATTACHED || ending->settled)
-        return;
-    closing_settle(&ending->closing, sequel_of(ledger, entry));
-    ending->settled = true;
 }
 
 static bool is_same_connection(const struct entry *entry, const struct closing *closing)
@@ -183,13 +127,16 @@ static bool join_recent(struct ledger *ledger, uint32_t netns, const struct clos
                         int *ret)
 {
     struct recently *slot = recent_slot(ledger, netns, closing->cookie);
+    struct closing told = *closing;
     struct late_facts late;
 
     if (!slot->number || slot->cookie != closing->cookie || slot->netns != netns)
         return false;
+    ledger_learn_opener(&told, (enum opener)slot->opener);
     late = (struct late_facts){.life = slot->number,
-                               .closed_by = closing->wiped ? CLOSED_BY_RESET : CLOSED_BY_UNKNOWN,
-                               .facts = ledger_facts(closing)};
+                               .closed_by =
+                                   ledger_is_reset(&told) ? CLOSED_BY_RESET : CLOSED_BY_UNKNOWN,
+                               .facts = ledger_facts(&told)};
     slot->number = 0;
     *ret = vec_push(&ledger->late, late);
     return true;
@@ -312,7 +259,8 @@ static int be_born_of_event(struct ledger *ledger, uint32_t index)
     uint32_t born;
     int r;
 
-    if (closing->protocol == PROTOCOL_TCP && closing->has_info && !closing->established)
+    if (closing->protocol == PROTOCOL_TCP && (closing->has_info || closing->wiped) &&
+        !closing->established)
         sample.state = STATE_SYN_SENT;
     r = ledger_be_born(ledger, ending->netns, &sample, &born);
     if (r < 0)
@@ -330,7 +278,6 @@ static int be_born_of_event(struct ledger *ledger, uint32_t index)
     if (ending->at_ms < entry->since_ms)
         ending->at_ms = entry->since_ms;
     entry->changed_ms = entry->since_ms;
-    ledger_settle(ledger, entry);
     return 0;
 }
 

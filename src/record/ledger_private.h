@@ -42,20 +42,20 @@ struct ledger {
     } listeners; /* entries in LISTEN, made by roles_decide() */
     struct {
         VEC_FIELDS(uint32_t);
-    } touched;           /* entries that became dirty since they were told */
-    struct batch *batch; /* what this snapshot changed; the caller's */
+    } touched;              /* entries that became dirty since they were told */
+    struct batch *batch;    /* what this snapshot changed; the caller's */
     struct {
         VEC_FIELDS(uint32_t);
-    } rate_chain; /* for each of the batch's rates the one before of the same service + 1; 0: none
-                   */
-    struct late_vec late; /* facts of lives that closed before; not in a batch yet */
-    int64_t previous_ms;  /* start of the snapshot before, complete or not; TIME_UNKNOWN: none */
-    bool time_wait_lost;  /* TIME_WAITs vanished since the complete snapshot before: absence tells
-                             nothing */
-    uint64_t closings;    /* events of sockets that were connected */
-    uint64_t unconnected; /* events of sockets that never were */
-    uint64_t unresolved;  /* events of aborted sockets that no snapshot saw */
-    int error;            /* -ENOMEM that made the snapshot unusable */
+    } rate_chain; /* for each of the batch's rates the one before of its service + 1; 0: none */
+    struct late_vec late;   /* facts of lives that closed before; not in a batch yet */
+    int64_t previous_ms;    /* start of the snapshot before, complete or not; TIME_UNKNOWN: none */
+    bool time_wait_lost;    /* TIME_WAITs vanished since the complete snapshot before: absence tells
+                               nothing */
+    int64_t fin_timeout_ms; /* how long a FIN_WAIT2 may wait */
+    uint64_t closings;      /* events of sockets that were connected */
+    uint64_t unconnected;   /* events of sockets that never were */
+    uint64_t unresolved;    /* events of aborted sockets that no snapshot saw */
+    int error;              /* -ENOMEM that made the snapshot unusable */
 };
 
 /* Room to remember lives that closed without an event. 0 or -ENOMEM. */
@@ -66,6 +66,16 @@ void ledger_remember_closed(struct ledger *ledger, const struct entry *entry);
 
 /* What an event tells in numbers. */
 struct life_facts ledger_facts(const struct closing *closing);
+
+/* Which end opened it, where that is known and not guessed by ports. */
+enum opener ledger_opener(const struct ledger *ledger, const struct entry *entry);
+
+/* The opener may tell what the event left open: whether there was a FIN of ours. */
+void ledger_learn_opener(struct closing *closing, enum opener opener);
+
+/* Whether there was no FIN of ours. Without an answer to our FIN or data it is either: the counters
+ * look alike. */
+bool ledger_is_reset(const struct closing *closing);
 
 /* Who closed a life that is over, as far as it can be told. */
 enum closed_by ledger_closed_by(const struct ledger *ledger, const struct entry *entry);

@@ -94,6 +94,12 @@ static uint64_t live_time_wait_dropped(void *ctx)
     return host_time_wait_dropped();
 }
 
+static int64_t live_fin_timeout_ms(void *ctx)
+{
+    (void)ctx;
+    return host_fin_timeout_ms();
+}
+
 static void live_free(void *ctx)
 {
     struct live *live = ctx;
@@ -112,6 +118,7 @@ static const struct source_ops live_ops = {
     .event_buffer = live_event_buffer,
     .drain = live_drain,
     .time_wait_dropped = live_time_wait_dropped,
+    .fin_timeout_ms = live_fin_timeout_ms,
     .free = live_free,
 };
 

@@ -162,6 +162,12 @@ static int stage_drain(void *ctx, source_closing_fn fn, void *arg, size_t max,
     return 0;
 }
 
+static int64_t stage_fin_timeout_ms(void *ctx)
+{
+    (void)ctx;
+    return 60000;
+}
+
 static uint64_t stage_time_wait_dropped(void *ctx)
 {
     return ((struct stage *)ctx)->time_wait_dropped;
@@ -181,6 +187,7 @@ static const struct source_ops stage_ops = {
     .event_buffer = stage_event_buffer,
     .drain = stage_drain,
     .time_wait_dropped = stage_time_wait_dropped,
+    .fin_timeout_ms = stage_fin_timeout_ms,
     .free = stage_free,
 };
 

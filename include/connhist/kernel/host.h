@@ -24,5 +24,9 @@ int host_ephemeral_range(struct port_range *ret, struct err *err);
  * can't be read. */
 uint64_t host_time_wait_dropped(void);
 
+/* net.ipv4.tcp_fin_timeout of the calling thread's namespace in ms; where it can't be read the
+ * kernel's default, 60,000. */
+int64_t host_fin_timeout_ms(void);
+
 /* CPU time (ms, user and system) and resident memory (bytes) of this process. */
 void host_own_cost(int64_t *ret_cpu_ms, int64_t *ret_rss_bytes);

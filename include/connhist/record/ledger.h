@@ -43,6 +43,10 @@ DEFINE_CLEANUP(struct ledger *, ledger_free)
 /* The ephemeral range may change while the recorder runs. */
 void ledger_set_ephemeral(struct ledger *ledger, const struct port_range *range);
 
+/* How long a mini-socket in FIN_WAIT2 may wait (60 s until told): one that no snapshot saw may have
+ * come and gone when that is shorter than their distance. */
+void ledger_set_fin_timeout(struct ledger *ledger, int64_t ms);
+
 /* A life that the file holds as open, from an earlier run in the same boot; before the first
  * snapshot. life->service.netns must be this run's id. Its number must be below next_life. 0 or
  * -ENOMEM. */

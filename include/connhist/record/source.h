@@ -48,6 +48,9 @@ struct source_ops {
     /* How many TIME_WAIT sockets the kernel dropped before their time, ever (a counter); 0: not
      * known. */
     uint64_t (*time_wait_dropped)(void *ctx);
+
+    /* How long a mini-socket in FIN_WAIT2 may wait now, ms. */
+    int64_t (*fin_timeout_ms)(void *ctx);
     void (*free)(void *ctx);
 };
 

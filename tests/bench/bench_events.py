@@ -1,0 +1,89 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""bench_events.py TRAFFIC BARE_EVENTS CONNHISTD [COUNT [PER-SECOND]]: the recorder's CPU for each short connection
+beside the bare receiving of the same events, and what such a connection takes on disk."""
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SKIPPED = 77
+INTERVAL = 10  # s
+SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+SERVER, CLIENT = "connhist-bench-server", "connhist-bench-client"
+
+
+def ip(*args):
+    subprocess.run(["ip", *args], check=True)
+
+
+def make_namespaces():
+    ip("netns", "add", SERVER)
+    ip("netns", "add", CLIENT)
+    ip("-n", SERVER, "link", "add", "veth0", "type", "veth", "peer", "name", "veth0", "netns", CLIENT)
+    for netns, host in (SERVER, 1), (CLIENT, 2):
+        ip("-n", netns, "address", "add", f"10.9.0.{host}/24", "dev", "veth0")
+        ip("-n", netns, "address", "add", f"fd09::{host}/64", "dev", "veth0", "nodad")
+        ip("-n", netns, "link", "set", "veth0", "up")
+        ip("-n", netns, "link", "set", "lo", "up")
+
+
+def cpu_ms(pid):
+    """Of all threads, to 10 us."""
+    ns = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        ns += int((task / "schedstat").read_text().split()[0])
+    return ns / 1e6
+
+
+def ask(db, sql):
+    return int(subprocess.run(["sqlite3", f"file:{db}?mode=ro", sql], check=True, text=True,
+                              capture_output=True).stdout)
+
+
+def tell(name, value, unit, budget=None):
+    print(f"{name}: {value:.2f} {unit}" + (f" (budget: {budget})" if budget else ""), flush=True)
+
+
+def measure(traffic, bare_events, connhistd, folder, count, per_second):
+    db = folder / "connhist.db"
+    inside = ["ip", "netns", "exec", SERVER]
+    bare = subprocess.Popen([*inside, bare_events], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    recorder = subprocess.Popen([*inside, connhistd, "--db", db, "--interval", f"{INTERVAL}s"],
+                                stderr=subprocess.DEVNULL)
+    time.sleep(INTERVAL + 1)
+    idle_ms, size = cpu_ms(recorder.pid), ask(db, SIZE)
+    done = subprocess.run([traffic, f"/run/netns/{SERVER}", f"/run/netns/{CLIENT}", str(count), str(per_second)],
+                          check=True, text=True, stdout=subprocess.PIPE)
+    took = int(done.stdout.split()[-1])
+    time.sleep(2 * INTERVAL + 1)
+    ours = cpu_ms(recorder.pid) - idle_ms
+    events, theirs, losses = bare.communicate("")[0].split()
+    rows = ask(db, "SELECT count(*) FROM closed")
+    size = ask(db, SIZE) - size
+    recorder.terminate()
+    recorder.wait()
+    tell("connections made in a second", count / took * 1000, "")
+    tell("recorded of 1", rows / count, "")
+    tell("lost by the bare receiver", float(losses), "times")
+    tell("bare receiving, CPU for each", float(theirs) * 1000 / int(events), "us")
+    tell("recorder, CPU for each", ours * 1000 / count, "us")
+    tell("recorder / bare receiving", ours / float(theirs), "x", "2")
+    tell("on disk, each, all in", size / rows, "bytes", "60")
+
+
+def main(traffic, bare_events, connhistd, count="20000", per_second="2000"):
+    if os.geteuid():
+        sys.exit(SKIPPED)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            make_namespaces()
+            measure(traffic, bare_events, connhistd, Path(folder), int(count), int(per_second))
+        finally:
+            for netns in SERVER, CLIENT:
+                subprocess.run(["ip", "netns", "del", netns], check=False)
+
+
+main(*sys.argv[1:])
