@@ -397,7 +397,8 @@ void *tick_main(void *arg)
     if (timer_fd >= 0)
         close(timer_fd);
     if (r < 0) {
-        recorder_notice(recorder, LOG_ERR, "can't wait for the next tick: %s", strerror(-r));
+        recorder_notice(recorder, LOG_ERR, "can't wait for the next tick: %s",
+                        strerrordesc_np(-r) ? strerrordesc_np(-r) : "unknown error");
         atomic_store(&recorder->failed, true);
     }
     if (recorder->done_fd >= 0 && r != 0)
