@@ -18,20 +18,20 @@
 
 /* Fields for programs: a live table has the first ones, the record's tables more. */
 static const struct column fields[] = {
-    {"netns", NULL, false},        {"protocol", NULL, false},
-    {"state", NULL, false},        {"local_address", NULL, false},
-    {"local_port", NULL, true},    {"remote_address", NULL, false},
-    {"remote_port", NULL, true},   {"recv_queue", NULL, true},
-    {"send_queue", NULL, true},    {"uid", NULL, true},
-    {"opened_ms", NULL, true},     {"closed_ms", NULL, true},
-    {"first_seen_ms", NULL, true}, {"state_since_ms", NULL, true},
-    {"role", NULL, false},         {"role_source", NULL, false}, {"opened_after_ms", NULL, true},
-    {"close_wait_ms", NULL, true}, {"time_wait_ms", NULL, true},
-    {"duration_ms", NULL, true},   {"closed_by", NULL, false},
-    {"rx_bytes", NULL, true},      {"tx_bytes", NULL, true},
-    {"rtt_us", NULL, true},        {"retrans", NULL, true},
-    {"rx_segs", NULL, true},       {"tx_segs", NULL, true},
-    {"rx_uncertain", NULL, true},
+    {"netns", NULL, false},          {"protocol", NULL, false},
+    {"state", NULL, false},          {"local_address", NULL, false},
+    {"local_port", NULL, true},      {"remote_address", NULL, false},
+    {"remote_port", NULL, true},     {"recv_queue", NULL, true},
+    {"send_queue", NULL, true},      {"uid", NULL, true},
+    {"opened_ms", NULL, true},       {"closed_ms", NULL, true},
+    {"first_seen_ms", NULL, true},   {"state_since_ms", NULL, true},
+    {"role", NULL, false},           {"role_source", NULL, false},
+    {"opened_after_ms", NULL, true}, {"close_wait_ms", NULL, true},
+    {"time_wait_ms", NULL, true},    {"duration_ms", NULL, true},
+    {"closed_by", NULL, false},      {"rx_bytes", NULL, true},
+    {"tx_bytes", NULL, true},        {"rtt_us", NULL, true},
+    {"retrans", NULL, true},         {"rx_segs", NULL, true},
+    {"tx_segs", NULL, true},         {"rx_uncertain", NULL, true},
 };
 
 enum { FIELDS_LIVE = 12, FIELDS_AT = 16, FIELDS_LIST = 28 };

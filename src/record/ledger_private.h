@@ -42,8 +42,8 @@ struct ledger {
     } listeners; /* entries in LISTEN, made by roles_decide() */
     struct {
         VEC_FIELDS(uint32_t);
-    } touched;              /* entries that became dirty since they were told */
-    struct batch *batch;    /* what this snapshot changed; the caller's */
+    } touched;           /* entries that became dirty since they were told */
+    struct batch *batch; /* what this snapshot changed; the caller's */
     struct {
         VEC_FIELDS(uint32_t);
     } rate_chain; /* for each of the batch's rates the one before of its service + 1; 0: none */

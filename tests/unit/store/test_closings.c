@@ -213,9 +213,10 @@ static void an_amended_end_takes_the_place_of_the_planned_one(void **state)
     lives[1].ended_ms = T0 + 70900; /* only what is known of it changes */
     lives[1].closed_by = CLOSED_BY_REMOTE;
     amend(store, T0 + 4000, &lives[1]);
-    assert_answer(place, "40001:local:1763800001500 40002:-:-",
-                  "SELECT group_concat(local_port || ':' || coalesce(closed_by, '-') || ':' || "
-                  "coalesce(closed_ms, '-'), ' ') FROM (SELECT * FROM sockets ORDER BY local_port)");
+    assert_answer(
+        place, "40001:local:1763800001500 40002:-:-",
+        "SELECT group_concat(local_port || ':' || coalesce(closed_by, '-') || ':' || "
+        "coalesce(closed_ms, '-'), ' ') FROM (SELECT * FROM sockets ORDER BY local_port)");
     write_batch(store, make_batch(T0 + 71000)); /* the end has come */
     assert_answer(place, "40001:local:1763800001500 40002:remote:1763800070900",
                   "SELECT group_concat(local_port || ':' || closed_by || ':' || closed_ms, ' ') "
