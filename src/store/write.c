@@ -55,11 +55,41 @@ static int close_unnamed(struct store *store, const struct batch *batch, struct 
     return lives_close_others(store, numbers, n, batch->snapshot.start_ms, true, err);
 }
 
-/* Opened first and closed last: a life may be in both. */
+/* A full batch follows one that was lost, and with it ends that came otherwise than foreseen. So all ends that
+ * are still to come are taken back, and those that the batch names are written again. */
+static int amend_all(struct store *store, const struct netns_ids *netns, const struct batch *batch,
+                     struct err *err)
+{
+    int64_t start_ms = batch->snapshot.start_ms;
+    int r = planned_cut(store, start_ms, err);
+
+    for (size_t i = 0; i < batch->amended.n && r >= 0; i++) {
+        struct life life = batch->amended.items[i];
+
+        if (life.planned_ms > start_ms)
+            life.planned_ms = start_ms > life.since_ms ? start_ms : life.since_ms + 1;
+        r = lives_amend_closed(store, netns, &life, err);
+    }
+    return r;
+}
+
+static int amend(struct store *store, const struct netns_ids *netns, const struct batch *batch,
+                 struct err *err)
+{
+    int r = 0;
+
+    if (batch->has_snapshot && batch->snapshot.full)
+        return amend_all(store, netns, batch, err);
+    for (size_t i = 0; i < batch->amended.n && r >= 0; i++)
+        r = lives_amend_closed(store, netns, &batch->amended.items[i], err);
+    return r;
+}
+
+/* Opened first and closed last: a life may be in both. What is closed with an end to come is not amended. */
 static int write_lives(struct store *store, const struct netns_ids *netns,
                        const struct batch *batch, struct err *err)
 {
-    int r = 0;
+    int r = amend(store, netns, batch, err);
 
     for (size_t i = 0; i < batch->opened.n && r >= 0; i++)
         r = lives_put_open(store, netns, &batch->opened.items[i], err);
@@ -67,8 +97,6 @@ static int write_lives(struct store *store, const struct netns_ids *netns,
         r = lives_put_open(store, netns, &batch->changed.items[i], err);
     for (size_t i = 0; i < batch->closed.n && r >= 0; i++)
         r = lives_add_closed(store, netns, &batch->closed.items[i], err);
-    for (size_t i = 0; i < batch->amended.n && r >= 0; i++)
-        r = lives_amend_closed(store, netns, &batch->amended.items[i], err);
     for (size_t i = 0; i < batch->late.n && r >= 0; i++)
         r = lives_add_late(store, &batch->late.items[i], err);
     return r < 0 ? r : close_unnamed(store, batch, err);

@@ -454,12 +454,33 @@ static void what_a_row_costs_is_told(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_setup, place_teardown)
 
+static void a_full_batch_takes_back_ends_that_it_does_not_name(void **state)
+{
+    struct place *place = *state;
+    struct store *store = open_recording(place, BOOT_A, T0);
+    struct life lives[2] = {closed_life(1, T0 + 100, T0 + 60100),
+                            closed_life(2, T0 + 100, T0 + 60100)};
+    struct batch *batch = make_batch(T0 + 3000);
+
+    write_closed(store, T0 + 1000, lives, 2);
+    lives[1].planned_ms = T0 + 60100; /* it goes on; the other one ended in a batch that was lost */
+    batch->snapshot.full = true;
+    assert_int_equal(batch_add_life(batch, &batch->amended, &lives[1]), 0);
+    write_batch(store, batch);
+    write_batch(store, make_batch(T0 + 61000));
+    assert_answer(place, "40001:1763800003000 40002:1763800060100",
+                  "SELECT group_concat(local_port || ':' || closed_ms, ' ') "
+                  "FROM (SELECT * FROM sockets ORDER BY local_port)");
+    store_close(store);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_file_of_the_first_edition_goes_on_with_its_rows),
         TEST(facts_come_back_from_the_views),
         TEST(an_amended_end_takes_the_place_of_the_planned_one),
+        TEST(a_full_batch_takes_back_ends_that_it_does_not_name),
         TEST(an_amended_life_whose_row_is_gone_is_written_all_the_same),
         TEST(rows_beyond_the_serials_of_a_millisecond_are_amended_too),
         TEST(planned_ends_go_on_in_the_same_boot),
