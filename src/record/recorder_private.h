@@ -26,38 +26,38 @@ struct recorder {
     int64_t cpu_base_ms; /* the process's CPU time when this recorder began */
 
     /* dump */
-    int64_t last_start_ms;   /* record time of the last snapshot */
-    int64_t next_ns;         /* boot time of the next planned tick; 0: the first is due */
-    int64_t anchor_hour;     /* hour of record time of the last anchor */
-    bool full_next;          /* the file must be told everything again */
-    bool info_next;          /* ask for tcp_info of all sockets, there are many new ones */
-    bool first_done;         /* the first snapshot was taken */
-    uint32_t ephemeral_age;  /* ticks since the ephemeral range was read */
-    uint64_t ticks_missed;   /* in this recording */
-    struct loss_vec losses;  /* not in a batch yet */
-    struct epoch_vec epochs; /* not in a batch yet */
-    struct loss dropped;     /* batches that did not fit; count 0: none */
-    struct loss failing; /* snapshots whose dump failed in a row; count 0: none since it was told */
-    bool is_failing;     /* the last dump failed */
-    uint64_t time_wait_dropped; /* the kernel's counter at the last look */
-    bool extra_due;             /* events were lost: a snapshot out of turn is due */
-    int64_t last_extra_ns;      /* boot time of the last snapshot out of turn */
-    bool events_lost;           /* that was told once */
-    bool had_udp;               /* the kernel dumped UDP in this recording */
-    bool lacks_udp;             /* it could not, and that was said */
+    int64_t last_start_ms;      /* record time of the last snapshot */
     int64_t first_start_ms;     /* record time of the first snapshot; 0: none yet */
+    int64_t next_ns;            /* boot time of the next planned tick; 0: the first is due */
+    int64_t last_extra_ns;      /* boot time of the last snapshot out of turn */
+    int64_t anchor_hour;        /* hour of record time of the last anchor */
+    uint64_t ticks_missed;      /* in this recording */
+    uint64_t time_wait_dropped; /* the kernel's counter at the last look */
+    struct loss_vec losses;     /* not in a batch yet */
+    struct epoch_vec epochs;    /* not in a batch yet */
+    struct loss dropped;        /* batches that did not fit; count 0: none */
+    struct loss failing; /* snapshots whose dump failed in a row; count 0: none since it was told */
+    uint32_t ephemeral_age; /* ticks since the ephemeral range was read */
+    bool full_next;         /* the file must be told everything again */
+    bool info_next;         /* ask for tcp_info of all sockets, there are many new ones */
+    bool first_done;        /* the first snapshot was taken */
+    bool is_failing;        /* the last dump failed */
+    bool extra_due;         /* events were lost: a snapshot out of turn is due */
+    bool events_lost;       /* that was told once */
+    bool had_udp;           /* the kernel dumped UDP in this recording */
+    bool lacks_udp;         /* it could not, and that was said */
 
     /* disk */
-    struct batch *held;                  /* taken from the queue, not written yet */
+    struct batch *held; /* taken from the queue, not written yet */
+    struct loss lost;   /* snapshots that did not fit, while awaits_full */
+    int64_t written_ms; /* record time of the snapshot written last; 0: none */
+    int64_t again_ms;   /* while awaits_full: its snapshot began at this record time or later */
     int write_errors[WRITE_ERRORS_TOLD]; /* how writing failed since it last went well; 0: no more
                                           */
     unsigned tries;                      /* writes in a row that failed for a lasting reason */
     bool set_aside;                      /* a damaged file was moved away, none is there now */
-    bool awaits_full; /* the file lacks what was told before: no batch fits but a full one ... */
-    int64_t again_ms; /* ... whose snapshot began at this record time or later */
+    bool awaits_full;     /* the file lacks what was told before: only a full batch fits */
     bool held_tells_lost; /* lost is among held's losses */
-    struct loss lost;     /* snapshots that did not fit, while awaits_full */
-    int64_t written_ms;   /* record time of the snapshot written last; 0: none */
 
     pthread_t dump_thread, disk_thread;
     bool dump_started, disk_started;
