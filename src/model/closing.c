@@ -60,6 +60,7 @@ void closing_count(struct closing *closing, const struct closing_counters *count
     closing->bytes_sent = payload;
     closing->bytes_received = counters->bytes_received;
     closing->bytes_received_may_include_fin = counters->bytes_received > 0;
+    closing->no_peer_fin = counters->bytes_received == 0;
     closing->one_unread = counters->recv_queue == 1;
     take_unread_fin(closing);
 }

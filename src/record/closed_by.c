@@ -39,12 +39,15 @@ bool ledger_is_reset(const struct closing *closing)
                               !closing->opener_hangs_on_fin);
 }
 
-/* Who closed, by the event alone, when no mini-socket was seen to follow. */
+/* Who closed, by the event alone, when no mini-socket was seen to follow. Where the peer's FIN had
+ * not come, one did follow, and only a reset ends it before it would show. */
 static enum closed_by by_event(const struct ledger *ledger, const struct closing *closing)
 {
     if (ledger_is_reset(closing))
         return CLOSED_BY_RESET;
-    return closing->fin_acked && mini_would_show(ledger) ? CLOSED_BY_REMOTE : CLOSED_BY_UNKNOWN;
+    if (!closing->fin_acked || !mini_would_show(ledger))
+        return CLOSED_BY_UNKNOWN;
+    return closing->no_peer_fin ? CLOSED_BY_RESET : CLOSED_BY_REMOTE;
 }
 
 /* A FIN_WAIT2 that no TIME_WAIT followed was given up by its timer or reset. The timer runs from

@@ -288,6 +288,7 @@ pairs = [pair(at) for _ in range(20)]
 ports = [port(client) for client, _ in pairs]
 for n, (client, _) in enumerate(pairs):
     client.shutdown(socket.SHUT_WR) if n % 2 else client.close()
+time.sleep(0.2)  # the peer's ACK is delayed: without it they would still be in FIN_WAIT1
 step()
 for _, server in pairs:
     abort(server)
@@ -295,6 +296,20 @@ step()
 for client, _ in pairs:
     client.close()
 step(*[[p, 8111, RESET + LOCAL] for p in ports], *[[8111, p, RESET + REMOTE] for p in ports])
+""",
+    "a reset in FIN_WAIT1": """
+at = listener(8112)
+pairs = [pair(at) for _ in range(20)]
+ports = [port(client) for client, _ in pairs]
+for n, (client, _) in enumerate(pairs):
+    client.shutdown(socket.SHUT_WR) if n % 2 else client.close()
+step()
+for _, server in pairs:
+    abort(server)
+step()
+for client, _ in pairs:
+    client.close()
+step(*[[p, 8112, RESET + LOCAL] for p in ports], *[[8112, p, RESET + REMOTE] for p in ports])
 """,
     "more than may be in TIME_WAIT": """
 at = listener(8105)

@@ -42,6 +42,8 @@ struct closing {
     bool established;      /* TCP: the handshake was complete; survives the wiping */
     bool fin_acked;        /* our FIN was sent and acknowledged: no abort on our side */
     bool bytes_received_may_include_fin; /* bytes_received may be 1 too many: closing_settle() */
+    bool
+        no_peer_fin; /* the full socket never got the peer's FIN: if fin_acked, FIN_WAIT2 followed */
     bool one_unread; /* idiag_rqueue was 1: the peer's FIN if fin_acked, else a byte or it */
     bool opener_hangs_on_fin; /* we opened it and sent no FIN, or were opened and sent one that went
                                  with data: not known which, unless the FIN is proven */

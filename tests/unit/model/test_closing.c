@@ -34,6 +34,16 @@ static void an_orderly_end_tells_its_opener(void **state)
     assert_int_equal(active.bytes_sent, 1000);
     assert_int_equal(passive.bytes_received, 1000);
     assert_false(active.bytes_received_may_include_fin || passive.bytes_received_may_include_fin);
+    assert_false(active.no_peer_fin || passive.no_peer_fin);
+}
+
+static void nothing_received_means_that_the_peers_fin_had_not_come(void **state)
+{
+    struct closing closing = counted(&(struct closing_counters){
+        ACTIVE, .bytes_acked = 1002, .delivered = 3, .bytes_received = 0});
+
+    (void)state;
+    assert_true(closing.no_peer_fin && closing.fin_acked);
 }
 
 static void a_reset_tells_the_passive_opener_and_leaves_the_active_open(void **state)
@@ -176,6 +186,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_orderly_end_tells_its_opener),
+        cmocka_unit_test(nothing_received_means_that_the_peers_fin_had_not_come),
         cmocka_unit_test(a_reset_tells_the_passive_opener_and_leaves_the_active_open),
         cmocka_unit_test(data_in_flight_at_a_reset_does_not_confuse),
         cmocka_unit_test(unsent_data_is_no_payload_sent),

@@ -121,6 +121,24 @@ static void an_event_ends_a_known_life_at_its_instant(void **state)
     close_scene(&scene);
 }
 
+/* Our FIN was answered, the peer's never came: FIN_WAIT2 followed, and was gone before it showed. */
+static void what_was_reset_in_fin_wait2_unseen_is_not_told_as_the_peers_closing(void **state)
+{
+    struct closing closing = event(7, FIRST_MS + 2500);
+    struct scene scene;
+
+    (void)state;
+    closing.bytes_received = 0;
+    closing.no_peer_fin = true;
+    open_scene(&scene);
+    snapshot(&scene, NULL, 0);
+    hear(&scene, &closing);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 1);
+    assert_int_equal(scene.batch->closed.items[0].closed_by, CLOSED_BY_RESET);
+    close_scene(&scene);
+}
+
 static void a_connection_that_no_snapshot_saw_is_one_closed_life(void **state)
 {
     struct closing closing = event(7, FIRST_MS + 2500);
@@ -298,6 +316,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_ends_a_known_life_at_its_instant),
+        cmocka_unit_test(what_was_reset_in_fin_wait2_unseen_is_not_told_as_the_peers_closing),
         cmocka_unit_test(a_connection_that_no_snapshot_saw_is_one_closed_life),
         cmocka_unit_test(its_time_wait_is_written_once_with_the_planned_end),
         cmocka_unit_test(a_time_wait_that_ends_early_or_late_is_amended),
