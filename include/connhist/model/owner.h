@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* The owner of a socket: the process that holds it, as it was when it was seen to. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* How an owner was found out. */
+enum owner_source {
+    OWNER_BY_NOTHING = 0,  /* not known */
+    OWNER_BY_INODE = 1,    /* the socket was seen among the process's descriptors */
+    OWNER_BY_LISTENER = 2, /* accepted, or about to be, and not seen in any process: the program
+                              that listens there */
+    OWNER_BY_CGROUP = 3,   /* the socket's cgroup is known, no process: unit and container alone */
+    OWNER_IS_KERNEL = 4,   /* a socket of the kernel itself */
+};
+
+/* "inode", "cookie", "listener", "cgroup", "kernel", "unknown". In a state that comes after close()
+ * an owner that was found by inode is called "cookie": it is that of the same life, seen before.
+ * state: enum sock_state. */
+const char *owner_source_name(unsigned source, unsigned state);
+
+/* The strings are bytes as the kernel gave them: they may hold anything but NUL. They belong to
+ * whoever owns the struct; "" where not known. */
+struct owner {
+    int64_t start_ms;      /* when the process started, CLOCK_BOOTTIME in ms; with the pid it names
+                              the process for this boot */
+    uint32_t pid;          /* in the root pid namespace that /proc shows; 0: not known */
+    uint32_t uid;          /* effective user id; UID_UNKNOWN */
+    const char *comm;      /* its name, at most 15 bytes */
+    const char *exe;       /* path of its program, at most PATH_MAX bytes */
+    const char *unit;      /* systemd unit: service, scope, or unit of a user's manager */
+    const char *container; /* "docker:ID", "containerd:ID", "podman:ID", "lxc:NAME" … */
+    const char *cgroup;    /* path within its hierarchy: v2, or systemd's own of v1 */
+};
+
+enum owner_answer {
+    OWNER_LATER = 0,  /* the work of this look was used up before it was found */
+    OWNER_FOUND = 1,  /* owner is set */
+    OWNER_ABSENT = 2, /* every process was looked at, none has it */
+    OWNER_DENIED = 3, /* none of those that could be read has it, and some could not be read */
+};
+
+/* One socket whose owner is wanted, and the answer. */
+struct owner_want {
+    uint64_t cgroup; /* the sample's cgroup v2 id; 0: not known */
+    uint32_t inode;  /* the socket's; 0: cgroup alone is asked for */
+    uint32_t uid;    /* the sample's, or UID_UNKNOWN */
+    uint32_t hint;   /* pid of a process that may hold it (the listener's); 0: none */
+    uint32_t n_others;
+    const struct owner *owner; /* the process that has held it longest; for a cgroup alone one
+                                   without pid. Valid until the next look */
+    const struct owner
+        *others;    /* n_others processes that hold it, too; valid until the next look */
+    uint8_t answer; /* enum owner_answer */
+};
