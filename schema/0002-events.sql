@@ -41,7 +41,7 @@ CREATE TABLE minutes (                   -- what came and went at a service; a m
 ALTER TABLE recordings ADD COLUMN closings INTEGER NOT NULL DEFAULT 0;     -- closed sockets that the kernel told of
 ALTER TABLE recordings ADD COLUMN unconnected INTEGER NOT NULL DEFAULT 0;  -- ... those that were never connected: not stored
 ALTER TABLE recordings ADD COLUMN unresolved INTEGER NOT NULL DEFAULT 0;   -- ... those whose endpoints nobody knows
-ALTER TABLE recordings ADD COLUMN event_buffer INTEGER NOT NULL DEFAULT 0; -- bytes of receive buffer for what it tells; 0: it is not asked
+ALTER TABLE recordings ADD COLUMN event_buffer INTEGER; -- bytes of receive buffer for what it tells; 0: it is not asked; NULL: `minutes` were not kept yet
 
 INSERT INTO loss_kinds VALUES (6, 'events lost');
 

@@ -74,9 +74,21 @@ static void reason_behind(const struct survey *survey, const struct mark *before
         snprintf(buf, size, "%s", survey->interrupted ? "dump failed" : "no snapshots");
 }
 
+void coverage_gap(const struct walltime *walltime, int64_t from_ms, int64_t until_ms,
+                  const char *reason, struct gap *ret)
+{
+    *ret = (struct gap){
+        .from_ms = walltime_of_record(walltime, from_ms),
+        .until_ms = walltime_of_record(walltime, until_ms),
+        .record_from_ms = from_ms,
+        .record_until_ms = until_ms,
+    };
+    snprintf(ret->reason, sizeof(ret->reason), "%.*s", (int)sizeof(ret->reason) - 1, reason);
+}
+
 static int add_gap(struct survey *survey, int64_t from_ms, int64_t until_ms, const char *reason)
 {
-    struct gap gap = {0};
+    struct gap gap;
 
     if (from_ms < survey->from_ms)
         from_ms = survey->from_ms;
@@ -84,9 +96,7 @@ static int add_gap(struct survey *survey, int64_t from_ms, int64_t until_ms, con
         until_ms = survey->until_ms;
     if (from_ms >= until_ms)
         return 0;
-    gap.from_ms = walltime_of_record(survey->walltime, from_ms);
-    gap.until_ms = walltime_of_record(survey->walltime, until_ms);
-    snprintf(gap.reason, sizeof(gap.reason), "%s", reason);
+    coverage_gap(survey->walltime, from_ms, until_ms, reason, &gap);
     return vec_push(&survey->coverage.gaps, gap);
 }
 
@@ -224,14 +234,12 @@ static int add_deaf(struct survey *survey)
 
     for (size_t i = 0; i < survey->losses.n && r == 0; i++) {
         const struct loss *loss = &survey->losses.items[i].loss;
-        struct gap deaf = {.from_ms = walltime_of_record(survey->walltime, loss->from_ms),
-                           .until_ms = walltime_of_record(survey->walltime, loss->until_ms)};
+        struct gap deaf;
 
         if (loss->kind != LOSS_EVENTS || loss->until_ms < survey->from_ms ||
             loss->from_ms > survey->until_ms)
             continue;
-        snprintf(deaf.reason, sizeof(deaf.reason), "%.*s", (int)sizeof(deaf.reason) - 1,
-                 loss->text);
+        coverage_gap(survey->walltime, loss->from_ms, loss->until_ms, loss->text, &deaf);
         r = vec_push(&survey->coverage.deaf, deaf);
         survey->coverage.events_lost++;
     }

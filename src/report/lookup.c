@@ -132,6 +132,13 @@ static int compare_owner(const void *key, const void *item)
     return (id > other) - (id < other);
 }
 
+bool lookup_may_hide(const struct filter *filter, const struct known_service *service)
+{
+    return service->in_netns && service->key.port == SERVICE_PORT_OTHER &&
+           (!filter->protocol || filter->protocol == service->key.protocol) &&
+           (!filter->role || filter->role == service->key.role);
+}
+
 int64_t lookup_uid(const struct lookup *lookup, int64_t owner)
 {
     const struct known_owner *found = NULL;

@@ -55,6 +55,10 @@ void lookup_finish(struct lookup *lookup);
 /* NULL: no such service. */
 const struct known_service *lookup_service(const struct lookup *lookup, int64_t id);
 
+/* Whether sockets of the ports asked for may be among those of a service: it stands for what was
+ * not told apart. */
+bool lookup_may_hide(const struct filter *filter, const struct known_service *service);
+
 /* -1: not known. */
 int64_t lookup_uid(const struct lookup *lookup, int64_t owner);
 

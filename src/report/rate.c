@@ -33,9 +33,9 @@ struct work {
     struct rated_services services; /* owned */
     struct {
         VEC_FIELDS(struct group);
-    } groups;           /* owned */
-    int64_t *covered;   /* ms recorded of each bucket; owned */
-    struct rates rates; /* the answer; owned */
+    } groups;                   /* owned */
+    struct bucket_cover *cover; /* of each bucket; owned */
+    struct rates rates;         /* the answer; owned */
 };
 
 static void work_finish(struct work *work)
@@ -43,7 +43,8 @@ static void work_finish(struct work *work)
     lookup_finish(&work->lookup);
     vec_finish(&work->services);
     vec_finish(&work->groups);
-    free(work->covered);
+    free(work->cover);
+    vec_finish(&work->span.minutes);
     rates_finish(&work->rates);
 }
 
@@ -79,50 +80,11 @@ static int choose_span(struct work *work, struct err *err)
     span->n = (size_t)((length_ms - 1) / span->step_ms + 1);
     walltime_to_record(work->walltime, span->since_ms, &span->from_ms, &unused);
     walltime_to_record(work->walltime, span->until_ms, &unused, &span->end_ms);
+    if (rate_find_minutes(work->walltime, span) < 0)
+        return err_errno(err, -ENOMEM, "reading the rates");
     work->rates.since_ms = span->since_ms;
     work->rates.until_ms = span->until_ms;
     work->rates.step_ms = span->step_ms;
-    return 0;
-}
-
-/* Takes a gap out of what was recorded of the buckets that it touches. */
-static void take_gap(struct work *work, int64_t from_ms, int64_t until_ms)
-{
-    const struct rate_span *span = &work->span;
-
-    if (from_ms < span->since_ms)
-        from_ms = span->since_ms;
-    if (until_ms > span->until_ms)
-        until_ms = span->until_ms;
-    while (from_ms < until_ms) {
-        size_t bucket = (size_t)((from_ms - span->since_ms) / span->step_ms);
-        int64_t end_ms = span->since_ms + (int64_t)(bucket + 1) * span->step_ms;
-
-        if (end_ms > until_ms)
-            end_ms = until_ms;
-        work->covered[bucket] -= end_ms - from_ms;
-        from_ms = end_ms;
-    }
-}
-
-/* Where the wall clock was set back, gaps may lie upon each other: less than nothing is nothing. */
-static int cover(struct work *work, struct err *err)
-{
-    const struct rate_span *span = &work->span;
-    const struct gap_vec *gaps = &work->rates.coverage.gaps;
-
-    work->covered = calloc(span->n, sizeof(*work->covered));
-    if (!work->covered)
-        return err_errno(err, -ENOMEM, "reading the rates");
-    for (size_t i = 0; i < span->n; i++)
-        work->covered[i] = span->step_ms;
-    work->covered[span->n - 1] =
-        span->until_ms - span->since_ms - (int64_t)(span->n - 1) * span->step_ms;
-    for (size_t i = 0; i < gaps->n; i++)
-        take_gap(work, gaps->items[i].from_ms, gaps->items[i].until_ms);
-    for (size_t i = 0; i < span->n; i++)
-        if (work->covered[i] < 0)
-            work->covered[i] = 0;
     return 0;
 }
 
@@ -192,8 +154,9 @@ static int add_series(struct work *work, const struct group *group, struct err *
     for (size_t i = 0; i < work->span.n; i++)
         series->points.items[i] = (struct rate_point){
             .at_ms = work->span.since_ms + (int64_t)i * work->span.step_ms,
-            .covered_ms = work->covered[i],
-            .recorded = work->covered[i] > 0,
+            .covered_ms = work->cover[i].covered_ms,
+            .recorded = work->cover[i].covered_ms > 0,
+            .at_least = work->cover[i].at_least,
         };
     return rate_load_points(work->db, work->walltime, work->question->measure, &work->span,
                             services, group->end - group->first, series->points.items, err);
@@ -208,6 +171,9 @@ static int answer(struct work *work, struct err *err)
     if (r == 0)
         r = rate_load_totals(work->db, &work->lookup, work->question, &work->span, &work->services,
                              err);
+    if (r == 0 && work->question->filter.n_ports > 0)
+        r = rate_load_other(work->db, &work->lookup, work->question, &work->span,
+                            &work->rates.other_sockets, err);
     if (r < 0)
         return r;
     if (group_services(work) < 0)
@@ -243,7 +209,8 @@ int rate_ask(struct db *db, const struct walltime *walltime, const struct rate_q
         r = coverage_load(db, walltime, work.span.from_ms, work.span.end_ms, &work.rates.coverage,
                           NULL, err);
     if (r == 0)
-        r = cover(&work, err);
+        r = rate_cover(db, walltime, question->measure, &work.span, &work.rates.coverage,
+                       &work.cover, err);
     if (r == 0)
         r = answer(&work, err);
     if (r < 0)
@@ -264,7 +231,7 @@ uint64_t rate_closed(const struct rate_point *point)
 
 double rate_per_second(const struct rate_point *point, uint64_t n)
 {
-    return point->covered_ms > 0 ? (double)n * 1000 / (double)point->covered_ms : NAN;
+    return point->covered_ms >= RATE_LEAST_MS ? (double)n * 1000 / (double)point->covered_ms : NAN;
 }
 
 void rates_finish(struct rates *rates)

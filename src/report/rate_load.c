@@ -51,12 +51,31 @@ static const char *points_sql(enum rate_measure measure)
     return NULL;
 }
 
-static void bind_service(struct stmt *stmt, int64_t service, const struct rate_span *span)
+static void bind_minutes(struct stmt *stmt, int64_t service, const struct minute_range *range)
 {
     stmt_reset(stmt);
     stmt_bind_i64(stmt, 1, service);
-    stmt_bind_i64(stmt, 2, span->from_ms);
-    stmt_bind_i64(stmt, 3, span->end_ms);
+    stmt_bind_i64(stmt, 2, range->from_ms);
+    stmt_bind_i64(stmt, 3, range->end_ms);
+}
+
+static int load_total(struct stmt *stmt, int64_t service, const struct rate_span *span, double *ret,
+                      struct err *err)
+{
+    double total = 0;
+
+    for (size_t i = 0; i < span->minutes.n; i++) {
+        int r;
+
+        bind_minutes(stmt, service, &span->minutes.items[i]);
+        r = stmt_step(stmt, err);
+        if (r < 0)
+            return r;
+        if (r > 0)
+            total += stmt_double(stmt, 0);
+    }
+    *ret = total;
+    return 0;
 }
 
 int rate_load_totals(struct db *db, const struct lookup *lookup,
@@ -73,16 +92,35 @@ int rate_load_totals(struct db *db, const struct lookup *lookup,
 
         if (!service->chosen)
             continue;
-        bind_service(stmt, service->id, span);
-        r = stmt_step(stmt, err);
-        if (r <= 0)
-            continue;
+        r = load_total(stmt, service->id, span, &rated.total, err);
+        if (r < 0)
+            return r;
         rated.key = series_key_make(question->by, &service->key, 0, 0, NULL);
-        rated.total = stmt_double(stmt, 0);
         if (rated.total != 0 && vec_push(ret, rated) < 0)
             return err_errno(err, -ENOMEM, "reading the rates");
     }
     return r < 0 ? r : 0;
+}
+
+int rate_load_other(struct db *db, const struct lookup *lookup,
+                    const struct rate_question *question, const struct rate_span *span,
+                    int64_t *ret, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    double sum = 0, total = 0;
+    int r = db_prepare(db, totals_sql(question->measure == RATE_OPENED ? RATE_OPENED : RATE_CLOSED),
+                       &stmt, err);
+
+    for (size_t i = 0; r >= 0 && i < lookup->services.n; i++) {
+        if (!lookup_may_hide(&question->filter, &lookup->services.items[i]))
+            continue;
+        r = load_total(stmt, lookup->services.items[i].id, span, &total, err);
+        sum += total;
+    }
+    if (r < 0)
+        return r;
+    *ret = sum < 9e18 ? (int64_t)sum : INT64_MAX;
+    return 0;
 }
 
 struct minute_reader {
@@ -119,7 +157,18 @@ static bool add_histogram(struct minute_reader *reader, struct stmt *stmt, size_
     size_t n = 0;
     const void *bytes = stmt_blob(stmt, 1, &n);
 
+    if (reader->measure == RATE_DURATION || n > 0)
+        reader->points[bucket].recorded = true;
     return histogram_add_packed(&reader->histograms[bucket], bytes, n) >= 0;
+}
+
+/* A row counts what came and went. What that carried it tells only if there is something: it is 0,
+ * too, where the kernel was not asked. */
+static bool add_bytes(struct stmt *stmt, struct rate_point *point)
+{
+    if (stmt_i64(stmt, 1) || stmt_i64(stmt, 2))
+        point->recorded = true;
+    return add_column(stmt, 1, &point->sent_bytes) && add_column(stmt, 2, &point->received_bytes);
 }
 
 static bool add_counts(struct minute_reader *reader, struct stmt *stmt, struct rate_point *point)
@@ -128,11 +177,12 @@ static bool add_counts(struct minute_reader *reader, struct stmt *stmt, struct r
 
     switch (reader->measure) {
     case RATE_OPENED:
+        point->recorded = true;
         return add_column(stmt, 1, &point->opened);
     case RATE_BYTES:
-        return add_column(stmt, 1, &point->sent_bytes) &&
-               add_column(stmt, 2, &point->received_bytes);
+        return add_bytes(stmt, point);
     default:
+        point->recorded = true;
         /* the columns are in the order of enum closed_by */
         for (int by = CLOSED_BY_UNKNOWN; good && by <= CLOSED_BY_TIMEOUT; by++)
             good = add_column(stmt, 1 + by, &point->closed[by]);
@@ -143,13 +193,12 @@ static bool add_counts(struct minute_reader *reader, struct stmt *stmt, struct r
 static int add_minute(struct minute_reader *reader, struct stmt *stmt, struct err *err)
 {
     const struct rate_span *span = reader->span;
-    int64_t wall_ms = walltime_of_record(reader->walltime, stmt_i64(stmt, 0));
+    int64_t wall_ms = rate_wall_minute(reader->walltime, stmt_i64(stmt, 0));
     size_t bucket;
 
-    if (wall_ms < span->since_ms || wall_ms >= span->until_ms) /* the clock was set */
-        return 0;
+    if (wall_ms < span->since_ms || wall_ms >= span->until_ms)
+        return damaged(err); /* the ranges hold no such minute */
     bucket = (size_t)((wall_ms - span->since_ms) / span->step_ms);
-    reader->points[bucket].recorded = true;
     if (reader->histograms ? !add_histogram(reader, stmt, bucket)
                            : !add_counts(reader, stmt, &reader->points[bucket]))
         return damaged(err);
@@ -169,13 +218,13 @@ static void set_percentiles(struct minute_reader *reader)
     }
 }
 
-static int read_services(struct minute_reader *reader, struct stmt *stmt,
-                         const struct rated_service *services, size_t n, struct err *err)
+static int read_service(struct minute_reader *reader, struct stmt *stmt, int64_t service,
+                        struct err *err)
 {
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < n; i++) {
-        bind_service(stmt, services[i].id, reader->span);
+    for (size_t i = 0; r == 0 && i < reader->span->minutes.n; i++) {
+        bind_minutes(stmt, service, &reader->span->minutes.items[i]);
         while ((r = stmt_step(stmt, err)) > 0) {
             r = add_minute(reader, stmt, err);
             if (r < 0)
@@ -201,7 +250,8 @@ int rate_load_points(struct db *db, const struct walltime *walltime, enum rate_m
     }
     r = db_prepare(db, points_sql(measure), &stmt, err);
     if (r == 0)
-        r = read_services(&reader, stmt, services, n, err);
+        for (size_t i = 0; r == 0 && i < n; i++)
+            r = read_service(&reader, stmt, services[i].id, err);
     if (r == 0 && reader.histograms)
         set_percentiles(&reader);
     return r;

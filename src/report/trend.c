@@ -123,15 +123,6 @@ static int count(struct work *work, struct err *err)
     return r < 0 ? err_errno(err, r, "counting the sockets") : 0;
 }
 
-/* Whether sockets of the ports asked for may be among those of a service: it stands for what was
- * not told apart. */
-static bool may_hide(const struct filter *filter, const struct known_service *service)
-{
-    return service->in_netns && service->key.port == SERVICE_PORT_OTHER &&
-           (!filter->protocol || filter->protocol == service->key.protocol) &&
-           (!filter->role || filter->role == service->key.role);
-}
-
 /* How many sockets at most are counted where their port can't be known any more. */
 static int count_other(struct work *work, struct err *err)
 {
@@ -146,7 +137,7 @@ static int count_other(struct work *work, struct err *err)
     for (size_t i = 0; i < work->lookup.services.n; i++) {
         struct known_service *service = &work->lookup.services.items[i];
 
-        service->chosen = may_hide(&question.filter, service);
+        service->chosen = lookup_may_hide(&question.filter, service);
     }
     r = trend_load(work->db, &work->lookup, &question, &other, err);
     if (r < 0)

@@ -77,6 +77,13 @@ int64_t walltime_of_record(const struct walltime *walltime, int64_t record_ms)
     return add(record_ms, offset_after(walltime, epochs_begun(walltime, record_ms)));
 }
 
+int64_t walltime_until(const struct walltime *walltime, int64_t record_ms)
+{
+    size_t begun = epochs_begun(walltime, record_ms);
+
+    return begun < walltime->epochs.n ? walltime->epochs.items[begun].from_ms : INT64_MAX;
+}
+
 /* The record time of a wall time while `begun` epochs have begun; false: not in that stretch. */
 static bool in_stretch(const struct walltime *walltime, size_t begun, int64_t wall_ms, int64_t *ret)
 {

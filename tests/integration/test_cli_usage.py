@@ -65,6 +65,7 @@ def make_file(path, now, editions=None):
     for life, since in (2, begin), (3, begin), (4, half):
         add_open(database, life, 1, 1, since, remote=0x0A000000 + life, remote_port=40000 + life)
     if len(migrations) > 1:
+        database.execute("UPDATE recordings SET event_buffer = 8000000")
         minute = half // 60_000 * 60_000
         # Lived 4-7 ms nine times, 512-1023 ms once; round trips of 32-63 us.
         database.execute("INSERT INTO minutes VALUES (1, ?, 12, 1, 2, 3, 4, 0, 1000, 2000, x'03090a01', x'060a')",

@@ -8,9 +8,11 @@
 #include "connhist/base/vec.h"
 
 struct gap {
-    int64_t from_ms;  /* last complete snapshot before, or the begin of the span */
-    int64_t until_ms; /* first complete snapshot after, or the end of the span */
-    char reason[96];  /* for people: "recorder not running", "3 ticks missed" … */
+    int64_t from_ms;        /* last complete snapshot before, or the begin of the span */
+    int64_t until_ms;       /* first complete snapshot after, or the end of the span */
+    char reason[96];        /* for people: "recorder not running", "3 ticks missed" … */
+    int64_t record_from_ms; /* both once more, on the record's clock */
+    int64_t record_until_ms;
 };
 
 struct gap_vec {

@@ -16,6 +16,7 @@
 struct db;
 
 #define RATE_PERIOD_MS INT64_C(60000) /* what the file has is by the minute */
+#define RATE_LEAST_MS  1000           /* what was counted for less makes no rate */
 
 enum rate_measure {
     RATE_OPENED = 1, /* sockets that began */
@@ -40,8 +41,11 @@ struct rate_question {
 /* Of what is not the measure's, everything is 0. */
 struct rate_point {
     int64_t at_ms;      /* begin of the bucket, wall time */
-    int64_t covered_ms; /* how much of the bucket was recorded */
+    int64_t covered_ms; /* how much of the bucket was recorded; more than its width where the clock
+                           was set back and both passes count */
     bool recorded;      /* false: nothing of it was, the rest is meaningless */
+    bool at_least;      /* something may lack: a part was not recorded, events were lost, or the
+                           kernel was not asked for them */
     uint64_t opened;
     uint64_t closed[5]; /* by enum closed_by */
     uint64_t sent_bytes;
@@ -63,7 +67,9 @@ struct rates {
     int64_t since_ms; /* wall time, as used */
     int64_t until_ms;
     int64_t step_ms;
-    size_t series_hidden; /* left out by `top` */
+    size_t series_hidden;  /* left out by `top` */
+    int64_t other_sockets; /* with ports in the filter: how many client sockets came, or went, whose
+                              service was not told apart; theirs may be among them */
     struct {
         VEC_FIELDS(struct rate_series);
     } series; /* by port, protocol, role; under top: highest total first */
@@ -77,8 +83,10 @@ uint64_t rate_closed(const struct rate_point *point);
 double rate_per_second(const struct rate_point *point, uint64_t n);
 
 /* Answers; finish *ret only after 0. Call db_begin() before. A span in which nothing was recorded
- * gives 0 and no series, and coverage tells why. Series of which nothing is to be told are left
- * out. until_ms should not lie in the future. A minute counts for the bucket in which it begins.
+ * gives 0 and no series, and coverage tells why; its gaps are also the times of runs that did not
+ * count what is asked. Series of which nothing is to be told are left out. until_ms should not lie
+ * in the future. A minute of the record counts for the minute of the wall clock in which its middle
+ * lies.
  * -EINVAL: the span is empty, more than 100,000 buckets, or too many points; -ENODATA: the file is
  * of an edition that has no rates; -EBADMSG: it is damaged. */
 int rate_ask(struct db *db, const struct walltime *walltime, const struct rate_question *question,

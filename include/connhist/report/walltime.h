@@ -21,6 +21,10 @@ void walltime_finish(struct walltime *walltime);
 /* Wall clock of a record time; TIME_UNKNOWN stays. */
 int64_t walltime_of_record(const struct walltime *walltime, int64_t record_ms);
 
+/* Until when the wall clock kept its distance from the record's that it had at a record time: the
+ * record time of the next change; INT64_MAX: it never changed again. */
+int64_t walltime_until(const struct walltime *walltime, int64_t record_ms);
+
 /* Record time of a wall time. Where the clock was set back one wall time happened twice: the first
  * and the last are given, else both are the same. A wall time that was jumped over lies behind
  * *ret_last, the last instant before the jump, and before *ret_first, the first one after it: only

@@ -342,7 +342,9 @@ static void no_line_is_wider_than_asked(void **unused)
     for (size_t i = 0; i < 500; i++)
         points[i] = (struct trend_point){.recorded = true, .max = INT64_MAX};
     for (size_t i = 0; i < 7; i++)
-        gaps[i] = (struct gap){T0, T0 + HOUR, "a reason that goes on for quite some time"};
+        gaps[i] = (struct gap){.from_ms = T0,
+                               .until_ms = T0 + HOUR,
+                               .reason = "a reason that goes on for quite some time"};
     trend.series_hidden = SIZE_MAX;
     trend.coverage = (struct coverage){.planned = INT64_MAX,
                                        .done = INT64_MAX - 1,

@@ -50,7 +50,7 @@ static void every_kind_of_loss_is_told(void **unused)
 
 static void a_short_gap_has_two_times(void **unused)
 {
-    struct gap gap = {T0 + 100, T0 + 350, "dump failed"};
+    struct gap gap = {.from_ms = T0 + 100, .until_ms = T0 + 350, .reason = "dump failed"};
 
     (void)unused;
     expect(&(struct coverage){.planned = 9, .done = 8, .gaps = {.items = &gap, .n = 1}}, 5,
@@ -62,9 +62,9 @@ static void a_short_gap_has_two_times(void **unused)
 static void gaps_are_told_up_to_the_limit(void **unused)
 {
     struct gap gaps[] = {
-        {T0 + 840000, T0 + 1210000, "recorder not running"},
-        {T0 + 2000000, T0 + 2030000, "3 ticks \033missed"},
-        {T0 + 3000000, T0 + 3030000, ""},
+        {.from_ms = T0 + 840000, .until_ms = T0 + 1210000, .reason = "recorder not running"},
+        {.from_ms = T0 + 2000000, .until_ms = T0 + 2030000, .reason = "3 ticks \033missed"},
+        {.from_ms = T0 + 3000000, .until_ms = T0 + 3030000, .reason = ""},
     };
     struct coverage coverage = {
         .planned = 360, .done = 330, .missed = 30, .gaps = {.items = gaps, .n = 3}};
@@ -87,7 +87,9 @@ static void gaps_are_told_up_to_the_limit(void **unused)
 
 static void spans_of_lost_events_are_told_up_to_the_limit(void **unused)
 {
-    struct gap deaf[] = {{T0, T0 + 2000, ""}, {T0 + 60000, T0 + 61000, "buffer \033full"}};
+    struct gap deaf[] = {
+        {.from_ms = T0, .until_ms = T0 + 2000, .reason = ""},
+        {.from_ms = T0 + 60000, .until_ms = T0 + 61000, .reason = "buffer \033full"}};
     struct coverage coverage = {
         .planned = 360, .done = 360, .events_lost = 2, .deaf = {.items = deaf, .n = 2}};
 

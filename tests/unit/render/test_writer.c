@@ -74,7 +74,8 @@ static void formats_are_found_by_their_names(void **unused)
 
 static void json_is_one_object_with_a_row_a_line(void **unused)
 {
-    struct gap gaps[] = {{1000, 2000, "not \"running\""}, {5000, 6000, ""}};
+    struct gap gaps[] = {{.from_ms = 1000, .until_ms = 2000, .reason = "not \"running\""},
+                         {.from_ms = 5000, .until_ms = 6000, .reason = ""}};
     struct coverage coverage = {.planned = 10,
                                 .done = 7,
                                 .interrupted = 1,

@@ -58,6 +58,7 @@ static struct batch *batch_of(struct record_file *file)
     if (!file->batch) {
         file->batch = batch_new();
         assert_non_null(file->batch);
+        file->batch->cost.event_buffer = file->deaf ? 0 : 1 << 20;
         assert_int_equal(vec_push(&file->batch->netns, own), 0);
     }
     return file->batch;

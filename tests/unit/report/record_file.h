@@ -14,6 +14,7 @@ struct record_file {
     struct batch *batch;      /* of the snapshot that is being made */
     struct db *db;            /* while it is read */
     struct walltime walltime; /* its epochs, while it is read */
+    bool deaf;                /* what is written is of runs that the kernel tells nothing */
 };
 
 /* Makes an empty file; every failure fails the test. */
