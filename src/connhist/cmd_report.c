@@ -286,10 +286,11 @@ static const char *name_of_port(void *arg, unsigned protocol, uint16_t port)
     return names_of_port(arg, protocol, port);
 }
 
-static int put_chart(const struct context *ctx, const struct trend *trend)
+struct chart_options report_chart_options(const struct context *ctx)
 {
     int width = context_width();
-    const struct chart_options options = {
+
+    return (struct chart_options){
         .out = stdout,
         .utc = ctx->utc,
         .color = ctx->color,
@@ -299,6 +300,11 @@ static int put_chart(const struct context *ctx, const struct trend *trend)
         .name_of_port = name_of_port,
         .name_arg = ctx->names,
     };
+}
+
+static int put_chart(const struct context *ctx, const struct trend *trend)
+{
+    const struct chart_options options = report_chart_options(ctx);
 
     chart_print(trend, &options);
     return output_finish();
@@ -368,9 +374,8 @@ const struct command cmd_report = {
         "Without --port: which ten counts of this host rose highest. On a terminal a line is\n"
         "drawn for each, with its maximum, its value now and where it is heading; below stands\n"
         "how much of the time was recorded.\n"
-        "With --measure a row for each service and bucket of whole minutes: sockets opened, "
-        "closed\n"
-        "and by whom, payload, how long they lived, their round trips.",
+        "With --measure the same of what came and went at each service, by whole minutes: sockets\n"
+        "opened, closed and by whom, payload, how long they lived, their round trips.",
     .options = OPTION_TABLE(rows),
     .needs = NEEDS_RECORD,
     .charts = true,

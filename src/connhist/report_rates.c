@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "connhist/base/strutil.h"
+#include "connhist/base/timetext.h"
 #include "connhist/model/life.h"
+#include "connhist/render/rate_chart.h"
 #include "connhist/render/text.h"
 #include "connhist/report/rate.h"
 
@@ -29,12 +31,16 @@ enum {
     COLUMNS_COMMON,
 };
 
+#define COLUMNS_MAX (COLUMNS_COMMON + FIELDS_MAX + 1) /* the last one: at_least */
+
 static const struct column common_columns[COLUMNS_COMMON] = {
     {"at_ms", "TIME", false},
     {"protocol", "PROTO", false},
     {"port", "PORT", true},
     {"role", "ROLE", false},
 };
+
+static const struct column at_least_column = {"at_least", "AT LEAST", false};
 
 static struct cell count_cell(uint64_t n)
 {
@@ -143,15 +149,10 @@ static int find_measure(const struct context *ctx, const struct measure **ret)
 /* What goes with counts alone is refused: left out silently it would change the question. */
 static int check_options(const struct context *ctx)
 {
-    const char *text = options_text(&ctx->options, OPT_FORMAT);
-
     if (options_has(&ctx->options, OPT_STATE))
         return wrong_usage("--state does not go with --measure: what opened or closed is no state");
     if (options_has(&ctx->options, OPT_PEER))
         return wrong_usage("--peer does not go with --measure: rates are kept by service");
-    if (text && same_word(text, "chart"))
-        return wrong_usage("--format chart does not go with --measure; there are table, json, "
-                           "jsonl, csv");
     return EXIT_ANSWERED;
 }
 
@@ -188,6 +189,22 @@ static int read_span(struct context *ctx, struct rate_question *question)
     return EXIT_ANSWERED;
 }
 
+static int read_step(const struct context *ctx, int64_t *ret_ms)
+{
+    int64_t step_ms = RATE_PERIOD_MS;
+    int status;
+
+    if (!options_has(&ctx->options, OPT_STEP))
+        return EXIT_ANSWERED;
+    status = question_duration(ctx, OPT_STEP, 1, &step_ms);
+    if (status == EXIT_ANSWERED && step_ms < RATE_PERIOD_MS)
+        return wrong_usage("--step %s is too short for --measure: rates are kept by the minute; it "
+                           "must be at least 1m",
+                           options_text(&ctx->options, OPT_STEP));
+    *ret_ms = step_ms;
+    return status;
+}
+
 static int read_question(struct context *ctx, struct rate_question *question)
 {
     uint64_t top;
@@ -200,12 +217,32 @@ static int read_question(struct context *ctx, struct rate_question *question)
     if (status == EXIT_ANSWERED)
         status = read_span(ctx, question);
     if (status == EXIT_ANSWERED)
-        status = question_duration(ctx, OPT_STEP, RATE_PERIOD_MS, &question->step_ms);
+        status = read_step(ctx, &question->step_ms);
     top = question->filter.n_ports ? 0 : TOP_DEFAULT;
     if (status == EXIT_ANSWERED)
         status = question_number(ctx, OPT_TOP, TOP_MAX, &top);
     question->top = (unsigned)top;
     return status;
+}
+
+/* People are told where there is something to tell. */
+static struct cell at_least_cell(const struct context *ctx, const struct rate_point *point)
+{
+    if (ctx->format != FORMAT_TABLE)
+        return cell_int(point->at_least);
+    return point->at_least ? cell_text("yes") : cell_null();
+}
+
+static bool any_at_least(const struct rates *rates)
+{
+    for (size_t i = 0; i < rates->series.n; i++)
+        for (size_t j = 0; j < rates->series.items[i].points.n; j++) {
+            const struct rate_point *point = &rates->series.items[i].points.items[j];
+
+            if (point->recorded && point->at_least)
+                return true;
+        }
+    return false;
 }
 
 static int put_series(struct writer *writer, const struct context *ctx,
@@ -214,7 +251,7 @@ static int put_series(struct writer *writer, const struct context *ctx,
 {
     unsigned protocol = series->protocol ? series->protocol : question->filter.protocol;
     unsigned role = series->role ? series->role : question->filter.role;
-    struct cell cells[COLUMNS_COMMON + FIELDS_MAX];
+    struct cell cells[COLUMNS_MAX];
     char port[96];
     int r = 0;
 
@@ -225,10 +262,12 @@ static int put_series(struct writer *writer, const struct context *ctx,
         const struct rate_point *point = &series->points.items[i];
 
         cells[COLUMN_TIME] = cell_time(point->at_ms);
-        for (size_t j = 0; j < measure->n_columns; j++)
+        for (size_t j = 0; j <= measure->n_columns; j++)
             cells[COLUMNS_COMMON + j] = cell_null();
-        if (point->recorded)
+        if (point->recorded) {
             measure->cells(point, cells + COLUMNS_COMMON);
+            cells[COLUMNS_COMMON + measure->n_columns] = at_least_cell(ctx, point);
+        }
         r = writer_row(writer, cells);
     }
     return r;
@@ -236,10 +275,13 @@ static int put_series(struct writer *writer, const struct context *ctx,
 
 /* What is summed over in all rows people need not see. */
 static size_t choose_columns(const struct measure *measure, const struct rate_question *question,
-                             struct column columns[static COLUMNS_COMMON + FIELDS_MAX])
+                             const struct rates *rates, struct column columns[static COLUMNS_MAX])
 {
     memcpy(columns, common_columns, sizeof(common_columns));
     memcpy(columns + COLUMNS_COMMON, measure->columns, sizeof(measure->columns));
+    columns[COLUMNS_COMMON + measure->n_columns] = at_least_column;
+    if (!any_at_least(rates))
+        columns[COLUMNS_COMMON + measure->n_columns].heading = NULL;
     if (!(question->by & TREND_BY_PORT)) {
         columns[COLUMN_PORT].heading = NULL;
         if (!question->filter.protocol)
@@ -247,20 +289,21 @@ static size_t choose_columns(const struct measure *measure, const struct rate_qu
     }
     if (!(question->by & TREND_BY_ROLE) && !question->filter.role)
         columns[COLUMN_ROLE].heading = NULL;
-    return COLUMNS_COMMON + measure->n_columns;
+    return COLUMNS_COMMON + measure->n_columns + 1;
 }
 
 static int put_rows(const struct context *ctx, const struct measure *measure,
                     const struct rate_question *question, const struct rates *rates)
 {
     _cleanup_(cleanup_writer_free) struct writer *writer = NULL;
-    struct column columns[COLUMNS_COMMON + FIELDS_MAX];
+    struct column columns[COLUMNS_MAX];
     const struct field fields[] = {
         {"measure", cell_text(measure->name)},
         {"since_ms", cell_time(rates->since_ms)},
         {"until_ms", cell_time(rates->until_ms)},
         {"step_ms", cell_int(rates->step_ms)},
         {"series_hidden", cell_int((int64_t)rates->series_hidden)},
+        {"other_sockets", cell_int(rates->other_sockets)},
     };
     const struct document document = {
         .schema = "connhist/rates/1",
@@ -268,7 +311,7 @@ static int put_rows(const struct context *ctx, const struct measure *measure,
         .n_fields = sizeof(fields) / sizeof(fields[0]),
         .coverage = &rates->coverage,
         .columns = columns,
-        .n_columns = choose_columns(measure, question, columns),
+        .n_columns = choose_columns(measure, question, rates, columns),
     };
     int r, status = context_writer(ctx, &writer);
 
@@ -284,13 +327,40 @@ static int put_rows(const struct context *ctx, const struct measure *measure,
     return r < 0 ? output_failed(r) : output_finish();
 }
 
+static int put_chart(const struct context *ctx, const struct measure *measure,
+                     const struct rates *rates)
+{
+    const struct chart_options options = report_chart_options(ctx);
+
+    rate_chart_print(rates, measure->measure, &options);
+    return output_finish();
+}
+
+static void tell_step(const struct context *ctx, const struct rates *rates)
+{
+    char used[TIME_TEXT_MAX];
+    int64_t asked_ms = rates->step_ms;
+
+    if (question_duration(ctx, OPT_STEP, 0, &asked_ms) == EXIT_ANSWERED &&
+        asked_ms != rates->step_ms)
+        complain("--step %s was taken up to %s: rates are kept by the minute",
+                 options_text(&ctx->options, OPT_STEP), duration_format(rates->step_ms, used));
+}
+
 static void put_notes(const struct context *ctx, const struct rates *rates)
 {
-    if (rates->series.n == 0)
+    if (options_has(&ctx->options, OPT_STEP))
+        tell_step(ctx, rates);
+    if (rates->other_sockets > 0)
+        complain("%s%lld client sockets were of services that are not told apart (`other`): those "
+                 "of these ports may be among them; see limits.client_services in connhist.yaml(5)",
+                 rates->series.n == 0 ? "whether a service matches is not known: " : "",
+                 (long long)rates->other_sockets);
+    if (rates->series.n == 0 && rates->other_sockets == 0)
         coverage_nothing(ctx, &rates->coverage, "service", NULL, rates->since_ms, rates->until_ms);
-    else
+    else if (!ctx->chart)
         coverage_warn(ctx, &rates->coverage);
-    if (rates->series_hidden > 0)
+    if (rates->series_hidden > 0 && !ctx->chart) /* the chart says so itself */
         complain("%zu more series had a lower total; --top 0 shows all", rates->series_hidden);
 }
 
@@ -314,7 +384,9 @@ int report_rates(struct context *ctx)
         return wrong_usage("%s", err.text);
     if (r < 0)
         return cannot_answer("%s", err.text);
-    status = put_rows(ctx, measure, &question, &rates);
+    db_end(ctx->db); /* whoever reads the answer may take his time */
+    status =
+        ctx->chart ? put_chart(ctx, measure, &rates) : put_rows(ctx, measure, &question, &rates);
     if (status == EXIT_ANSWERED)
         put_notes(ctx, &rates);
     return status;

@@ -5,12 +5,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "connhist/render/chart.h"
 #include "connhist/render/writer.h"
 
 #include "context.h"
 
 /* Answers --measure. Returns an exit status; complains itself. */
 int report_rates(struct context *ctx);
+
+/* How a chart is drawn on stdout; while ctx and its names stay. */
+struct chart_options report_chart_options(const struct context *ctx);
 
 /* Reads --by as a set of enum trend_by; port, role and state where it was not given. Returns an
  * exit status; complains itself. */
