@@ -363,7 +363,8 @@ static int report_check(struct context *ctx)
 {
     struct trend_question question = {0};
 
-    return read_question(ctx, &question);
+    return options_has(&ctx->options, OPT_MEASURE) ? report_rates_check(ctx)
+                                                   : read_question(ctx, &question);
 }
 
 const struct command cmd_report = {

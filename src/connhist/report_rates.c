@@ -364,16 +364,30 @@ static void put_notes(const struct context *ctx, const struct rates *rates)
         complain("%zu more series had a lower total; --top 0 shows all", rates->series_hidden);
 }
 
+static int read_all(struct context *ctx, const struct measure **ret_measure,
+                    struct rate_question *ret)
+{
+    int status = find_measure(ctx, ret_measure);
+
+    return status == EXIT_ANSWERED ? read_question(ctx, ret) : status;
+}
+
+int report_rates_check(struct context *ctx)
+{
+    const struct measure *measure;
+    struct rate_question question = {0};
+
+    return read_all(ctx, &measure, &question);
+}
+
 int report_rates(struct context *ctx)
 {
     _cleanup_(rates_finish) struct rates rates = {0};
     struct rate_question question = {0};
     const struct measure *measure = NULL;
     struct err err = {0};
-    int r, status = find_measure(ctx, &measure);
+    int r, status = read_all(ctx, &measure, &question);
 
-    if (status == EXIT_ANSWERED)
-        status = read_question(ctx, &question);
     if (status == EXIT_ANSWERED && !ctx->names)
         status = context_names(ctx);
     if (status != EXIT_ANSWERED)

@@ -13,6 +13,9 @@
 /* Answers --measure. Returns an exit status; complains itself. */
 int report_rates(struct context *ctx);
 
+/* Whether it is asked well, without a file. Returns an exit status; complains itself. */
+int report_rates_check(struct context *ctx);
+
 /* How a chart is drawn on stdout; while ctx and its names stay. */
 struct chart_options report_chart_options(const struct context *ctx);
 

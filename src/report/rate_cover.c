@@ -12,8 +12,9 @@
 /* Runs that did not count all, and until when. The first edition counted nothing; without events
  * what came and went between two snapshots lacks, and nobody tells what it carried. */
 static const char partial_sql[] =
-    "SELECT r.started_ms, (SELECT min(n.started_ms) FROM recordings AS n WHERE n.id > r.id), "
-    "r.event_buffer FROM recordings AS r WHERE coalesce(r.event_buffer, 0) = 0 ORDER BY r.id";
+    "SELECT r.started_ms, (SELECT n.started_ms FROM recordings AS n WHERE n.id > r.id "
+    "ORDER BY n.id LIMIT 1), r.event_buffer FROM recordings AS r WHERE coalesce(r.event_buffer, 0) "
+    "= 0 ORDER BY r.id";
 static const char starts_sql[] =
     "SELECT started_ms FROM recordings WHERE started_ms BETWEEN ?1 AND ?2";
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import CONNHIST, CONNHISTD, connhist, query, strict_json
+from conftest import CONNHIST, CONNHISTD, connhist, query, strict_json, wait_until
 from test_cli_usage import INTERVAL, SNAPSHOTS, make_file, refused, small  # noqa: F401
 
 MARKS = "▁▂▃▄▅▆▇█"
@@ -175,6 +175,14 @@ def test_a_step_is_whole_minutes(small):
         assert connhist("--db", small, "report", "--measure", "opened", "--step", step, "--format", "json").stderr == ""
 
 
+@pytest.mark.parametrize("args, words", [(["--measure", "bite"], "opened, closed, bytes, duration, rtt"),
+                                         (["--measure", "bytes", "--step", "1s"], "at least 1m"),
+                                         (["--measure", "bytes", "--by", "peer"], "port and role")])
+def test_what_is_asked_wrongly_is_told_before_what_is_not_there(args, words, small, tmp_path):
+    for path in small, tmp_path / "none.db":
+        assert words in refused("--db", path, "report", *args)
+
+
 def test_a_span_within_a_minute_is_that_minute(small):
     half = query(small, "SELECT at_ms FROM minutes ORDER BY at_ms")[0][0] // 1000
     for since, until in (half, half + 1), (half + 20, half + 30), (half + 59, half + 60):
@@ -203,3 +211,61 @@ def test_ports_that_may_hide_under_other_are_not_denied(mine):
     assert "whether a service matches is not known: 15 client sockets" in done.stderr
     done = connhist("--db", mine, "report", "--measure", "opened", "--port", "5432", "--role", "server", "--format", "json")
     assert strict_json(done.stdout)["other_sockets"] == 0 and "no service matches" in done.stderr
+
+
+# Makes 300 connections that carry 100 bytes there and 1,000 back; every third is closed by the server first.
+TRAFFIC = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", 8301))
+print("ready")
+sys.stdin.readline()
+def read(end, n):
+    while n > 0:
+        n -= len(end.recv(n))
+for n in range(300):
+    client = socket.create_connection(("127.0.0.1", 8301))
+    server = listener.accept()[0]
+    client.sendall(b"x" * 100); read(server, 100)
+    server.sendall(b"y" * 1000); read(client, 1000)
+    first, second = (client, server) if n % 3 else (server, client)
+    first.close()
+    assert second.recv(1) == b""
+    second.close()
+print("done")
+sys.stdin.readline()
+"""
+
+
+def test_what_came_and_went_is_what_was_made(netns, db, record):
+    process = netns.python(TRAFFIC)
+    assert process.stdout.readline() == "ready\n"
+    recorder = record(netns, "--interval", "1s")
+    wait_until(recorder.snapshots, "the first snapshot")
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "done\n"
+    recorder.wait_snapshots()
+    process.communicate("\n", timeout=20)
+    recorder.stop()
+    starts = [row[0] for row in query(db, "SELECT start_ms FROM snapshots WHERE status = 0 ORDER BY start_ms")]
+    on_time = all(b - a <= 1500 for a, b in zip(starts, starts[1:]))  # else who came meanwhile is not known to have
+    rows = {what: {row["role"]: row for row in measure(db, what, "--port", "8301", "--since", "-1h", "--step", "2h")["rows"]}
+            for what in LINES}
+    for role, opposite, tx, rx in ("server", 100, 1000, 100), ("client", 200, 100, 1000):
+        opened = rows["opened"][role]["opened"] if role in rows["opened"] else 0
+        assert opened == 300 if on_time else opened <= 300
+        closed = rows["closed"][role]
+        assert (closed["closed"], closed["closed_local"], closed["closed_remote"]) == (300, opposite, 300 - opposite)
+        assert (rows["bytes"][role]["tx_bytes"], rows["bytes"][role]["rx_bytes"]) == (300 * tx, 300 * rx)
+        assert rows["duration"][role]["n"] == rows["rtt"][role]["n"] == 300
+        # the file itself says the same
+        assert query(db, "SELECT sum(closed), sum(closed_local), sum(tx_bytes), sum(rx_bytes) FROM rates"
+                         " WHERE port = 8301 AND role = ?", role) == [(300, opposite, 300 * tx, 300 * rx)]
+        # lives tell what the durations were made of, to the width of a bucket
+        lived = sorted(row[0] for row in query(db, "SELECT rtt_us FROM sockets WHERE service_port = 8301 AND role = ?"
+                                                   " AND rtt_us > 0", role))
+        middle = lived[(len(lived) + 1) // 2 - 1]
+        assert middle <= rows["rtt"][role]["p50_us"] < 2 * middle + 1
+    drawn, text = chart(db, "closed", "--port", "8301", "--role", "server", "--since", "-1h")
+    assert set(drawn) == {"closed", "closed, local", "closed, remote"}
+    assert ", at least 300 in all" in text and ", at least 100 in all" in text
