@@ -19,6 +19,7 @@ void batch_free(struct batch *batch)
     vec_finish(&batch->closed);
     vec_finish(&batch->amended);
     vec_finish(&batch->late);
+    vec_finish(&batch->sampled);
     vec_finish(&batch->rates);
     vec_finish(&batch->tallies);
     vec_finish(&batch->queues);
@@ -62,6 +63,7 @@ void batch_seal(struct batch *batch)
                        sizeof(struct life) +
                    batch->rates.capacity * sizeof(struct rate_change) +
                    batch->late.capacity * sizeof(struct late_facts) +
+                   batch->sampled.capacity * sizeof(struct sampled_facts) +
                    batch->tallies.capacity * sizeof(struct tally_change) +
                    batch->queues.capacity * sizeof(struct queue_change) +
                    batch->losses.capacity * sizeof(struct loss) +

@@ -26,6 +26,7 @@ struct snapshot {
     uint8_t status;   /* enum snapshot_status */
     bool anchor;      /* tallies are written in full, not only changes */
     bool full;        /* lives are written in full: open ones not in `opened` have ended */
+    bool sampled;     /* tcp_info of all connections was asked for */
 };
 
 struct tally_change {
@@ -53,12 +54,23 @@ struct late_facts {
     struct life_facts facts;
 };
 
+/* What tcp_info told of a connection that is open. Times are record time. */
+struct sampled_facts {
+    uint64_t life;            /* its number; in the file's `open` after this batch's lives are */
+    int64_t last_sent_ms;     /* payload was sent last, or the connection opened; <= the snapshot */
+    int64_t last_received_ms; /* likewise received */
+    struct life_facts facts;
+};
+
 struct rate_vec {
     VEC_FIELDS(struct rate_change);
 };
 
 struct late_vec {
     VEC_FIELDS(struct late_facts);
+};
+struct sampled_vec {
+    VEC_FIELDS(struct sampled_facts);
 };
 struct life_vec {
     VEC_FIELDS(struct life);
@@ -102,13 +114,14 @@ struct batch {
     struct life_vec changed; /* state, owner or inode changed, alive */
     struct life_vec closed;  /* ended; some were never in opened */
     struct life_vec
-        amended;           /* closed before with a planned end (life.planned_ms), ended otherwise */
-    struct late_vec late;  /* facts of lives that were closed before */
-    struct rate_vec rates; /* what came and went: to be added to what the file has */
-    struct tally_vec tallies; /* counts that changed; all that are not 0 when snapshot.anchor */
-    struct queue_vec queues;  /* listeners' accept queues that changed */
-    struct loss_vec losses;   /* what lacks, and when */
-    struct epoch_vec epochs;  /* changes of the wall clock */
+        amended;          /* closed before with a planned end (life.planned_ms), ended otherwise */
+    struct late_vec late; /* facts of lives that were closed before */
+    struct sampled_vec sampled; /* facts of open lives that changed since they were told */
+    struct rate_vec rates;      /* what came and went: to be added to what the file has */
+    struct tally_vec tallies;   /* counts that changed; all that are not 0 when snapshot.anchor */
+    struct queue_vec queues;    /* listeners' accept queues that changed */
+    struct loss_vec losses;     /* what lacks, and when */
+    struct epoch_vec epochs;    /* changes of the wall clock */
     struct {
         VEC_FIELDS(uint8_t);
     } histories;  /* memory behind the lives' history pointers */
