@@ -22,6 +22,22 @@ CREATE TABLE late (                      -- the same of sockets that were in `cl
     rtt_us      INTEGER                  -- smoothed round trip
 ) STRICT;
 
+CREATE TABLE open_facts (                -- what tcp_info told last of connections that are open; written when it changed
+    life        INTEGER PRIMARY KEY,     -- open.life
+    at_ms       INTEGER NOT NULL,        -- the snapshot that sampled it; no later one with snapshots.sampled found a change
+    sent_bytes  INTEGER NOT NULL,        -- as in closed, like all down to rtt_us
+    received_bytes INTEGER NOT NULL,     -- payload received
+    segs_out    INTEGER NOT NULL,        -- segments sent
+    segs_in     INTEGER NOT NULL,        -- segments received
+    retrans     INTEGER NOT NULL,        -- segments sent again
+    rtt_us      INTEGER NOT NULL,        -- smoothed round trip
+    last_sent_ms INTEGER NOT NULL,       -- when payload was sent last; its opening if none ever was
+    last_received_ms INTEGER NOT NULL    -- when payload was received last; its opening if none ever was
+) STRICT;
+
+ALTER TABLE snapshots ADD COLUMN sampled INTEGER NOT NULL DEFAULT 0;       -- 1: tcp_info of all connections was asked for
+CREATE INDEX snapshots_sampled ON snapshots (start_ms) WHERE sampled = 1;
+
 CREATE TABLE minutes (                   -- what came and went at a service; a minute in which nothing did has no row
     service     INTEGER NOT NULL REFERENCES services (id), -- service
     at_ms       INTEGER NOT NULL,        -- begin of the minute: a multiple of 60,000
@@ -53,8 +69,19 @@ DROP VIEW lives;
 CREATE VIEW lives AS                     -- open and closed sockets on the record's clock
 SELECT o.life, o.service, o.local, o.remote, o.local_port, o.remote_port, o.scope, o.owner,
        o.since_ms, NULL AS ended_ms, o.traits, o.states,
-       NULL AS closed_by, NULL AS tx_bytes, NULL AS rx_bytes, NULL AS rx_uncertain,
-       NULL AS segs_out, NULL AS segs_in, NULL AS retrans, NULL AS rtt_us
+       NULL AS closed_by,
+       (SELECT f.sent_bytes FROM open_facts AS f WHERE f.life = o.life) AS tx_bytes,
+       (SELECT f.received_bytes FROM open_facts AS f WHERE f.life = o.life) AS rx_bytes,
+       (SELECT 0 FROM open_facts AS f WHERE f.life = o.life) AS rx_uncertain,
+       (SELECT f.segs_out FROM open_facts AS f WHERE f.life = o.life) AS segs_out,
+       (SELECT f.segs_in FROM open_facts AS f WHERE f.life = o.life) AS segs_in,
+       (SELECT f.retrans FROM open_facts AS f WHERE f.life = o.life) AS retrans,
+       (SELECT f.rtt_us FROM open_facts AS f WHERE f.life = o.life) AS rtt_us,
+       -- no row means no change: it holds up to the last sampling, for states in which the kernel has tcp_info
+       (SELECT max(f.at_ms, iif((o.traits & 15) IN (1, 4, 8, 9, 11),
+            coalesce((SELECT max(p.start_ms) FROM snapshots AS p WHERE p.sampled = 1 AND p.status = 0), 0), 0))
+        FROM open_facts AS f WHERE f.life = o.life) AS sampled_ms,
+       (SELECT max(f.last_sent_ms, f.last_received_ms) FROM open_facts AS f WHERE f.life = o.life) AS active_ms
 FROM open AS o
 UNION ALL
 SELECT c.life, c.service, c.local, c.remote, c.local_port, c.remote_port, c.scope, c.owner,
@@ -69,7 +96,8 @@ SELECT c.life, c.service, c.local, c.remote, c.local_port, c.remote_port, c.scop
        coalesce(c.segs_out, (SELECT x.segs_out FROM late AS x WHERE x.life = c.life)),
        coalesce(c.segs_in, (SELECT x.segs_in FROM late AS x WHERE x.life = c.life)),
        coalesce(c.retrans, (SELECT x.retrans FROM late AS x WHERE x.life = c.life)),
-       coalesce(c.rtt_us, (SELECT x.rtt_us FROM late AS x WHERE x.life = c.life))
+       coalesce(c.rtt_us, (SELECT x.rtt_us FROM late AS x WHERE x.life = c.life)),
+       NULL, NULL
 FROM closed AS c;
 
 CREATE VIEW sockets AS                   -- every socket ever recorded, for people
@@ -100,7 +128,10 @@ SELECT n.name AS netns,
        w.closed_ms,
        strftime('%Y-%m-%dT%H:%M:%fZ', w.first_seen_ms / 1000.0, 'unixepoch') AS first_seen_at,
        strftime('%Y-%m-%dT%H:%M:%fZ', w.closed_ms / 1000.0, 'unixepoch') AS closed_at,
-       iif(w.closed_ms IS NULL, NULL, w.closed_by) AS closed_by, w.tx_bytes, w.rx_bytes, w.rx_uncertain, w.rtt_us, w.retrans
+       iif(w.closed_ms IS NULL, NULL, w.closed_by) AS closed_by, w.tx_bytes, w.rx_bytes, w.rx_uncertain, w.rtt_us, w.retrans,
+       w.sampled_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= w.sampled_ms
+           ORDER BY e.from_ms DESC LIMIT 1), 0) AS sampled_ms,
+       w.sampled_ms - w.active_ms AS idle_ms
 FROM wall AS w
 JOIN services AS s ON s.id = w.service
 JOIN netns AS n ON n.id = s.netns

@@ -95,6 +95,15 @@ static int read_duration(const struct config_key *key, const char *text, struct 
     return 0;
 }
 
+static int read_duration_or_off(const struct config_key *key, const char *text,
+                                struct config *config, struct err *err)
+{
+    if (strcmp(text, "off") != 0)
+        return read_duration(key, text, config, err);
+    *(int64_t *)member(key, config) = 0;
+    return 0;
+}
+
 static int read_size(const struct config_key *key, const char *text, struct config *config,
                      struct err *err)
 {
@@ -224,6 +233,9 @@ const struct config_key config_keys[] = {
      "a size from 16KiB to 1GiB"},
     {"limits", "queue", CONFIG_KEY_VALUE, read_size, AT(queue_bytes), MIB, 4096 * MIB, "32MiB",
      "a size from 1MiB to 4GiB"},
+    {"", "sampling", CONFIG_KEY_SECTION, .right = "the key tcp_info below it"},
+    {"sampling", "tcp_info", CONFIG_KEY_VALUE, read_duration_or_off, AT(sampling_ms), 100,
+     24 * 60 * 60 * 1000, "60s", "a duration from 100ms to 24h, or off"},
     {"", "services", CONFIG_KEY_SERVICES, .right = "lines such as '8000/tcp: name' below it"},
 };
 /* clang-format on */

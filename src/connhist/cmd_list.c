@@ -138,6 +138,7 @@ static int list_run(struct context *ctx)
         return status;
     question.limit = table.limit ? table.limit + 1 : 0; /* one more tells that there are more */
     table.names = ctx->names;
+    table.open_only = question.open_only;
     status = put_rows(ctx, &question, &coverage, &table);
     if (status != EXIT_ANSWERED)
         return status;

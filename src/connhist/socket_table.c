@@ -32,9 +32,10 @@ static const struct column fields[] = {
     {"tx_bytes", NULL, true},        {"rtt_us", NULL, true},
     {"retrans", NULL, true},         {"rx_segs", NULL, true},
     {"tx_segs", NULL, true},         {"rx_uncertain", NULL, true},
+    {"sampled_ms", NULL, true},      {"idle_ms", NULL, true},
 };
 
-enum { FIELDS_LIVE = 12, FIELDS_AT = 16, FIELDS_LIST = 28 };
+enum { FIELDS_LIVE = 12, FIELDS_AT = 16, FIELDS_LIST = 30 };
 
 _Static_assert(sizeof(fields) / sizeof(fields[0]) == FIELDS_LIST, "one more field");
 
@@ -55,13 +56,22 @@ static const struct column headings[] = {
     {"lived", "LIVED", true},
     {"rx", "RX", true},
     {"tx", "TX", true},
+    {"rtt_us", "RTT US", true},
+    {"idle", "IDLE", true},
 };
 
-enum { HEADINGS_LIVE = 7, HEADINGS_AT = 10, HEADINGS_LIST = 15 };
-enum { HEADING_RECV_Q = 5, HEADING_SEND_Q = 6 };
+enum { HEADINGS_LIVE = 7, HEADINGS_AT = 10, HEADINGS_LIST = 17 };
+enum {
+    HEADING_RECV_Q = 5,
+    HEADING_SEND_Q = 6,
+    HEADING_CLOSED = 10,
+    HEADING_LIVED = 12,
+    HEADING_RTT = 15,
+    HEADING_IDLE = 16
+};
 
 _Static_assert(sizeof(headings) / sizeof(headings[0]) == HEADINGS_LIST, "one more heading");
-_Static_assert((int)FIELDS_LIST <= 28 && (int)HEADINGS_LIST <= 28, "see struct socket_table");
+_Static_assert((int)FIELDS_LIST <= 30 && (int)HEADINGS_LIST <= 30, "see struct socket_table");
 
 static bool is_link_local(uint8_t family, const struct address *address)
 {
@@ -125,7 +135,7 @@ static struct cell closed_by_cell(const struct socket_row *row)
     return row->closed_ms == TIME_UNKNOWN ? cell_null() : cell_text(closed_by_name(row->closed_by));
 }
 
-/* What the kernel told of the end; null where it told nothing. */
+/* What the kernel told in tcp_info; null where it told nothing. */
 static struct cell fact_cell(const struct socket_row *row, int64_t value)
 {
     return row->has_facts ? cell_int(value) : cell_null();
@@ -168,6 +178,8 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
         fact_cell(row, row->rx_segs),
         fact_cell(row, row->tx_segs),
         fact_cell(row, row->rx_uncertain),
+        cell_time(row->sampled_ms),
+        known_int(row->idle_ms),
     };
 
     return writer_row(table->writer, cells);
@@ -177,6 +189,7 @@ static int row_for_people(struct socket_table *table, const struct socket_row *r
 {
     char local[ENDPOINT_MAX], remote[ENDPOINT_MAX];
     char lived[TIME_TEXT_MAX], rx[TIME_TEXT_MAX], tx[TIME_TEXT_MAX];
+    char idle[TIME_TEXT_MAX];
     const struct cell cells[HEADINGS_LIST] = {
         cell_text(protocol_name(row->protocol)),
         cell_text(endpoint(table, row, &row->local, row->local_port, local)),
@@ -193,6 +206,8 @@ static int row_for_people(struct socket_table *table, const struct socket_row *r
         row->duration_ms < 0 ? cell_null() : cell_text(duration_format(row->duration_ms, lived)),
         row->has_facts ? cell_text(size_format(row->rx_bytes, rx)) : cell_null(),
         row->has_facts ? cell_text(size_format(row->tx_bytes, tx)) : cell_null(),
+        row->has_facts && row->rtt_us ? cell_int(row->rtt_us) : cell_null(),
+        row->idle_ms < 0 ? cell_null() : cell_text(duration_format(row->idle_ms, idle)),
     };
 
     return writer_row(table->writer, cells);
@@ -210,6 +225,12 @@ int socket_table_row(void *arg, const struct socket_row *row)
     return table->failed < 0 ? -ECANCELED : 0;
 }
 
+static void leave_out(struct socket_table *table, size_t first, size_t last)
+{
+    for (size_t i = first; i <= last; i++)
+        table->columns[i].heading = NULL;
+}
+
 static size_t choose_columns(struct socket_table *table)
 {
     static const size_t n_fields[] = {FIELDS_LIVE, FIELDS_AT, FIELDS_LIST};
@@ -220,10 +241,12 @@ static size_t choose_columns(struct socket_table *table)
         return n_fields[table->kind];
     }
     memcpy(table->columns, headings, sizeof(headings));
-    if (table->kind == SOCKETS_LIST) {
-        table->columns[HEADING_RECV_Q].heading = NULL;
-        table->columns[HEADING_SEND_Q].heading = NULL;
-    }
+    if (table->kind == SOCKETS_LIST)
+        leave_out(table, HEADING_RECV_Q, HEADING_SEND_Q);
+    if (table->open_only)
+        leave_out(table, HEADING_CLOSED, HEADING_LIVED);
+    else
+        leave_out(table, HEADING_RTT, HEADING_IDLE);
     return n_headings[table->kind];
 }
 

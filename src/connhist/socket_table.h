@@ -24,10 +24,11 @@ struct socket_table {
     uint64_t limit;            /* rows shown at most; 0: all */
     uint64_t rows;             /* shown so far */
     bool cut;                  /* there were more than limit */
+    bool open_only;            /* list: no closings are shown, but what open ones do */
     bool people;               /* the format is a table */
     int failed;                /* negative errno: the output is broken; 0 */
     struct writer *writer;     /* owned */
-    struct column columns[28]; /* of the document */
+    struct column columns[30]; /* of the document */
     struct document document;
 };
 

@@ -81,6 +81,7 @@ static void fill_recorder(const struct daemon_options *options, struct settings 
         .names = settings->names,
         .n_names = config->services.n,
         .interval_ms = options->interval_ms ? options->interval_ms : config->interval_ms,
+        .sampling_ms = config->sampling_ms,
         .max_ticks = options->count,
         .queue_bytes = (size_t)config->queue_bytes,
         .version = CONNHIST_VERSION,

@@ -57,17 +57,39 @@ static void decode_numbers(const struct inet_diag_msg *message, struct sample *s
     sample->has_uid = sample->inode || sample->uid;
 }
 
-static enum opener decode_info(enum sock_state state, const struct nlattr *attr)
+static void decode_facts(const struct tcp_info *info, struct sample *sample)
+{
+    /* The kernel reads the counters after the message's state: tcp_info has the later state. */
+    enum sock_state state = (enum sock_state)info->tcpi_state;
+
+    if (!sample_carries(state) || !sample_carries((enum sock_state)sample->state))
+        return;
+    sample->facts = (struct life_facts){
+        .known = true,
+        .sent_bytes = sample_payload_sent(info->tcpi_bytes_sent, info->tcpi_bytes_retrans),
+        .received_bytes = sample_payload_received(state, info->tcpi_bytes_received),
+        .segs_out = info->tcpi_segs_out,
+        .segs_in = info->tcpi_segs_in,
+        .retrans = info->tcpi_total_retrans,
+        .rtt_us = info->tcpi_rtt,
+    };
+    sample->sent_ago_ms = info->tcpi_last_data_sent;
+    sample->received_ago_ms = info->tcpi_last_data_recv;
+}
+
+static void decode_info(const struct nlattr *attr, struct sample *sample)
 {
     struct tcp_info info = {0};
     size_t n = mnl_attr_get_payload_len(attr);
 
     /* Before Linux 4.19 the struct ended above the counters. */
     if (n < offsetof(struct tcp_info, tcpi_bytes_retrans) + sizeof(info.tcpi_bytes_retrans))
-        return OPENER_UNKNOWN;
+        return;
     memcpy(&info, mnl_attr_get_payload(attr), n < sizeof(info) ? n : sizeof(info));
-    return sample_opener(state, info.tcpi_bytes_acked, info.tcpi_bytes_sent,
-                         info.tcpi_bytes_retrans, info.tcpi_unacked);
+    sample->opener =
+        (uint8_t)sample_opener((enum sock_state)sample->state, info.tcpi_bytes_acked,
+                               info.tcpi_bytes_sent, info.tcpi_bytes_retrans, info.tcpi_unacked);
+    decode_facts(&info, sample);
 }
 
 static int decode_attribute(const struct nlattr *attr, struct sample *sample)
@@ -77,7 +99,7 @@ static int decode_attribute(const struct nlattr *attr, struct sample *sample)
     switch (mnl_attr_get_type(attr)) {
     case INET_DIAG_INFO:
         if (sample->protocol == PROTOCOL_TCP)
-            sample->opener = (uint8_t)decode_info((enum sock_state)sample->state, attr);
+            decode_info(attr, sample);
         return 0;
     case INET_DIAG_SKV6ONLY:
         if (n < sizeof(uint8_t))

@@ -4,20 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-const char *loss_kind_name(unsigned kind)
-{
-    static const char *const names[] = {"?",          "ticks missed", "dump failed",
-                                        "queue full", "write failed", "recorder died",
-                                        "events lost"};
-
-    return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : names[0];
-}
-
-bool loss_kind_misses(unsigned kind)
-{
-    return kind == LOSS_TICKS_MISSED || kind == LOSS_QUEUE_FULL || kind == LOSS_WRITE_FAILED;
-}
-
 struct batch *batch_new(void)
 {
     return calloc(1, sizeof(struct batch));
@@ -33,6 +19,7 @@ void batch_free(struct batch *batch)
     vec_finish(&batch->closed);
     vec_finish(&batch->amended);
     vec_finish(&batch->late);
+    vec_finish(&batch->sampled);
     vec_finish(&batch->rates);
     vec_finish(&batch->tallies);
     vec_finish(&batch->queues);
@@ -76,6 +63,7 @@ void batch_seal(struct batch *batch)
                        sizeof(struct life) +
                    batch->rates.capacity * sizeof(struct rate_change) +
                    batch->late.capacity * sizeof(struct late_facts) +
+                   batch->sampled.capacity * sizeof(struct sampled_facts) +
                    batch->tallies.capacity * sizeof(struct tally_change) +
                    batch->queues.capacity * sizeof(struct queue_change) +
                    batch->losses.capacity * sizeof(struct loss) +

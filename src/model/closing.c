@@ -45,9 +45,7 @@ static void take_unread_fin(struct closing *closing)
 
 void closing_count(struct closing *closing, const struct closing_counters *counters)
 {
-    uint64_t payload = counters->bytes_sent > counters->bytes_retrans
-                           ? counters->bytes_sent - counters->bytes_retrans
-                           : 0;
+    uint64_t payload = sample_payload_sent(counters->bytes_sent, counters->bytes_retrans);
     uint64_t unsent = counters->notsent_bytes;
     uint64_t extra = counters->bytes_acked + counters->send_queue - unsent - payload;
     bool all_acked = counters->send_queue == 0;

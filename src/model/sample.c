@@ -21,3 +21,30 @@ enum opener sample_opener(enum sock_state state, uint64_t bytes_acked, uint64_t 
         return OPENER_UNKNOWN;
     return extra == 1 ? OPENER_LOCAL : OPENER_REMOTE;
 }
+
+uint64_t sample_payload_sent(uint64_t bytes_sent, uint64_t bytes_retrans)
+{
+    return bytes_sent > bytes_retrans ? bytes_sent - bytes_retrans : 0;
+}
+
+uint64_t sample_payload_received(enum sock_state state, uint64_t bytes_received)
+{
+    bool peer_fin = state == STATE_CLOSE_WAIT || state == STATE_LAST_ACK || state == STATE_CLOSING;
+
+    return peer_fin && bytes_received > 0 ? bytes_received - 1 : bytes_received;
+}
+
+bool sample_carries(enum sock_state state)
+{
+    switch (state) {
+    case STATE_ESTABLISHED:
+    case STATE_FIN_WAIT1:
+    case STATE_FIN_WAIT2:
+    case STATE_CLOSE_WAIT:
+    case STATE_LAST_ACK:
+    case STATE_CLOSING:
+        return true;
+    default:
+        return false;
+    }
+}

@@ -49,6 +49,7 @@ void ledger_free(struct ledger *ledger)
     vec_finish(&ledger->unsure_entries);
     vec_finish(&ledger->listeners);
     vec_finish(&ledger->touched);
+    vec_finish(&ledger->sampled_entries);
     free(ledger);
 }
 
@@ -185,6 +186,7 @@ void ledger_begin(struct ledger *ledger, int64_t start_ms, struct batch *batch)
     vec_clear(&ledger->fresh);
     vec_clear(&ledger->unsure);
     vec_clear(&ledger->unsure_entries);
+    vec_clear(&ledger->sampled_entries);
     services_begin(&ledger->services);
 }
 
@@ -272,6 +274,7 @@ static void give_scratch_back(struct ledger *ledger)
     give_back(&ledger->unsure);
     give_back(&ledger->unsure_entries);
     give_back(&ledger->listeners);
+    give_back(&ledger->sampled_entries);
     if (ledger->touched.n == 0) /* else they wait to be told */
         give_back(&ledger->touched);
 }
@@ -320,7 +323,7 @@ static size_t scratch_bytes(const struct ledger *ledger)
 {
     return ledger->unsure.capacity * sizeof(*ledger->unsure.items) +
            (ledger->fresh.capacity + ledger->unsure_entries.capacity + ledger->listeners.capacity +
-            ledger->touched.capacity) *
+            ledger->touched.capacity + ledger->sampled_entries.capacity) *
                sizeof(uint32_t);
 }
 

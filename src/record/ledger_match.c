@@ -370,6 +370,8 @@ static int take(struct ledger *ledger, uint32_t netns, const struct sample *key,
         r = be_born(ledger, netns, key, sample, &index);
     if (r == 0)
         mark_seen(ledger, index);
+    if (r == 0 && sample->facts.known)
+        r = ledger_learn_facts(ledger, index, sample);
     return r;
 }
 

@@ -26,6 +26,7 @@ struct ledger {
     uint32_t n_seen;        /* lives seen in it */
     uint32_t last_seen;     /* entry of the sample before; LIVES_NONE */
     uint32_t n_syn_recv;    /* SYN_RECV kept as lives in this snapshot */
+    uint32_t facts_round;   /* grows when the file may lack what was told: digests are of a round */
     struct snapshot counts; /* sockets, doubles, unkept of this snapshot */
     struct {
         VEC_FIELDS(uint32_t);
@@ -47,6 +48,9 @@ struct ledger {
     struct {
         VEC_FIELDS(uint32_t);
     } rate_chain; /* for each of the batch's rates the one before of its service + 1; 0: none */
+    struct {
+        VEC_FIELDS(uint32_t);
+    } sampled_entries;      /* the entry of each of the batch's sampled facts */
     struct late_vec late;   /* facts of lives that closed before; not in a batch yet */
     int64_t previous_ms;    /* start of the snapshot before, complete or not; TIME_UNKNOWN: none */
     bool time_wait_lost;    /* TIME_WAITs vanished since the complete snapshot before: absence tells
@@ -63,6 +67,13 @@ int ledger_recent_init(struct ledger *ledger);
 
 /* A life closed without an event: that may still come. */
 void ledger_remember_closed(struct ledger *ledger, const struct entry *entry);
+
+/* Notes what a sample tells of a connection that is open, if this snapshot asks for it and it
+ * changed. 0 or -ENOMEM. */
+int ledger_learn_facts(struct ledger *ledger, uint32_t index, const struct sample *sample);
+
+/* Takes what was sampled of lives that ended meanwhile out of the batch. */
+void ledger_tell_facts(struct ledger *ledger);
 
 /* What an event tells in numbers. */
 struct life_facts ledger_facts(const struct closing *closing);

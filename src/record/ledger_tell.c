@@ -175,6 +175,7 @@ int ledger_tell(struct ledger *ledger, bool full)
             r = tell_entry(ledger, ledger->touched.items[i], false);
     }
     vec_clear(&ledger->touched);
+    ledger_tell_facts(ledger);
     for (size_t i = 0; i < ledger->late.n && r == 0; i++)
         r = vec_push(&ledger->batch->late, ledger->late.items[i]);
     vec_clear(&ledger->late);

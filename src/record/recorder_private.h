@@ -29,6 +29,7 @@ struct recorder {
     int64_t last_start_ms;      /* record time of the last snapshot */
     int64_t first_start_ms;     /* record time of the first snapshot; 0: none yet */
     int64_t next_ns;            /* boot time of the next planned tick; 0: the first is due */
+    int64_t sampled_ns;         /* boot time of the last snapshot that sampled tcp_info; 0: none */
     int64_t last_extra_ns;      /* boot time of the last snapshot out of turn */
     int64_t anchor_hour;        /* hour of record time of the last anchor */
     uint64_t ticks_missed;      /* in this recording */
@@ -38,6 +39,7 @@ struct recorder {
     struct loss dropped;        /* batches that did not fit; count 0: none */
     struct loss failing; /* snapshots whose dump failed in a row; count 0: none since it was told */
     uint32_t ephemeral_age; /* ticks since the ephemeral range was read */
+    bool sampling;          /* this snapshot samples tcp_info */
     bool full_next;         /* the file must be told everything again */
     bool info_next;         /* ask for tcp_info of all sockets, there are many new ones */
     bool first_done;        /* the first snapshot was taken */

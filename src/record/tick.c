@@ -98,7 +98,8 @@ static int dump_protocol(struct recorder *recorder, const struct netns_ref *netn
                          enum protocol protocol, struct err *err)
 {
     struct taker taker = {.ledger = recorder->ledger, .netns = netns->id};
-    bool want_info = protocol == PROTOCOL_TCP && (!recorder->first_done || recorder->info_next);
+    bool want_info = protocol == PROTOCOL_TCP &&
+                     (!recorder->first_done || recorder->info_next || recorder->sampling);
     int r = recorder->source.ops->dump(recorder->source.ctx, netns, protocol, want_info,
                                        take_sample, &taker, err);
 
@@ -264,6 +265,22 @@ static void tell_all(struct recorder *recorder, int64_t start_ms)
         atomic_store(&recorder->resync, true); /* at the next tick */
 }
 
+/* At the first snapshot, then at the one nearest to the pace. After a lost batch nobody knows what
+ * the file has, and all is sampled again. */
+static void begin_sampling(struct recorder *recorder, int64_t now_ns, bool full)
+{
+    int64_t slack_ms = recorder->options.interval_ms / 2;
+    int64_t pace_ns = (recorder->options.sampling_ms - slack_ms) * NS_PER_MS;
+
+    recorder->sampling =
+        recorder->options.sampling_ms &&
+        (full || !recorder->sampled_ns || now_ns - recorder->sampled_ns >= pace_ns);
+    if (!recorder->sampling)
+        return;
+    recorder->sampled_ns = now_ns;
+    ledger_sampling(recorder->ledger, full);
+}
+
 static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now_ns)
 {
     int64_t start_ms = timeline_record_ms(&recorder->timeline, now_ns);
@@ -282,6 +299,7 @@ static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now
     anchor = full || start_ms / HOUR_MS != recorder->anchor_hour;
     feed_events(recorder);
     ledger_begin(recorder->ledger, start_ms, batch);
+    begin_sampling(recorder, now_ns, full);
     r = dump_all(recorder, batch, &err);
     feed_time_wait(recorder);
     /* what the walk no longer saw has its event by now; after a loss the table is looked at once

@@ -183,6 +183,8 @@ int row_maker_make(struct row_maker *maker, const struct stored_life *life,
         .remote_port = life->remote_port,
         .scope_ifindex = life->scope_ifindex,
         .uid = lookup_uid(&maker->lookup, life->owner),
+        .sampled_ms = TIME_UNKNOWN,
+        .idle_ms = -1,
     };
     int r;
 

@@ -5,6 +5,7 @@
 #include "connhist/model/history.h"
 #include "connhist/report/sockets.h"
 #include "connhist/store/db.h"
+#include "sampled.h"
 #include "socket_row.h"
 
 /* Rows read in one transaction. */
@@ -20,6 +21,7 @@ struct found_life {
 
 struct list {
     struct row_maker maker;
+    struct sampled_reader sampled;        /* owned */
     const struct list_question *question; /* not owned */
     int64_t from_ms;                      /* record time */
     int64_t until_ms;                     /* record time */
@@ -33,6 +35,7 @@ struct list {
 static void list_finish(struct list *list)
 {
     row_maker_finish(&list->maker);
+    sampled_reader_finish(&list->sampled);
     vec_finish(&list->found);
     vec_finish(&list->open);
     vec_finish(&list->chunk);
@@ -109,7 +112,11 @@ static int read_row(struct list *list, struct life_reader *reader, const struct 
     r = life_reader_get(reader, &list->maker.lookup, found->open, found->row, &life, err);
     if (r == 0)
         r = stored_life_endpoints(&life, &list->maker.lookup, &ends, err);
-    return r < 0 ? r : row_maker_make(&list->maker, &life, &ends, INT64_MAX, ret, err);
+    if (r == 0)
+        r = row_maker_make(&list->maker, &life, &ends, INT64_MAX, ret, err);
+    if (r < 0 || !found->open)
+        return r;
+    return sampled_reader_fill(&list->sampled, list->maker.walltime, &life, ret, err);
 }
 
 /* What is open changes, and moves when it closes: it is read at once. What is closed stays. */
@@ -218,6 +225,8 @@ int sockets_list(struct db *db, const struct walltime *walltime,
     if (list.until_ms < list.from_ms) /* the clock was set over all of it */
         list.until_ms = list.from_ms;
     r = row_maker_init(&list.maker, db, walltime, &question->filter, err);
+    if (r == 0)
+        r = sampled_reader_init(&list.sampled, db, list.until_ms, err);
     if (r == 0)
         r = find_all(&list, db, err);
     if (r < 0)

@@ -115,8 +115,11 @@ static bool has_listened(const uint8_t *history, size_t n, int64_t since_ms)
 
 static int drop_open(struct store *store, uint64_t number, struct err *err)
 {
-    return WRITER_RUN(store, STMT_DROP_OPEN, "DELETE FROM open WHERE life = ?1", err,
-                      (int64_t)number);
+    int r =
+        WRITER_RUN(store, STMT_DROP_OPEN, "DELETE FROM open WHERE life = ?1", err, (int64_t)number);
+
+    /* most connections of a busy host are over before they are told as open */
+    return r >= 0 && sqlite3_changes(store->db) > 0 ? sampled_drop(store, (int64_t)number, err) : r;
 }
 
 /* closed_by and what the kernel told, from index on. */

@@ -28,14 +28,14 @@ static int write_epochs(struct store *store, const struct batch *batch, struct e
 static int write_snapshot(struct store *store, const struct batch *batch, struct err *err)
 {
     static const char sql[] = "INSERT INTO snapshots (start_ms, recording, status, anchor, "
-                              "sockets, took_us, doubles, unkept) "
-                              "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+                              "sockets, took_us, doubles, unkept, sampled) "
+                              "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     const struct snapshot *s = &batch->snapshot;
 
     if (!batch->has_snapshot)
         return 0;
     return WRITER_RUN(store, STMT_ADD_SNAPSHOT, sql, err, s->start_ms, store->recording, s->status,
-                      s->anchor, s->sockets, s->took_us, s->doubles, s->unkept);
+                      s->anchor, s->sockets, s->took_us, s->doubles, s->unkept, s->sampled);
 }
 
 /* Closes what the file holds as open and a full batch doesn't name. */
@@ -95,6 +95,8 @@ static int write_lives(struct store *store, const struct netns_ids *netns,
         r = lives_put_open(store, netns, &batch->opened.items[i], err);
     for (size_t i = 0; i < batch->changed.n && r >= 0; i++)
         r = lives_put_open(store, netns, &batch->changed.items[i], err);
+    for (size_t i = 0; i < batch->sampled.n && r >= 0; i++)
+        r = sampled_put(store, &batch->sampled.items[i], batch->snapshot.start_ms, err);
     for (size_t i = 0; i < batch->closed.n && r >= 0; i++)
         r = lives_add_closed(store, netns, &batch->closed.items[i], err);
     for (size_t i = 0; i < batch->late.n && r >= 0; i++)

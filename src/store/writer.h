@@ -30,6 +30,8 @@ enum writer_stmt {
     STMT_LIST_PLANNED,
     STMT_SHORTEN_CLOSED,
     STMT_ADD_LATE,
+    STMT_PUT_FACTS,
+    STMT_DROP_FACTS,
     STMT_LIST_OPEN,
     STMT_GET_OPEN,
     STMT_MOVE_CLOSED,
@@ -113,6 +115,13 @@ int lives_add_closed(struct store *store, const struct netns_ids *netns, const s
 int lives_amend_closed(struct store *store, const struct netns_ids *netns, const struct life *life,
                        struct err *err);
 int lives_add_late(struct store *store, const struct late_facts *late, struct err *err);
+
+/* What was sampled at at_ms of lives that are open takes the place of what was before. */
+int sampled_put(struct store *store, const struct sampled_facts *sampled, int64_t at_ms,
+                struct err *err);
+
+/* Of a life that is open no more. */
+int sampled_drop(struct store *store, int64_t number, struct err *err);
 
 /* Closes at ended_ms all open lives whose numbers are not among the n, which are in order.
  * keep_numbers: facts of them may come later. */

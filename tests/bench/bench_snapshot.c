@@ -44,7 +44,7 @@ static int is_last(const char *buffer, size_t n)
     return header.nlmsg_type == NLMSG_DONE && header.nlmsg_len == done;
 }
 
-static double bare_dump(int fd)
+static double bare_dump(int fd, bool with_info)
 {
     static _Alignas(8) char buffer[32 * 1024];
     struct {
@@ -54,7 +54,8 @@ static double bare_dump(int fd)
         .header = {.nlmsg_len = sizeof(request),
                    .nlmsg_type = TCPDIAG_GETSOCK,
                    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-        .req = {.idiag_states = 0xffe | 1 << 13},
+        .req = {.idiag_states = 0xffe | 1 << 13,
+                .idiag_ext = with_info ? 1 << (INET_DIAG_INFO - 1) : 0},
     };
     double begin = bench_cpu_ms();
     ssize_t n;
@@ -78,13 +79,15 @@ static void complain(void *arg, int level, const char *text)
         bench_die("the recorder says: %s", text);
 }
 
-static struct recorder *open_recorder(const char *path, struct clock *clock)
+/* sampling_ms 1: each snapshot samples; 0: none. */
+static struct recorder *open_recorder(const char *path, struct clock *clock, int64_t sampling_ms)
 {
     struct recorder_options options = {
         .store = {.path = path},
         .ledger = {.max_client_services = 1024, .max_syn_recv = 4096},
         .detail = "on",
         .interval_ms = 1000 * 3600,
+        .sampling_ms = sampling_ms,
         .queue_bytes = 1 << 30,
         .version = "bench",
         .clock = *clock,
@@ -144,14 +147,34 @@ static void measure(struct figures *f, size_t rounds, struct recorder *recorder)
 {
     _cleanup_close_ int fd = open_bare();
 
-    bare_dump(fd); /* once for the caches */
+    bare_dump(fd, false); /* once for the caches */
     for (size_t i = 0; i < rounds; i++) {
-        f->bare[i] = bare_dump(fd);
+        f->bare[i] = bare_dump(fd, false);
         f->ours[i] = tick(recorder);
         f->ss[i] = run_ss();
         f->to_bare[i] = f->ours[i] / f->bare[i];
         f->to_ss[i] = f->ours[i] / f->ss[i];
         f->bare_to_ss[i] = f->bare[i] / f->ss[i];
+    }
+}
+
+/* Snapshots that sample tcp_info, beside those that don't. */
+struct sampling {
+    double plain[ROUNDS_MAX], ours[ROUNDS_MAX], bare[ROUNDS_MAX];
+    double to_plain[ROUNDS_MAX], to_bare[ROUNDS_MAX]; /* pairwise */
+};
+
+static void measure_sampling(struct sampling *f, size_t rounds, struct recorder *plain,
+                             struct recorder *sampling)
+{
+    _cleanup_close_ int fd = open_bare();
+
+    for (size_t i = 0; i < rounds; i++) {
+        f->plain[i] = tick(plain);
+        f->bare[i] = bare_dump(fd, true);
+        f->ours[i] = tick(sampling);
+        f->to_plain[i] = f->ours[i] / f->plain[i];
+        f->to_bare[i] = f->ours[i] / f->bare[i];
     }
 }
 
@@ -172,6 +195,39 @@ static void tell(const char *what, const struct population *of, double value, co
     bench_tell(name, value, unit, of->budgeted ? budget : NULL);
 }
 
+static void bench_sampling(const struct population *of, size_t rounds, const char *path,
+                           struct recorder *plain)
+{
+    struct clock clock = clock_system();
+    struct recorder *recorder;
+    struct sampling f;
+    char other[256];
+    int64_t before;
+
+    snprintf(other, sizeof(other), "%s.sampled", path);
+    recorder = open_recorder(other, &clock, 1);
+    tick(recorder);
+    if (of->state == CROWD_ESTABLISHED &&
+        ask_number(other, "SELECT count(*) FROM open_facts") < (int64_t)of->sockets)
+        bench_die("sockets are not sampled");
+    before = ask_number(other, "PRAGMA page_count");
+    measure_sampling(&f, rounds, plain, recorder);
+    tell("bare dump with tcp_info", of, bench_median(f.bare, rounds), "ms", NULL);
+    tell("sampling snapshot", of, bench_median(f.ours, rounds), "ms", NULL);
+    tell("sampling snapshot / plain one", of, bench_median(f.to_plain, rounds), "x", NULL);
+    tell("sampling snapshot / bare dump with tcp_info", of, bench_median(f.to_bare, rounds), "x",
+         NULL);
+    tell("growth of the file for each quiet socket and sampling", of,
+         (double)(ask_number(other, "PRAGMA page_count") - before) *
+             (double)ask_number(other, "PRAGMA page_size") / (double)(of->sockets * rounds),
+         "bytes", "0");
+    tell("rows written of quiet sockets by later samplings", of,
+         (double)ask_number(other, "SELECT count(*) FROM open_facts "
+                                   "WHERE at_ms > (SELECT min(start_ms) FROM snapshots)"),
+         "rows", "0");
+    recorder_free(recorder);
+}
+
 static void bench_at(const struct population *of)
 {
     size_t rounds = of->sockets >= 100000 ? ROUNDS_MIN : ROUNDS_MAX;
@@ -183,7 +239,7 @@ static void bench_at(const struct population *of)
     int64_t before;
 
     crowd_make(&crowd, of->state, of->sockets);
-    recorder = open_recorder(path, &clock);
+    recorder = open_recorder(path, &clock, 0);
     tell("first snapshot, all of it written", of, tick(recorder), "ms", NULL);
     if (ask_number(path, "SELECT count(*) FROM open") < (int64_t)of->sockets)
         bench_die("sockets are missing");
@@ -199,6 +255,7 @@ static void bench_at(const struct population *of)
          (double)(ask_number(path, "PRAGMA page_count") - before) *
              (double)ask_number(path, "PRAGMA page_size") / (double)(of->sockets * rounds),
          "bytes", "0");
+    bench_sampling(of, rounds, path, recorder);
     recorder_free(recorder);
     crowd_end(&crowd);
     bench_leave(path);

@@ -19,6 +19,7 @@ NEXT = {  # what a TCP socket may become while nobody looks
     "CLOSE_WAIT": ["LAST_ACK"],
 }
 OWNERLESS = {"SYN_RECV", "TIME_WAIT", "FIN_WAIT2"}
+CARRYING = {"ESTABLISHED", "FIN_WAIT1", "CLOSE_WAIT", "LAST_ACK", "CLOSING"}
 FAMILIES = [
     (4, "192.0.2.1", "198.51.100.{}"),
     (6, "2001:db8::1", "2001:db8:1:{}::7"),
@@ -46,6 +47,11 @@ class Socket:
     seen_uid: bool = False  # a snapshot saw the owner in this life
     rearmed_unseen: bool = False  # the timer was set again before a snapshot saw the TIME_WAIT
     seen_time_wait: bool = False
+    carried: int = 0  # payload bytes sent
+    active_ms: int = 0  # boot time of the last one, or of the opening
+
+    def carries(self):
+        return self.proto == "tcp" and self.state in CARRYING
 
     def shown_uid(self):
         return -1 if self.state in OWNERLESS else self.uid
@@ -84,7 +90,7 @@ class Kernel:
         any_address = "0.0.0.0" if family == 4 else "::"
         peer = remote.format(n % 200 + 1)
         base = Socket("tcp", family, local, ports[0], peer, ports[1], "ESTABLISHED",
-                      self.new_cookie(), 1000 + n % 3, 2 if server else 1)
+                      self.new_cookie(), 1000 + n % 3, 2 if server else 1, active_ms=self.boot_ms)
         if kind in ("SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT2", "CLOSE_WAIT", "LAST_ACK"):
             self.sockets.append(replace(base, state=kind))
         elif kind == "TIME_WAIT":
@@ -167,7 +173,14 @@ class Kernel:
             state = ["ESTABLISHED", "SYN_SENT", "TIME_WAIT"][n // 5 % 3] if old.proto == "tcp" else "ESTABLISHED"
             self.sockets.append(replace(old, state=state, cookie=self.new_cookie(), seen_uid=False,
                                         seen_time_wait=False, rearmed_unseen=False,
-                                        entered_ms=self.boot_ms, timer_ms=self.boot_ms))
+                                        entered_ms=self.boot_ms, timer_ms=self.boot_ms, carried=0,
+                                        active_ms=self.boot_ms))
+
+    def carry(self, n):
+        socket = self.pick(n, Socket.carries)
+        if socket:
+            socket.carried += 1 + n
+            socket.active_ms = self.boot_ms
 
     def unseen_origin(self, n):
         """A connection that no snapshot showed leaves a TIME_WAIT with a cookie of its own."""
@@ -261,8 +274,12 @@ class Kernel:
         timer, expires = (3, s.timer_ms + TIME_WAIT_MS - self.boot_ms) if s.state == "TIME_WAIT" else (0, 0)
         inode = 0 if s.state in OWNERLESS else s.cookie + 5
         opener = s.opener if s.state in ("ESTABLISHED", "CLOSE_WAIT", "FIN_WAIT1") and s.proto == "tcp" else 0
-        return (f"sample {s.proto} {s.family} {s.local} {s.lport} {s.remote} {s.rport} {s.state} {s.cookie} "
+        line = (f"sample {s.proto} {s.family} {s.local} {s.lport} {s.remote} {s.rport} {s.state} {s.cookie} "
                 f"{inode} {s.shown_uid()} {s.scope} {timer} {expires} {s.queue[0]} {s.queue[1]} {opener}")
+        if s.carries():
+            ago = self.boot_ms - s.active_ms
+            line += f"\nfacts {s.carried} {2 * s.carried} 5 {60 + s.carried} {ago} {ago + 500}"
+        return line
 
     def tick(self, n):
         self.pass_time(INTERVAL_MS + (n * 7000 if n > 950 else 0))
@@ -289,14 +306,15 @@ class Kernel:
 STEPS = ["open:SYN_SENT", "open:SYN_RECV", "open:ESTABLISHED", "open:FIN_WAIT2", "open:CLOSE_WAIT", "open:LAST_ACK",
          "open:TIME_WAIT", "open:LISTEN", "open:CLOSE", "open:udp", "open:udp-bound", "advance", "advance", "advance",
          "vanish", "reuse_tuple", "unseen_origin", "reconnect", "hold", "relisten", "rearm", "requeue", "double",
-         "jump_wall", "fail", "reboot", "restart", "connect_and_close", "connect_and_close", "lose", "tick", "tick", "tick", "tick", "tick"]
+         "jump_wall", "fail", "reboot", "restart", "connect_and_close", "connect_and_close", "lose", "carry", "carry", "tick", "tick", "tick", "tick", "tick"]
 
 
-def play(steps, events=False):
+def play(steps, events=False, sampling=0):
     """The kernel after steps of (index into STEPS, number)."""
     kernel = Kernel(events)
     if events:
         kernel.commands.append("events")
+    kernel.commands.append(f"sampling {sampling}")
     kernel.commands.append(kernel.clock())
     kernel.commands.append("start boot-1")
     for step, n in steps:

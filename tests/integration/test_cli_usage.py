@@ -55,7 +55,8 @@ def make_file(path, now, editions=None):
     database.execute("INSERT INTO netns VALUES (1, 4026531840, '')")
     database.execute("INSERT INTO services VALUES (1, 1, 6, 1, 8000)")
     database.execute("INSERT INTO service_names VALUES (8000, 6, 'qq')")
-    database.executemany("INSERT INTO snapshots VALUES (?, 1, 0, ?, 3, 900, 0, 0)",
+    database.executemany("INSERT INTO snapshots (start_ms, recording, status, anchor, sockets, took_us, doubles, unkept)"
+                         " VALUES (?, 1, 0, ?, 3, 900, 0, 0)",
                          [(begin + i * INTERVAL, int(i == 0)) for i in range(SNAPSHOTS)])
     half = begin + SNAPSHOTS // 2 * INTERVAL
     database.executemany("INSERT INTO tallies VALUES (1, ?, ?, ?)",

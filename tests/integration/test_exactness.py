@@ -9,7 +9,7 @@ from conftest import BUILD, SANITIZER
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kernel_model import STEPS, play
+from kernel_model import INTERVAL_MS, STEPS, play
 
 REPLAY = BUILD / "tests" / "replay" / "replay"
 EXAMPLES = 60 if SANITIZER else 400
@@ -145,6 +145,45 @@ def test_the_table_is_exact_with_events_in_between(tmp_path, steps):
     hold_tallies(path, kernel, tables)
 
 
+def hold_facts(path, kernel, tables, every):
+    """What is shown of an open connection is what it had carried at the snapshot that is named, not earlier or later."""
+    database = sqlite3.connect(path)
+    epochs = database.execute("SELECT from_ms, offset_ms FROM epochs ORDER BY from_ms").fetchall()
+    last, = database.execute("SELECT max(start_ms) FROM snapshots").fetchone()
+    rows = database.execute(
+        "SELECT protocol, iif(instr(local_address, ':'), 6, 4), local_address, local_port, remote_address, remote_port,"
+        " state, tx_bytes, rx_bytes, rtt_us, idle_ms, sampled_ms FROM sockets WHERE closed_ms IS NULL").fetchall()
+    orphans = database.execute("SELECT count(*) FROM open_facts WHERE life NOT IN (SELECT life FROM open)").fetchone()
+    database.close()
+    assert orphans == (0,)
+    at = {}  # by wall time, which may come twice
+    for (record_ms, _), (boot, boot_ms, _, sockets) in zip(tables, kernel.shown):
+        wall_ms = record_ms + [0, *(offset for from_ms, offset in epochs if from_ms <= record_ms)][-1]
+        at.setdefault(wall_ms, []).append((boot_ms, sockets))
+    for *ends, state, tx, rx, rtt, idle, sampled in rows:
+        if tx is None:
+            assert (rx, rtt, idle, sampled) == (None,) * 4
+        elif sampled in at:  # not in an interrupted snapshot, nor told by an event
+            had = [(s.carried, 2 * s.carried, 60 + s.carried, boot_ms - s.active_ms)
+                   for boot_ms, sockets in at[sampled] for s in sockets if s.endpoints() == tuple(ends) and s.carries()]
+            assert (tx, rx, rtt, idle) in had
+    if every and tables and tables[-1][0] == last:
+        shown = Counter((*ends, state, tx) for *ends, state, tx, _, _, _, sampled in rows if sampled is not None)
+        wanted = Counter((*s.endpoints(), s.state, s.carried) for s in kernel.sockets if s.carries())
+        assert not wanted - shown
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True,
+          suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(steps, st.booleans(), st.sampled_from([1, 3]))
+def test_facts_of_open_connections_are_those_of_the_snapshot_that_is_named(tmp_path, steps, events, pace):
+    kernel = play(steps, events, INTERVAL_MS * pace)
+    path = tmp_path / "facts.db"
+    tables = replay(path, kernel.commands)
+    hold_rows(kernel, tables)
+    hold_facts(path, kernel, tables, pace == 1)
+
+
 def test_each_short_connection_is_one_row(tmp_path):
     steps = [(STEPS.index("connect_and_close"), n * 4) for n in range(40)]
     steps += [(STEPS.index("unseen_origin"), n * 4) for n in range(40)]
@@ -164,10 +203,12 @@ def test_what_did_not_change_writes_nothing(tmp_path):
     path = tmp_path / "quiet.db"
     sizes = []
     for ticks in (2, 102):
-        replay(path, play([*quiet, *[(tick, 0)] * ticks]).commands)
+        replay(path, play([*quiet, *[(tick, 0)] * ticks], sampling=INTERVAL_MS).commands)
         database = sqlite3.connect(path)
         sizes.append([database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-                      for table in ("open", "closed", "queues", "addresses", "owners")])
+                      for table in ("open", "closed", "queues", "addresses", "owners", "open_facts")])
+        assert database.execute("SELECT count(*), count(DISTINCT at_ms), max(at_ms) = (SELECT min(start_ms) FROM snapshots)"
+                                " FROM open_facts").fetchone() == (50, 1, 1)
         tallies = database.execute("SELECT count(*) FROM tallies").fetchone()[0]
         anchors = database.execute("SELECT count(*) FROM snapshots WHERE anchor").fetchone()[0]
         services = database.execute("SELECT count(DISTINCT service || ',' || state) FROM tallies").fetchone()[0]

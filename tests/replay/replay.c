@@ -6,6 +6,8 @@
  * - clock BOOT_NS REAL_NS: the clocks stand there from now on
  * - sample PROTO FAMILY LOCAL LPORT REMOTE RPORT STATE COOKIE INODE UID SCOPE TIMER EXPIRES RQ WQ
  * OPENER: a socket in the next snapshot's dump; UID -1: the kernel tells none
+ * - facts SENT RECEIVED SEGS RTT SENT_AGO RECEIVED_AGO: what the sample before carried, and ms since
+ * - sampling MS: the pace of sampling in recorders started from now on; 0: never (at first)
  * - events: destroy events are listened to from the next start on
  * - event DRAINS PROTO FAMILY LOCAL LPORT REMOTE RPORT COOKIE OPENER INFO FINACKED WIPED
  * UNCONNECTED SENT RECEIVED: a socket was freed now, which is read at that many drains (two for
@@ -55,6 +57,7 @@ struct stage {
     struct recorder *recorder;
     const char *detail;
     int64_t interval_ms;
+    int64_t sampling_ms;
     uint32_t max_syn_recv;
 };
 
@@ -91,7 +94,6 @@ static int stage_dump(void *ctx, const struct netns_ref *netns, enum protocol pr
     struct stage *stage = ctx;
 
     (void)netns;
-    (void)want_info;
     if (protocol == PROTOCOL_TCP ? stage->lacks_tcp : stage->lacks_udp)
         return err_set(err, -ENOENT, "the kernel lacks it");
     for (size_t i = 0; i < stage->samples.n; i++) {
@@ -102,6 +104,7 @@ static int stage_dump(void *ctx, const struct netns_ref *netns, enum protocol pr
             continue;
         sample.sampled_ns = stage->boot_ns;
         sample.opener = OPENER_UNKNOWN;
+        sample.facts.known &= want_info;
         r = fn(arg, &sample);
         if (r < 0)
             return r;
@@ -215,6 +218,7 @@ static void start(struct stage *stage)
                    .max_syn_recv = stage->max_syn_recv},
         .detail = stage->detail,
         .interval_ms = stage->interval_ms,
+        .sampling_ms = stage->sampling_ms,
         .queue_bytes = 1 << 24,
         .version = "replay",
         .boot_id = stage->boot_id,
@@ -276,6 +280,19 @@ static void read_sample(struct stage *stage, const char *line)
     s.uid = uid >= 0 ? (uint32_t)uid : 0;
     if (vec_push(&stage->samples, s) < 0)
         die("sample", "out of memory");
+}
+
+static void read_facts(struct stage *stage, const char *line)
+{
+    struct sample *s = stage->samples.n ? &stage->samples.items[stage->samples.n - 1] : NULL;
+
+    if (!s ||
+        sscanf(line, "facts %" SCNu64 " %" SCNu64 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32,
+               &s->facts.sent_bytes, &s->facts.received_bytes, &s->facts.segs_out, &s->facts.rtt_us,
+               &s->sent_ago_ms, &s->received_ago_ms) != 6)
+        die("facts", line);
+    s->facts.segs_in = s->facts.segs_out;
+    s->facts.known = true;
 }
 
 static void read_event(struct stage *stage, const char *line)
@@ -369,6 +386,10 @@ static void obey(struct stage *stage, const char *line)
         read_sample(stage, line);
     } else if (strncmp(line, "event ", 6) == 0) {
         read_event(stage, line);
+    } else if (strncmp(line, "facts ", 6) == 0) {
+        read_facts(stage, line);
+    } else if (sscanf(line, "sampling %" SCNd64, &stage->sampling_ms) == 1) {
+        return;
     } else if (strcmp(line, "events\n") == 0) {
         stage->has_events = true;
     } else if (strcmp(line, "lose\n") == 0) {

@@ -40,6 +40,7 @@ struct config {
     uint32_t max_client_services; /* client services told apart at a time, the rest is `other` */
     uint32_t max_syn_recv;        /* SYN_RECV sockets kept as lives, the rest is counted */
     int64_t events_bytes;         /* receive buffer for destroy events, as the kernel counts */
+    int64_t sampling_ms;          /* from one sampling of tcp_info to the next; 0: off */
     int64_t queue_bytes;          /* bound of what may wait for the disk */
     struct config_service_vec services; /* names of one's own; owned */
 };

@@ -7,6 +7,7 @@
 
 #include "connhist/base/vec.h"
 #include "connhist/model/life.h"
+#include "connhist/model/loss.h"
 #include "connhist/model/rate.h"
 #include "connhist/model/service.h"
 
@@ -25,30 +26,7 @@ struct snapshot {
     uint8_t status;   /* enum snapshot_status */
     bool anchor;      /* tallies are written in full, not only changes */
     bool full;        /* lives are written in full: open ones not in `opened` have ended */
-};
-
-enum loss_kind {
-    LOSS_TICKS_MISSED = 1, /* the recorder was late (busy, suspended): `count` ticks not taken */
-    LOSS_DUMP_FAILED = 2,  /* a snapshot was interrupted */
-    LOSS_QUEUE_FULL = 3,   /* the disk could not keep up: `count` snapshots not written */
-    LOSS_WRITE_FAILED =
-        4, /* the file could not be written for a time (disk full, locked, damaged) */
-    LOSS_RECORDER_DIED = 5, /* the run before ended without its closing note */
-    LOSS_EVENTS = 6,        /* destroy events were lost: how many is not known to the kernel */
-};
-
-/* "ticks missed", "dump failed" …; "?" otherwise. */
-const char *loss_kind_name(unsigned kind);
-
-/* Whether `count` of a loss are snapshots that were not taken or not written. */
-bool loss_kind_misses(unsigned kind);
-
-struct loss {
-    int64_t from_ms;  /* record time: begin of the span in which something may lack */
-    int64_t until_ms; /* its end */
-    uint64_t count;   /* how many, where it is known; else 0 */
-    uint8_t kind;     /* enum loss_kind */
-    char text[120];   /* words for people, "" if none */
+    bool sampled;     /* tcp_info of all connections was asked for */
 };
 
 struct tally_change {
@@ -76,12 +54,23 @@ struct late_facts {
     struct life_facts facts;
 };
 
+/* What tcp_info told of a connection that is open. Times are record time. */
+struct sampled_facts {
+    uint64_t life;            /* its number; in the file's `open` after this batch's lives are */
+    int64_t last_sent_ms;     /* payload was sent last, or the connection opened; <= the snapshot */
+    int64_t last_received_ms; /* likewise received */
+    struct life_facts facts;
+};
+
 struct rate_vec {
     VEC_FIELDS(struct rate_change);
 };
 
 struct late_vec {
     VEC_FIELDS(struct late_facts);
+};
+struct sampled_vec {
+    VEC_FIELDS(struct sampled_facts);
 };
 struct life_vec {
     VEC_FIELDS(struct life);
@@ -125,13 +114,14 @@ struct batch {
     struct life_vec changed; /* state, owner or inode changed, alive */
     struct life_vec closed;  /* ended; some were never in opened */
     struct life_vec
-        amended;           /* closed before with a planned end (life.planned_ms), ended otherwise */
-    struct late_vec late;  /* facts of lives that were closed before */
-    struct rate_vec rates; /* what came and went: to be added to what the file has */
-    struct tally_vec tallies; /* counts that changed; all that are not 0 when snapshot.anchor */
-    struct queue_vec queues;  /* listeners' accept queues that changed */
-    struct loss_vec losses;   /* what lacks, and when */
-    struct epoch_vec epochs;  /* changes of the wall clock */
+        amended;          /* closed before with a planned end (life.planned_ms), ended otherwise */
+    struct late_vec late; /* facts of lives that were closed before */
+    struct sampled_vec sampled; /* facts of open lives that changed since they were told */
+    struct rate_vec rates;      /* what came and went: to be added to what the file has */
+    struct tally_vec tallies;   /* counts that changed; all that are not 0 when snapshot.anchor */
+    struct queue_vec queues;    /* listeners' accept queues that changed */
+    struct loss_vec losses;     /* what lacks, and when */
+    struct epoch_vec epochs;    /* changes of the wall clock */
     struct {
         VEC_FIELDS(uint8_t);
     } histories;  /* memory behind the lives' history pointers */

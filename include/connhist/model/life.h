@@ -30,7 +30,7 @@ const char *closed_by_name(unsigned closed_by);
 
 /* What a connection carried, from its last tcp_info. */
 struct life_facts {
-    bool known; /* there was a destroy event with tcp_info; else the rest is meaningless */
+    bool known;              /* there was tcp_info; else the rest is meaningless */
     bool received_uncertain; /* received_bytes may be 1 too many (the peer's FIN) */
     uint64_t sent_bytes;     /* payload put on the wire once */
     uint64_t received_bytes; /* payload */

@@ -62,6 +62,11 @@ void ledger_resume_at(struct ledger *ledger, int64_t last_complete_ms);
  * until then. */
 void ledger_begin(struct ledger *ledger, int64_t start_ms, struct batch *batch);
 
+/* This snapshot's samples carry facts of connections, which are told where they changed; to be
+ * called after ledger_begin(). again: those that did not change, too, for a batch with them may be
+ * lost. */
+void ledger_sampling(struct ledger *ledger, bool again);
+
 /* One sample of this snapshot; a second one of the same socket is dropped. 0 or -ENOMEM (the
  * snapshot must then be ended as interrupted). */
 int ledger_sample(struct ledger *ledger, uint32_t netns, const struct sample *sample);

@@ -29,6 +29,7 @@ struct recorder_options {
     const struct service_name *names;
     size_t n_names;
     int64_t interval_ms;
+    int64_t sampling_ms; /* from one sampling of tcp_info to the next; 0: never */
     uint64_t max_ticks;  /* end after this many ticks; 0: never */
     size_t queue_bytes;  /* bound of what may wait for the disk */
     const char *version; /* of the program */

@@ -40,7 +40,7 @@ struct socket_row {
     int64_t time_wait_ms;    /* when it entered TIME_WAIT */
     int64_t state_since_ms;  /* when `state` began */
     uint8_t closed_by;       /* enum closed_by; meaningless where closed_ms is not known */
-    bool has_facts;          /* the kernel told of its end: what follows is known */
+    bool has_facts;          /* tcp_info told: what follows is known */
     bool rx_uncertain;       /* rx_bytes may be 1 too many */
     int64_t tx_bytes;        /* payload sent, each byte once */
     int64_t rx_bytes;        /* payload received */
@@ -48,6 +48,10 @@ struct socket_row {
     int64_t rx_segs;         /* segments received */
     int64_t retrans;         /* segments sent again */
     int64_t rtt_us;          /* smoothed round trip; 0: none measured */
+    int64_t sampled_ms;      /* list, open ones: the last sampling within the span that this is
+                              * known by; TIME_UNKNOWN: none, or it closed */
+    int64_t idle_ms;         /* from the last payload in either direction, or else the opening, to
+                              * sampled_ms; -1: not known */
 };
 
 /* Gets each row; valid during the call. A negative return ends the query with it. */

@@ -136,6 +136,7 @@ static void every_key_is_read(void **state)
               "  ipv6: 128\n"
               "log_level: debug\n"
               "limits: {client_services: 16, syn_recv: 0, queue: 4GiB}\n"
+              "sampling: {tcp_info: 5m}\n"
               "services:\n"
               "  8000/tcp: qq\n"
               "  53/udp: my-dns_1.x\n",
@@ -152,6 +153,9 @@ static void every_key_is_read(void **state)
     assert_int_equal(config.max_client_services, 16);
     assert_int_equal(config.max_syn_recv, 0);
     assert_int_equal(config.queue_bytes, 4096 * MIB);
+    assert_int_equal(config.sampling_ms, 300000);
+    assert_ok("sampling: {tcp_info: off}\n", &config);
+    assert_int_equal(config.sampling_ms, 0);
     assert_int_equal(config.services.n, 2);
     assert_int_equal(config.services.items[0].port, 8000);
     assert_int_equal(config.services.items[0].protocol, 6);
@@ -244,6 +248,10 @@ static void values_out_of_range_are_refused(void **state)
     assert_refused("limits: {queue: 1023KiB}", "1:17", "from 1MiB to 4GiB");
     assert_refused("limits: {queue: 5GiB}", "1:17", "from 1MiB to 4GiB");
     assert_refused("limits: {events: 8KiB}", "1:18", "from 16KiB to 1GiB");
+    assert_refused("sampling: {tcp_info: 99ms}", "1:22", "from 100ms to 24h, or off");
+    assert_refused("sampling: {tcp_info: 25h}", "1:22", "from 100ms to 24h, or off");
+    assert_refused("sampling: {tcp_info: never}", "1:22", "number");
+    assert_refused("sampling: 60s", "1:11", "the key tcp_info below it");
     assert_refused("log_level: verbose", "1:12", "error, warning, notice, info, debug");
     assert_refused("database: c.db", "1:11", "begins with '/'");
     assert_refused("database: /var/lib/", "1:11", "begins with '/'");

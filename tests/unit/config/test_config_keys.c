@@ -43,7 +43,7 @@ static void the_shipped_file_changes_nothing(void **state)
     config_init(&config);
     config_init(&defaults);
     /* so that a value which the file lacks shows */
-    config.interval_ms = config.queue_bytes = 1;
+    config.interval_ms = config.queue_bytes = config.sampling_ms = 1;
     config.detail = DETAIL_OFF;
     config.anonymous_ipv4 = config.anonymous_ipv6 = 1;
     config.log_level = 1;
@@ -60,6 +60,7 @@ static void the_shipped_file_changes_nothing(void **state)
     assert_int_equal(config.max_client_services, defaults.max_client_services);
     assert_int_equal(config.max_syn_recv, defaults.max_syn_recv);
     assert_int_equal(config.queue_bytes, defaults.queue_bytes);
+    assert_int_equal(config.sampling_ms, defaults.sampling_ms);
     assert_int_equal(config.services.n, 0);
     config_finish(&config);
     config_finish(&defaults);

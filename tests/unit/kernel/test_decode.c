@@ -211,6 +211,74 @@ static void tcp_info_of_a_newer_kernel_is_longer_and_read_as_far_as_known(void *
     assert_int_equal(opener_of(&longer, sizeof(longer), PROTOCOL_TCP), OPENER_LOCAL);
 }
 
+static struct tcp_info busy(unsigned state)
+{
+    return (struct tcp_info){.tcpi_state = (uint8_t)state,
+                             .tcpi_rtt = 60,
+                             .tcpi_last_data_sent = 5,
+                             .tcpi_last_data_recv = 7000,
+                             .tcpi_total_retrans = 3,
+                             .tcpi_bytes_received = 501,
+                             .tcpi_segs_out = 20,
+                             .tcpi_segs_in = 21,
+                             .tcpi_bytes_sent = 1100,
+                             .tcpi_bytes_retrans = 100};
+}
+
+static struct sample sampled(unsigned state, const struct tcp_info *info, size_t n)
+{
+    struct inet_diag_msg message = made_socket(1);
+    struct bytes bytes;
+
+    message.idiag_state = (uint8_t)state;
+    bytes = bytes_of(&message);
+    put_attr(&bytes, INET_DIAG_INFO, info, n);
+    return decoded(&bytes, PROTOCOL_TCP);
+}
+
+static void tcp_info_tells_what_a_connection_carried(void **state)
+{
+    struct tcp_info info = busy(STATE_ESTABLISHED);
+    struct sample sample = sampled(STATE_ESTABLISHED, &info, sizeof(info));
+
+    (void)state;
+    assert_true(sample.facts.known && !sample.facts.received_uncertain);
+    assert_int_equal(sample.facts.sent_bytes, 1000);
+    assert_int_equal(sample.facts.received_bytes, 501);
+    assert_int_equal(sample.facts.segs_out, 20);
+    assert_int_equal(sample.facts.segs_in, 21);
+    assert_int_equal(sample.facts.retrans, 3);
+    assert_int_equal(sample.facts.rtt_us, 60);
+    assert_int_equal(sample.sent_ago_ms, 5);
+    assert_int_equal(sample.received_ago_ms, 7000);
+    assert_false(sampled(STATE_ESTABLISHED, &info, 104).facts.known);
+}
+
+/* The peer's FIN may come between the message's state and the counters. */
+static void the_peers_fin_is_no_payload(void **state)
+{
+    struct tcp_info info = busy(STATE_CLOSE_WAIT);
+
+    (void)state;
+    assert_int_equal(sampled(STATE_CLOSE_WAIT, &info, sizeof(info)).facts.received_bytes, 500);
+    assert_int_equal(sampled(STATE_ESTABLISHED, &info, sizeof(info)).facts.received_bytes, 500);
+    info.tcpi_state = STATE_FIN_WAIT2;
+    assert_int_equal(sampled(STATE_FIN_WAIT2, &info, sizeof(info)).facts.received_bytes, 501);
+}
+
+static void what_is_no_connection_carries_nothing(void **state)
+{
+    static const uint8_t states[] = {STATE_LISTEN, STATE_SYN_SENT, STATE_CLOSE};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(states); i++) {
+        struct tcp_info info = busy(states[i]);
+
+        assert_false(sampled(states[i], &info, sizeof(info)).facts.known);
+        assert_false(sampled(STATE_ESTABLISHED, &info, sizeof(info)).facts.known);
+    }
+}
+
 static void udp_has_no_opener(void **state)
 {
     struct tcp_info info = active_opener();
@@ -329,6 +397,9 @@ int main(void)
         cmocka_unit_test(a_listener_keeps_its_queues_and_its_v6only),
         cmocka_unit_test(the_cgroup_is_taken_from_among_unknown_attributes),
         cmocka_unit_test(tcp_info_tells_the_opener),
+        cmocka_unit_test(tcp_info_tells_what_a_connection_carried),
+        cmocka_unit_test(the_peers_fin_is_no_payload),
+        cmocka_unit_test(what_is_no_connection_carries_nothing),
         cmocka_unit_test(tcp_info_of_an_old_kernel_tells_no_opener),
         cmocka_unit_test(tcp_info_of_a_newer_kernel_is_longer_and_read_as_far_as_known),
         cmocka_unit_test(udp_has_no_opener),

@@ -105,6 +105,29 @@ static void it_does_so_when_the_accepting_end_closes_first(void **state)
     close(ends[1]);
 }
 
+static void payload_is_counted_once_and_without_the_peers_fin(void **state)
+{
+    (void)state;
+    assert_int_equal(sample_payload_sent(1500, 500), 1000);
+    assert_int_equal(sample_payload_sent(0, 0), 0);
+    assert_int_equal(sample_payload_sent(1, 2), 0);
+    assert_int_equal(sample_payload_received(STATE_ESTABLISHED, 1000), 1000);
+    assert_int_equal(sample_payload_received(STATE_FIN_WAIT1, 1000), 1000);
+    assert_int_equal(sample_payload_received(STATE_FIN_WAIT2, 1000), 1000);
+    assert_int_equal(sample_payload_received(STATE_CLOSE_WAIT, 1001), 1000);
+    assert_int_equal(sample_payload_received(STATE_LAST_ACK, 1), 0);
+    assert_int_equal(sample_payload_received(STATE_CLOSING, 0), 0);
+}
+
+static void only_connections_carry(void **state)
+{
+    (void)state;
+    for (unsigned i = 1; i < STATE_COUNT; i++)
+        assert_int_equal(sample_carries((enum sock_state)i),
+                         i != STATE_SYN_SENT && i != STATE_SYN_RECV && i != STATE_TIME_WAIT &&
+                             i != STATE_CLOSE && i != STATE_LISTEN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -112,6 +135,8 @@ int main(void)
         cmocka_unit_test(counters_that_do_not_tell_are_not_trusted),
         cmocka_unit_test(the_kernel_counts_as_we_think),
         cmocka_unit_test(it_does_so_when_the_accepting_end_closes_first),
+        cmocka_unit_test(payload_is_counted_once_and_without_the_peers_fin),
+        cmocka_unit_test(only_connections_carry),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* What the record lacks, and why. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum loss_kind {
+    LOSS_TICKS_MISSED = 1, /* the recorder was late (busy, suspended): `count` ticks not taken */
+    LOSS_DUMP_FAILED = 2,  /* a snapshot was interrupted */
+    LOSS_QUEUE_FULL = 3,   /* the disk could not keep up: `count` snapshots not written */
+    LOSS_WRITE_FAILED =
+        4, /* the file could not be written for a time (disk full, locked, damaged) */
+    LOSS_RECORDER_DIED = 5, /* the run before ended without its closing note */
+    LOSS_EVENTS = 6,        /* destroy events were lost: how many is not known to the kernel */
+};
+
+/* "ticks missed", "dump failed" …; "?" otherwise. */
+const char *loss_kind_name(unsigned kind);
+
+/* Whether `count` of a loss are snapshots that were not taken or not written. */
+bool loss_kind_misses(unsigned kind);
+
+struct loss {
+    int64_t from_ms;  /* record time: begin of the span in which something may lack */
+    int64_t until_ms; /* its end */
+    uint64_t count;   /* how many, where it is known; else 0 */
+    uint8_t kind;     /* enum loss_kind */
+    char text[120];   /* words for people, "" if none */
+};

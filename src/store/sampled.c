@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* What tcp_info told of connections that are open. */
+#include "sql.h"
+#include "writer.h"
+
+int sampled_put(struct store *store, const struct sampled_facts *sampled, int64_t at_ms,
+                struct err *err)
+{
+    static const char sql[] =
+        "INSERT OR REPLACE INTO open_facts (life, at_ms, sent_bytes, received_bytes, segs_out, "
+        "segs_in, retrans, rtt_us, last_sent_ms, last_received_ms) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    const struct life_facts *facts = &sampled->facts;
+
+    return WRITER_RUN(store, STMT_PUT_FACTS, sql, err, (int64_t)sampled->life, at_ms,
+                      (int64_t)facts->sent_bytes, (int64_t)facts->received_bytes, facts->segs_out,
+                      facts->segs_in, facts->retrans, facts->rtt_us, sampled->last_sent_ms,
+                      sampled->last_received_ms);
+}
+
+int sampled_drop(struct store *store, int64_t number, struct err *err)
+{
+    return WRITER_RUN(store, STMT_DROP_FACTS, "DELETE FROM open_facts WHERE life = ?1", err,
+                      number);
+}
