@@ -104,6 +104,7 @@ static int attach(struct ledger *ledger, uint32_t netns, uint32_t index,
 {
     struct ending ending = ending_of(ledger, netns, closing, at_ms, ENDING_ATTACHED);
 
+    endings_use_again(&ledger->endings, netns, closing, closing->cookie, ENDINGS_NONE);
     return endings_add(&ledger->endings, &ending, &lives_get(&ledger->lives, index)->ending);
 }
 
@@ -114,8 +115,10 @@ static bool join_orphan(struct ledger *ledger, uint32_t netns, const struct clos
     uint32_t index = endings_find(&ledger->endings, ENDING_ORPHAN, netns, closing);
     struct ending *ending = endings_get(&ledger->endings, index);
 
-    if (index == ENDINGS_NONE)
+    /* of one that an earlier run wrote as closed the event came then: this one is of a later use */
+    if (index == ENDINGS_NONE || lives_get(&ledger->lives, ending->entry)->flags & ENTRY_PLANNED)
         return false;
+    endings_use_again(&ledger->endings, netns, closing, closing->cookie, index);
     endings_attach(&ledger->endings, index);
     ending->closing = *closing;
     ending->at_ms = at_ms;
@@ -162,6 +165,7 @@ static int take_closing(struct ledger *ledger, uint32_t netns, const struct clos
     else if (join_orphan(ledger, netns, closing, at_ms))
         return 0;
     pending = ending_of(ledger, netns, closing, at_ms, ENDING_PENDING);
+    endings_use_again(&ledger->endings, netns, closing, closing->cookie, ENDINGS_NONE);
     return endings_add(&ledger->endings, &pending, &index);
 }
 
@@ -207,9 +211,15 @@ int ledger_join_mini(struct ledger *ledger, uint32_t index, const struct sample 
     struct ending orphan;
     uint32_t pending;
 
-    if (!ledger->options.events || !is_mini(key))
+    if (!ledger->options.events || !key->remote_port)
         return 0;
-    pending = endings_find(&ledger->endings, ENDING_PENDING, entry->netns, &endpoints);
+    pending = is_mini(key)
+                  ? endings_find(&ledger->endings, ENDING_PENDING, entry->netns, &endpoints)
+                  : ENDINGS_NONE;
+    if (!ledger_is_left(key->protocol, key->state, key->remote_port))
+        endings_use_again(&ledger->endings, entry->netns, &endpoints, key->cookie, pending);
+    if (!is_mini(key))
+        return 0;
     if (pending != ENDINGS_NONE) {
         endings_attach(&ledger->endings, pending);
         entry->ending = pending;
@@ -226,7 +236,9 @@ uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample
     struct closing endpoints = endpoints_of(key);
     uint32_t index, entry;
 
-    if (!ledger->options.events || key->state != STATE_TIME_WAIT)
+    /* one whose event came in this run is of a later use of these endpoints */
+    if (!ledger->options.events || key->state != STATE_TIME_WAIT ||
+        endings_find(&ledger->endings, ENDING_PENDING, netns, &endpoints) != ENDINGS_NONE)
         return LIVES_NONE;
     index = endings_find(&ledger->endings, ENDING_ORPHAN, netns, &endpoints);
     if (index == ENDINGS_NONE)

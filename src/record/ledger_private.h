@@ -90,8 +90,8 @@ int rates_opened(struct ledger *ledger, const struct entry *entry);
 /* Counts the closing of a connection, once for each life. 0 or -ENOMEM. */
 int rates_closed(struct ledger *ledger, struct entry *entry, const struct life *life);
 
-/* A mini-socket of unknown origin was born: takes the event that came before, or waits for one.
- * key: the sample as it may be kept. 0 or -ENOMEM. */
+/* A life was born of a sample: what had its endpoints before is over. A mini-socket of unknown
+ * origin takes the event that came before, or waits for one. key: the sample as it may be kept. 0 or -ENOMEM. */
 int ledger_join_mini(struct ledger *ledger, uint32_t index, const struct sample *key);
 
 /* The life of an earlier run, closed in the file with an end to come, that a sample of an unknown
