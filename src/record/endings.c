@@ -37,14 +37,18 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t n)
     return hash;
 }
 
-static uint32_t bucket_of(uint32_t mask, uint32_t netns, const struct closing *endpoints)
+uint64_t endings_hash(uint32_t netns, const struct closing *endpoints)
 {
     uint64_t hash =
         (uint64_t)netns << 32 | (uint32_t)endpoints->local_port << 16 | endpoints->remote_port;
 
     hash = mix(hash * UINT64_C(0x9e3779b97f4a7c15), &endpoints->remote, sizeof(endpoints->remote));
-    hash = mix(hash, &endpoints->local, sizeof(endpoints->local));
-    return (uint32_t)(hash >> 32) & mask;
+    return mix(hash, &endpoints->local, sizeof(endpoints->local));
+}
+
+static uint32_t bucket_of(uint32_t mask, uint32_t netns, const struct closing *endpoints)
+{
+    return (uint32_t)(endings_hash(netns, endpoints) >> 32) & mask;
 }
 
 static bool same_endpoints(const struct closing *a, const struct closing *b)

@@ -72,5 +72,8 @@ void endings_attach(struct endings *endings, uint32_t index);
 
 void endings_remove(struct endings *endings, uint32_t index);
 
+/* Of the endpoints, for tables of others. */
+uint64_t endings_hash(uint32_t netns, const struct closing *endpoints);
+
 /* Memory held, bytes. */
 size_t endings_bytes(const struct endings *endings);

@@ -12,35 +12,80 @@
 #include "ledger_private.h"
 
 /* Lives that closed without an event, by cookie: their event may come late, when the program closes
- * at last. A newer one takes the place of an older one with the same hash: then a late event is one
- * of an unknown socket's. */
-#define RECENT_SLOTS 16384u
+ * at last. Where a set is full the oldest makes room: then a late event is one of an unknown
+ * socket's. */
+#define RECENT_SETS 4096u
+#define RECENT_WAYS 4u /* places in a set, the latest first */
 
 struct recently {
     uint64_t cookie;
-    uint64_t number; /* the life's; 0: free */
+    uint64_t number;    /* the life's; 0: free */
+    uint64_t endpoints; /* endings_hash(): one cookie can be several connections, one after the
+                            other */
     uint32_t netns;
-    uint8_t opener; /* enum opener */
+    uint16_t local_port; /* host byte order; an abort's event has it, but not the peer's */
+    uint8_t opener;      /* enum opener */
 };
 
 int ledger_recent_init(struct ledger *ledger)
 {
-    ledger->recent = calloc(RECENT_SLOTS, sizeof(*ledger->recent));
+    ledger->recent = calloc(RECENT_SETS * RECENT_WAYS, sizeof(*ledger->recent));
     return ledger->recent ? 0 : -ENOMEM;
 }
 
-static struct recently *recent_slot(const struct ledger *ledger, uint32_t netns, uint64_t cookie)
+static struct recently *recent_set(const struct ledger *ledger, uint32_t netns, uint64_t cookie)
 {
     uint64_t hash = (cookie ^ (uint64_t)netns << 40) * UINT64_C(0x9e3779b97f4a7c15);
 
-    return &ledger->recent[(hash >> 32) % RECENT_SLOTS];
+    return &ledger->recent[(hash >> 32) % RECENT_SETS * RECENT_WAYS];
+}
+
+static uint64_t hash_of(const struct entry *entry)
+{
+    const struct closing endpoints = {.local = entry->local,
+                                      .remote = entry->remote,
+                                      .local_port = entry->local_port,
+                                      .remote_port = entry->remote_port};
+
+    return endings_hash(entry->netns, &endpoints);
 }
 
 void ledger_remember_closed(struct ledger *ledger, const struct entry *entry)
 {
-    if (ledger->recent)
-        *recent_slot(ledger, entry->netns, entry->cookie) = (struct recently){
-            entry->cookie, entry->number, entry->netns, (uint8_t)ledger_opener(ledger, entry)};
+    struct recently *set;
+    unsigned i = 0;
+
+    if (!ledger->recent)
+        return;
+    set = recent_set(ledger, entry->netns, entry->cookie);
+    while (i < RECENT_WAYS - 1 && set[i].number && set[i].cookie != entry->cookie)
+        i++;
+    /* most of them never were connections: a flood must not push out what was one */
+    if (entry->state == STATE_SYN_RECV && set[i].number && set[i].cookie != entry->cookie)
+        return;
+    memmove(set + 1, set, i * sizeof(*set));
+    set[0] = (struct recently){.cookie = entry->cookie,
+                               .number = entry->number,
+                               .endpoints = hash_of(entry),
+                               .netns = entry->netns,
+                               .local_port = entry->local_port,
+                               .opener = (uint8_t)ledger_opener(ledger, entry)};
+}
+
+static struct recently *find_recent(const struct ledger *ledger, uint32_t netns,
+                                    const struct closing *closing)
+{
+    struct recently *set = recent_set(ledger, netns, closing->cookie);
+
+    for (unsigned i = 0; i < RECENT_WAYS; i++) {
+        if (!set[i].number || set[i].cookie != closing->cookie || set[i].netns != netns)
+            continue;
+        if (closing->wiped || closing->unconnected)
+            return !closing->local_port || closing->local_port == set[i].local_port ? &set[i]
+                                                                                    : NULL;
+        return set[i].endpoints == endings_hash(netns, closing) ? &set[i] : NULL;
+    }
+    return NULL;
 }
 
 struct life_facts ledger_facts(const struct closing *closing)
@@ -62,7 +107,9 @@ struct life_facts ledger_facts(const struct closing *closing)
 static bool is_same_connection(const struct entry *entry, const struct closing *closing)
 {
     if (closing->wiped || closing->unconnected)
-        return true;
+        return (!closing->local_port || entry->local_port == closing->local_port) &&
+               (address_is_any(closing->family, &closing->remote) ||
+                memcmp(&entry->remote, &closing->remote, sizeof(entry->remote)) == 0);
     return entry->local_port == closing->local_port && entry->remote_port == closing->remote_port &&
            memcmp(&entry->remote, &closing->remote, sizeof(entry->remote)) == 0 &&
            memcmp(&entry->local, &closing->local, sizeof(entry->local)) == 0;
@@ -129,11 +176,11 @@ static bool join_orphan(struct ledger *ledger, uint32_t netns, const struct clos
 static bool join_recent(struct ledger *ledger, uint32_t netns, const struct closing *closing,
                         int *ret)
 {
-    struct recently *slot = recent_slot(ledger, netns, closing->cookie);
+    struct recently *slot = find_recent(ledger, netns, closing);
     struct closing told = *closing;
     struct late_facts late;
 
-    if (!slot->number || slot->cookie != closing->cookie || slot->netns != netns)
+    if (!slot)
         return false;
     ledger_learn_opener(&told, (enum opener)slot->opener);
     late = (struct late_facts){.life = slot->number,

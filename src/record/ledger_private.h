@@ -16,7 +16,7 @@ struct ledger {
     struct lives lives;
     struct services services;
     struct endings endings;
-    struct recently *recent; /* RECENT_SLOTS lives that closed without an event; owned */
+    struct recently *recent; /* lives that closed without an event; owned */
     int64_t start_ms;        /* this snapshot */
     int64_t complete_ms;     /* the last complete snapshot before it; TIME_UNKNOWN: none */
     bool opening_known;      /* complete_ms is the planned distance away: new means opened since */

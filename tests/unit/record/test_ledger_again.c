@@ -112,6 +112,89 @@ static void a_fin_wait2_whose_endpoints_are_used_again_did_not_surely_time_out(v
     close_scene(&scene);
 }
 
+static void a_late_event_of_another_connection_of_the_cookie_is_its_own(void **state)
+{
+    struct sample sample = tcp(7, STATE_ESTABLISHED);
+    struct closing closing = event(7, FIRST_MS + 22500);
+    struct scene scene;
+
+    (void)state;
+    for (unsigned wiped = 0; wiped < 2; wiped++) {
+        open_scene(&scene);
+        snapshot(&scene, &sample, 1);
+        snapshot(&scene, NULL, 0);
+        assert_int_equal(scene.batch->closed.n, 1);
+        snapshot(&scene, NULL, 0);
+        closing.local_port = 81;
+        closing.wiped = wiped;
+        closing.remote_port = wiped ? 0 : 40000;
+        hear(&scene, &closing);
+        snapshot(&scene, NULL, 0);
+        assert_int_equal(scene.batch->late.n, 0);
+        assert_int_equal(scene.batch->closed.n, 1);
+        assert_int_equal(scene.batch->closed.items[0].local_port, 81);
+        close_scene(&scene);
+    }
+}
+
+static void an_abort_after_the_socket_connected_elsewhere_is_not_the_first_ones(void **state)
+{
+    struct sample sample = tcp(7, STATE_ESTABLISHED);
+    struct closing closing = event(7, FIRST_MS + 2500);
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    snapshot(&scene, &sample, 1);
+    closing.wiped = true;
+    closing.remote_port = 0;
+    closing.remote.bytes[3]++;
+    hear(&scene, &closing);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(scene.batch->closed.items[i].closed_by,
+                         scene.batch->closed.items[i].remote_port ? CLOSED_BY_UNKNOWN
+                                                                  : CLOSED_BY_RESET);
+    close_scene(&scene);
+}
+
+/* Lives that vanish in one snapshot: ports tell them apart. */
+static void let_vanish(struct scene *scene, unsigned state, uint64_t first_cookie, size_t n)
+{
+    struct sample samples[2000];
+
+    assert_true(n <= 2000);
+    for (size_t i = 0; i < n; i++) {
+        samples[i] = tcp(first_cookie + i, state);
+        samples[i].remote_port = (uint16_t)(10000 + i);
+    }
+    snapshot(scene, samples, n);
+    snapshot(scene, NULL, 0);
+    assert_int_equal(scene->batch->closed.n, n);
+}
+
+static void late_events_make_no_second_row_however_many_there_are(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    let_vanish(&scene, STATE_ESTABLISHED, 5000, 2000);
+    for (unsigned i = 0; i < 300; i++)
+        let_vanish(&scene, STATE_SYN_RECV, 100000 + i * 100, 100);
+    for (unsigned i = 0; i < 2000; i++) {
+        struct closing closing = event(5000 + i, scene.start_ms - 1);
+
+        closing.remote_port = (uint16_t)(10000 + i);
+        hear(&scene, &closing);
+    }
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 0);
+    assert_int_equal(scene.batch->late.n, 2000);
+    close_scene(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +203,9 @@ int main(void)
         cmocka_unit_test(a_connection_alive_took_the_time_wait_of_the_use_before),
         cmocka_unit_test(one_that_a_snapshot_saw_has_its_time_wait_taken_too),
         cmocka_unit_test(a_fin_wait2_whose_endpoints_are_used_again_did_not_surely_time_out),
+        cmocka_unit_test(a_late_event_of_another_connection_of_the_cookie_is_its_own),
+        cmocka_unit_test(an_abort_after_the_socket_connected_elsewhere_is_not_the_first_ones),
+        cmocka_unit_test(late_events_make_no_second_row_however_many_there_are),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
