@@ -143,7 +143,7 @@ void endings_use_again(struct endings *endings, uint32_t netns, const struct clo
 
         if (i != but && ending->netns == netns && same_endpoints(&ending->closing, endpoints) &&
             (!cookie || ending->closing.cookie != cookie))
-            ending->used_again = true;
+            ending->blind = true;
     }
 }
 

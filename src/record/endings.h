@@ -32,7 +32,8 @@ struct ending {
     uint32_t arrived;       /* number of the snapshot begun last before it came */
     uint32_t entry;         /* of an orphan: its index; of others LIVES_NONE */
     bool settled;           /* closing_settle() was done */
-    bool used_again;        /* its endpoints were: that no mini-socket shows proves nothing */
+    bool blind;             /* that no mini-socket shows proves nothing: the endpoints were used
+                               again, or it was too long ago */
     uint8_t kind;           /* enum ending_kind */
 };
 

@@ -17,9 +17,14 @@
 #define RECENT_SETS 4096u
 #define RECENT_WAYS 4u /* places in a set, the latest first */
 
+/* An event is read so much later than it came about, at most, unless the recorder is kept from
+ * running. */
+#define READ_LATE_MS 1000
+
 struct recently {
-    uint64_t cookie;
+    uint64_t cookie;    /* of a mini-socket whose event never came: `endpoints` in its place */
     uint64_t number;    /* the life's; 0: free */
+    int64_t over_ms;    /* record time at which nothing more went to and fro */
     uint64_t endpoints; /* endings_hash(): one cookie can be several connections, one after the
                             other */
     uint32_t netns;
@@ -52,24 +57,46 @@ static uint64_t hash_of(const struct entry *entry)
 
 void ledger_remember_closed(struct ledger *ledger, const struct entry *entry)
 {
+    uint64_t endpoints = hash_of(entry);
+    bool orphan =
+        entry->ending && endings_get(&ledger->endings, entry->ending)->kind == ENDING_ORPHAN;
+    uint64_t cookie = orphan ? endpoints : entry->cookie;
     struct recently *set;
     unsigned i = 0;
 
     if (!ledger->recent)
         return;
-    set = recent_set(ledger, entry->netns, entry->cookie);
-    while (i < RECENT_WAYS - 1 && set[i].number && set[i].cookie != entry->cookie)
+    set = recent_set(ledger, entry->netns, cookie);
+    while (i < RECENT_WAYS - 1 && set[i].number && set[i].cookie != cookie)
         i++;
     /* most of them never were connections: a flood must not push out what was one */
-    if (entry->state == STATE_SYN_RECV && set[i].number && set[i].cookie != entry->cookie)
+    if (entry->state == STATE_SYN_RECV && set[i].number && set[i].cookie != cookie)
         return;
     memmove(set + 1, set, i * sizeof(*set));
-    set[0] = (struct recently){.cookie = entry->cookie,
+    set[0] = (struct recently){.cookie = cookie,
                                .number = entry->number,
-                               .endpoints = hash_of(entry),
+                               .over_ms = entry->changed_ms,
+                               .endpoints = endpoints,
                                .netns = entry->netns,
                                .local_port = entry->local_port,
                                .opener = (uint8_t)ledger_opener(ledger, entry)};
+}
+
+/* A mini-socket that came and went while the program held the socket it came from. A later use of
+ * the endpoints had something to say after it. */
+static struct recently *find_recent_orphan(const struct ledger *ledger, uint32_t netns,
+                                           const struct closing *closing, int64_t at_ms)
+{
+    uint64_t endpoints = endings_hash(netns, closing);
+    struct recently *set = recent_set(ledger, netns, endpoints);
+
+    if (!closing->quiet_ms || closing->wiped || closing->unconnected)
+        return NULL;
+    for (unsigned i = 0; i < RECENT_WAYS; i++)
+        if (set[i].number && set[i].cookie == endpoints && set[i].netns == netns &&
+            at_ms - closing->quiet_ms <= set[i].over_ms + READ_LATE_MS)
+            return &set[i];
+    return NULL;
 }
 
 static struct recently *find_recent(const struct ledger *ledger, uint32_t netns,
@@ -174,12 +201,14 @@ static bool join_orphan(struct ledger *ledger, uint32_t netns, const struct clos
 }
 
 static bool join_recent(struct ledger *ledger, uint32_t netns, const struct closing *closing,
-                        int *ret)
+                        int64_t at_ms, int *ret)
 {
     struct recently *slot = find_recent(ledger, netns, closing);
     struct closing told = *closing;
     struct late_facts late;
 
+    if (!slot)
+        slot = find_recent_orphan(ledger, netns, closing, at_ms);
     if (!slot)
         return false;
     ledger_learn_opener(&told, (enum opener)slot->opener);
@@ -201,7 +230,7 @@ static int take_closing(struct ledger *ledger, uint32_t netns, const struct clos
 
     if (index != LIVES_NONE)
         return attach(ledger, netns, index, closing, at_ms);
-    if (join_recent(ledger, netns, closing, &r))
+    if (join_recent(ledger, netns, closing, at_ms, &r))
         return r;
     if (closing->unconnected) {
         ledger->unconnected++;
@@ -299,6 +328,39 @@ uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample
     return entry;
 }
 
+/* Whether an event is of a connection that came and went before the last complete snapshot: its
+ * program held the socket, and nothing went to and fro since. One that ended while that snapshot
+ * was taken is not meant. */
+static bool was_over(const struct ledger *ledger, const struct ending *ending)
+{
+    int64_t quiet_since_ms = ending->at_ms - ending->closing.quiet_ms;
+
+    if (!ending->closing.quiet_ms || ledger->complete_ms == TIME_UNKNOWN ||
+        quiet_since_ms > ledger->complete_ms)
+        return false;
+    return ending->at_ms > ledger->complete_ms + READ_LATE_MS ||
+           (ledger->complete_before_ms != TIME_UNKNOWN &&
+            quiet_since_ms <= ledger->complete_before_ms);
+}
+
+static void set_times(const struct ledger *ledger, struct entry *entry, struct ending *ending)
+{
+    if (ending->at_ms > ledger->start_ms)
+        ending->at_ms = ledger->start_ms;
+    entry->since_ms = ending->at_ms - ending->closing.known_age_ms;
+    if (was_over(ledger, ending)) {
+        /* the last instant at which it is known to have been there; a mini-socket may have come
+         * and gone */
+        entry->since_ms = ending->at_ms -= ending->closing.quiet_ms;
+        ending->blind = true;
+    } else if (ledger->complete_ms != TIME_UNKNOWN && entry->since_ms <= ledger->complete_ms) {
+        entry->since_ms = ledger->complete_ms + 1;
+    }
+    if (ending->at_ms < entry->since_ms)
+        ending->at_ms = entry->since_ms;
+    entry->changed_ms = entry->since_ms;
+}
+
 /* The life of an event that nothing followed. It was over before this snapshot began, and had not
  * begun when the complete one before was taken, for that did not see it. */
 static int be_born_of_event(struct ledger *ledger, uint32_t index)
@@ -329,14 +391,7 @@ static int be_born_of_event(struct ledger *ledger, uint32_t index)
     entry = lives_get(&ledger->lives, born);
     entry->ending = index;
     entry->flags &= (uint8_t)~ENTRY_OPENED_KNOWN;
-    if (ending->at_ms > ledger->start_ms)
-        ending->at_ms = ledger->start_ms;
-    entry->since_ms = ending->at_ms - ending->closing.known_age_ms;
-    if (ledger->complete_ms != TIME_UNKNOWN && entry->since_ms <= ledger->complete_ms)
-        entry->since_ms = ledger->complete_ms + 1;
-    if (ending->at_ms < entry->since_ms)
-        ending->at_ms = entry->since_ms;
-    entry->changed_ms = entry->since_ms;
+    set_times(ledger, entry, ending);
     return 0;
 }
 
@@ -348,7 +403,12 @@ int ledger_resolve_pending(struct ledger *ledger)
         const struct ending *ending = endings_get(&ledger->endings, i);
 
         /* one that came while the kernel walked may have a mini-socket that the walk had passed */
-        if (ending->kind == ENDING_PENDING && ending->arrived < ledger->snapshot)
+        if (ending->kind != ENDING_PENDING || ending->arrived == ledger->snapshot)
+            continue;
+        /* what was over before this run began may be in the file, closed by an earlier one */
+        if (was_over(ledger, ending) && ending->at_ms - ending->closing.quiet_ms < ledger->first_ms)
+            endings_remove(&ledger->endings, i);
+        else
             r = be_born_of_event(ledger, i);
     }
     return r;

@@ -16,10 +16,12 @@ struct ledger {
     struct lives lives;
     struct services services;
     struct endings endings;
-    struct recently *recent; /* lives that closed without an event; owned */
-    int64_t start_ms;        /* this snapshot */
-    int64_t complete_ms;     /* the last complete snapshot before it; TIME_UNKNOWN: none */
-    bool opening_known;      /* complete_ms is the planned distance away: new means opened since */
+    struct recently *recent;    /* lives that closed without an event; owned */
+    int64_t start_ms;           /* this snapshot */
+    int64_t first_ms;           /* the first snapshot of this run */
+    int64_t complete_ms;        /* the last complete snapshot before it; TIME_UNKNOWN: none */
+    int64_t complete_before_ms; /* the one before that; TIME_UNKNOWN: none */
+    bool opening_known; /* complete_ms is the planned distance away: new means opened since */
     uint64_t next_life;
     uint64_t roles_guessed;
     uint32_t snapshot;      /* its number in this run, from 1 */
@@ -74,7 +76,7 @@ enum opener ledger_opener(const struct ledger *ledger, const struct entry *entry
 void ledger_learn_opener(struct closing *closing, enum opener opener);
 
 /* Whether there was no FIN of ours. Without an answer to our FIN or data it is either: the counters
- * look alike. */
+ * look alike; and a SYN that nobody answered was given up. */
 bool ledger_is_reset(const struct closing *closing);
 
 /* Who closed a life that is over, as far as it can be told. */

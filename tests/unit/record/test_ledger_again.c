@@ -195,6 +195,110 @@ static void late_events_make_no_second_row_however_many_there_are(void **state)
     close_scene(&scene);
 }
 
+static void what_ended_long_before_its_event_is_told_when_it_was_last_known(void **state)
+{
+    struct closing closing = event(7, FIRST_MS + 32500);
+    struct scene scene;
+
+    (void)state;
+    for (unsigned fin = 0; fin < 2; fin++) {
+        open_scene(&scene);
+        for (unsigned i = 0; i < 4; i++)
+            snapshot(&scene, NULL, 0);
+        closing.fin_acked = fin;
+        closing.quiet_ms = 30000;
+        closing.known_age_ms = 30100;
+        hear(&scene, &closing);
+        snapshot(&scene, NULL, 0);
+        assert_int_equal(scene.batch->closed.n, 1);
+        assert_int_equal(scene.batch->closed.items[0].ended_ms, FIRST_MS + 2500);
+        assert_int_equal(scene.batch->closed.items[0].since_ms, FIRST_MS + 2500);
+        assert_int_equal(scene.batch->closed.items[0].closed_by,
+                         fin ? CLOSED_BY_UNKNOWN : CLOSED_BY_RESET);
+        close_scene(&scene);
+    }
+}
+
+static void what_was_over_before_the_run_is_not_of_this_run(void **state)
+{
+    struct closing closing = event(7, FIRST_MS + 12500);
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    snapshot(&scene, NULL, 0);
+    snapshot(&scene, NULL, 0);
+    closing.fin_acked = false;
+    closing.quiet_ms = 13000;
+    closing.known_age_ms = 13000;
+    hear(&scene, &closing);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 0);
+    close_scene(&scene);
+}
+
+static void an_event_later_than_its_time_wait_adds_to_it(void **state)
+{
+    struct sample wait = tcp(8, STATE_TIME_WAIT);
+    struct closing closing = event(7, FIRST_MS + 102500);
+    uint64_t number;
+    struct scene scene;
+
+    (void)state;
+    for (unsigned quiet = 0; quiet < 2; quiet++) {
+        open_scene(&scene);
+        snapshot(&scene, NULL, 0);
+        wait.expires_ms = 52500;
+        snapshot(&scene, &wait, 1);
+        number = scene.batch->opened.items[0].number;
+        for (unsigned i = 2; i < 11; i++)
+            snapshot(&scene, NULL, 0);
+        closing.quiet_ms = quiet ? 100000 : 5;
+        hear(&scene, &closing);
+        snapshot(&scene, NULL, 0);
+        assert_int_equal(scene.batch->late.n, quiet);
+        assert_int_equal(scene.batch->closed.n, 1 - quiet);
+        if (quiet)
+            assert_int_equal(scene.batch->late.items[0].life, number);
+        close_scene(&scene);
+    }
+}
+
+static void a_syn_that_nobody_answered_was_not_reset(void **state)
+{
+    struct closing closing = event(7, FIRST_MS + 2500);
+    struct scene scene;
+
+    (void)state;
+    for (uint32_t answers = 0; answers < 2; answers++) {
+        open_scene(&scene);
+        snapshot(&scene, NULL, 0);
+        closing.fin_acked = closing.established = false;
+        closing.segs_in = answers;
+        hear(&scene, &closing);
+        snapshot(&scene, NULL, 0);
+        assert_int_equal(scene.batch->closed.items[0].closed_by,
+                         answers ? CLOSED_BY_RESET : CLOSED_BY_UNKNOWN);
+        close_scene(&scene);
+    }
+}
+
+static void what_was_given_up_was_not_reset(void **state)
+{
+    struct closing closing = event(7, FIRST_MS + 2500);
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    snapshot(&scene, NULL, 0);
+    closing.fin_acked = false;
+    closing.unanswered = true;
+    hear(&scene, &closing);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.items[0].closed_by, CLOSED_BY_UNKNOWN);
+    close_scene(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +309,11 @@ int main(void)
         cmocka_unit_test(a_fin_wait2_whose_endpoints_are_used_again_did_not_surely_time_out),
         cmocka_unit_test(a_late_event_of_another_connection_of_the_cookie_is_its_own),
         cmocka_unit_test(an_abort_after_the_socket_connected_elsewhere_is_not_the_first_ones),
+        cmocka_unit_test(what_ended_long_before_its_event_is_told_when_it_was_last_known),
+        cmocka_unit_test(what_was_over_before_the_run_is_not_of_this_run),
+        cmocka_unit_test(an_event_later_than_its_time_wait_adds_to_it),
+        cmocka_unit_test(a_syn_that_nobody_answered_was_not_reset),
+        cmocka_unit_test(what_was_given_up_was_not_reset),
         cmocka_unit_test(late_events_make_no_second_row_however_many_there_are),
     };
 
