@@ -30,6 +30,7 @@ struct recently {
     uint32_t netns;
     uint16_t local_port; /* host byte order; an abort's event has it, but not the peer's */
     uint8_t opener;      /* enum opener */
+    bool weak;           /* hardly anything more is to be heard of it */
 };
 
 int ledger_recent_init(struct ledger *ledger)
@@ -61,6 +62,8 @@ void ledger_remember_closed(struct ledger *ledger, const struct entry *entry)
     bool orphan =
         entry->ending && endings_get(&ledger->endings, entry->ending)->kind == ENDING_ORPHAN;
     uint64_t cookie = orphan ? endpoints : entry->cookie;
+    /* a flood of these must not push out the others */
+    bool weak = entry->state == STATE_SYN_RECV || (entry->flags & ENTRY_PLANNED);
     struct recently *set;
     unsigned i = 0;
 
@@ -69,8 +72,7 @@ void ledger_remember_closed(struct ledger *ledger, const struct entry *entry)
     set = recent_set(ledger, entry->netns, cookie);
     while (i < RECENT_WAYS - 1 && set[i].number && set[i].cookie != cookie)
         i++;
-    /* most of them never were connections: a flood must not push out what was one */
-    if (entry->state == STATE_SYN_RECV && set[i].number && set[i].cookie != cookie)
+    if (weak && set[i].number && set[i].cookie != cookie && !set[i].weak)
         return;
     memmove(set + 1, set, i * sizeof(*set));
     set[0] = (struct recently){.cookie = cookie,
@@ -79,7 +81,22 @@ void ledger_remember_closed(struct ledger *ledger, const struct entry *entry)
                                .endpoints = endpoints,
                                .netns = entry->netns,
                                .local_port = entry->local_port,
-                               .opener = (uint8_t)ledger_opener(ledger, entry)};
+                               .opener = (uint8_t)ledger_opener(ledger, entry),
+                               .weak = weak};
+}
+
+bool ledger_was_closed(const struct ledger *ledger, const struct entry *entry)
+{
+    const struct recently *set;
+
+    if (!ledger->recent)
+        return false;
+    set = recent_set(ledger, entry->netns, entry->cookie);
+    for (unsigned i = 0; i < RECENT_WAYS; i++)
+        if (set[i].number && set[i].cookie == entry->cookie && set[i].netns == entry->netns &&
+            set[i].endpoints == hash_of(entry))
+            return true;
+    return false;
 }
 
 /* A mini-socket that came and went while the program held the socket it came from. A later use of
@@ -287,6 +304,8 @@ int ledger_join_mini(struct ledger *ledger, uint32_t index, const struct sample 
     struct ending orphan;
     uint32_t pending;
 
+    if (ledger_was_closed(ledger, entry))
+        entry->flags &= (uint8_t)~ENTRY_OPENED_KNOWN;
     if (!ledger->options.events || !key->remote_port)
         return 0;
     pending = is_mini(key)

@@ -66,6 +66,11 @@ int ledger_recent_init(struct ledger *ledger);
 /* A life closed without an event: that may still come. */
 void ledger_remember_closed(struct ledger *ledger, const struct entry *entry);
 
+/* Whether a new life's socket is one that closed without an event, by its cookie and endpoints: the
+ * kernel's walk had missed it, or it was disconnected and connected to the same peer again. Which,
+ * nobody knows; so the file has two lives, and no opening is claimed for the second. */
+bool ledger_was_closed(const struct ledger *ledger, const struct entry *entry);
+
 /* What an event tells in numbers. */
 struct life_facts ledger_facts(const struct closing *closing);
 

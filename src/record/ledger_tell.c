@@ -73,7 +73,7 @@ int ledger_end_life(struct ledger *ledger, uint32_t index, int64_t ended_ms)
     }
     if (r < 0)
         return r;
-    if (life.late_facts)
+    if (life.late_facts || ((entry->flags & ENTRY_PLANNED) && life.planned_ms != ended_ms))
         ledger_remember_closed(ledger, entry);
     if (entry->ending)
         endings_remove(&ledger->endings, entry->ending);

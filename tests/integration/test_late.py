@@ -6,10 +6,11 @@ from collections import Counter
 
 import pytest
 
-from conftest import query, strict_json
+from conftest import count, query, strict_json
 from record_files import hold_exact, hold_whole
 from test_again import PRELUDE, run
 from test_events import both, wait_past
+from test_exactness import replay
 
 __all__ = ["both"]  # a fixture
 
@@ -169,3 +170,58 @@ print(json.dumps(ports))
     assert {row["closed_by"] for row in rows} <= {"reset", "unknown"}
     assert len(rows) >= len({one for one in ports if one})
     print(Counter(row["closed_by"] for row in rows), query(db, "SELECT closings, unconnected FROM recordings"))
+
+
+# A made-up kernel and clock: a client of port 443 in each snapshot's dump or not, and what the file makes of it.
+
+PEER = "192.0.2.1 443 198.51.100.7 40000"
+DUMPED = {
+    "up": f"sample tcp 4 {PEER} ESTABLISHED 77 82 1000 0 0 0 0 0 2",
+    "waits": f"sample tcp 4 {PEER} TIME_WAIT 77 0 -1 0 3 50000 0 0 0",
+    "interrupted": "fail",
+}
+
+
+def play_client(path, *ticks):
+    """Takes a snapshot for each word, and gives the client's rows, [opened, first seen, closed, by whom, what it sent, was
+    closed], and the sums of what the rates counted. Times are snapshots, counted from 0."""
+    commands = ["events", "clock 5000000000000 1700005000000000000", "start boot-1"]
+    for n, word in enumerate(ticks):
+        ms = 10_000 * n
+        if word.startswith("event"):  # in the middle before the snapshot, which is without it
+            ms -= 5000
+            commands.append(f"clock {(5_000_000 + ms) * 1_000_000} {(1_700_005_000_000 + ms) * 1_000_000}")
+            commands.append(f"event 0 tcp 4 {PEER} 77 2 1 {word[-1]} 0 0 100 1000")
+            ms += 5000
+        commands.append(f"clock {(5_000_000 + ms) * 1_000_000} {(1_700_005_000_000 + ms) * 1_000_000}")
+        if word in DUMPED:
+            commands.append(DUMPED[word])
+        commands.append("tick")
+    replay(path, commands)
+    rows = query(path, "SELECT opened_ms, first_seen_ms, closed_ms, closed_by, tx_bytes FROM sockets ORDER BY first_seen_ms")
+    at = [tuple(None if ms is None else (ms - 1_700_005_000_000) / 10_000 for ms in row[:3]) + row[3:] for row in rows]
+    return at, query(path, "SELECT sum(opened), sum(closed), sum(tx_bytes) FROM rates")[0]
+
+
+def test_a_close_a_minute_after_the_peers_reset_completes_the_row(tmp_path):
+    """The socket leaves the table with the reset, and the kernel tells of it seven snapshots later."""
+    path = tmp_path / "reset.db"
+    rows, counted = play_client(path, "", "up", "up", *[""] * 7, "event fin 0", "")
+    assert rows == [(1, 1, 3, "reset", 100)] and counted[:2] == (1, 1)
+    assert count(path, "SELECT count(*) FROM closed") == 1 and count(path, "SELECT count(*) FROM late") == 1
+
+
+def test_a_snapshot_that_was_interrupted_concludes_nothing_from_absence(tmp_path):
+    rows, counted = play_client(tmp_path / "interrupted.db", "", "up", "interrupted", "interrupted", "up", "up")
+    assert rows == [(1, 1, None, None, None)] and counted[:2] == (1, 0)
+
+
+def test_a_socket_that_a_walk_missed_is_not_claimed_to_have_opened_twice(tmp_path):
+    rows, counted = play_client(tmp_path / "missed.db", "", "up", "", "up", "up", "event fin 1", "")
+    assert rows == [(1, 1, 2, "unknown", None), (None, 3, 4.5, "remote", 100)]
+    assert counted[0] == 1 and counted[2] == 100
+
+
+def test_a_time_wait_that_a_walk_missed_is_counted_once(tmp_path):
+    rows, counted = play_client(tmp_path / "waits.db", "", "up", "waits", "", "waits", "")
+    assert [row[3] for row in rows] == ["local", "local"] and counted[:2] == (1, 1)
