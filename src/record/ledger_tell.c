@@ -23,6 +23,7 @@ static struct life life_of(const struct ledger *ledger, const struct entry *entr
         .state = entry->state,
         .role_source = entry->role_source,
         .opened_known = entry->flags & ENTRY_OPENED_KNOWN,
+        .untold = !(entry->flags & ENTRY_TOLD),
         .history_bytes = entry->history_bytes,
         .history = entry_history(entry),
         .planned_ms = TIME_UNKNOWN,
