@@ -54,6 +54,15 @@ static uint32_t known_age_ms(const struct tcp_info *info, bool wiped)
     return busy_ms > UINT32_MAX ? age : larger(age, (uint32_t)busy_ms);
 }
 
+/* It goes on to grow after the end, as long as the program holds the socket. */
+static uint32_t quiet_ms(const struct tcp_info *info)
+{
+    uint32_t sent = info->tcpi_last_data_sent, received = info->tcpi_last_data_recv;
+    uint32_t least = sent < received ? sent : received;
+
+    return least < info->tcpi_last_ack_recv ? least : info->tcpi_last_ack_recv;
+}
+
 static void count(const struct inet_diag_msg *message, const struct tcp_info *info,
                   struct closing *closing)
 {
@@ -67,6 +76,8 @@ static void count(const struct inet_diag_msg *message, const struct tcp_info *in
         .data_segs_out = info->tcpi_data_segs_out,
         .recv_queue = message->idiag_rqueue,
         .send_queue = message->idiag_wqueue,
+        .retransmits = info->tcpi_retransmits,
+        .probes = info->tcpi_probes,
     };
 
     closing_count(closing, &counters);
@@ -96,6 +107,8 @@ static void decode_info(const struct nlattr *attr, const struct inet_diag_msg *m
     }
     if (closing->established)
         closing->known_age_ms = known_age_ms(&info, closing->wiped);
+    if (closing->established && closing->has_info)
+        closing->quiet_ms = quiet_ms(&info);
 }
 
 static int decode_protocol(const struct nlattr *attr, struct closing *closing)

@@ -9,7 +9,12 @@
  * 1 after the handshake at both ends, and grows by each data segment acknowledged and by a FIN that
  * went alone, while data_segs_out has all data segments and those sent again: a difference of 2 or
  * more proves a FIN of ours. A FIN that went with the last data leaves it open, until a TIME_WAIT
- * of ours is seen.
+ * of ours is seen. Without a data segment there was none to go with: 1 with one delivered is the
+ * active end without FIN.
+ *
+ * A socket that was given up (keepalive, user timeout, too many retransmissions) has the counters
+ * of one that was reset, but for tcpi_probes or tcpi_retransmits, which stay as they were;
+ * tcpi_total_retrans is 0 where the segments did not even leave the host.
  *
  * bytes_received has the peer's FIN in it if the full socket got it, not if a FIN_WAIT2 mini-socket
  * did. recv_queue (rcv_nxt - copied_seq) is 1 where it got the FIN and nobody read the end of file:
@@ -25,9 +30,17 @@ static bool fin_went_alone(const struct closing_counters *counters)
     return counters->delivered >= 2 && counters->delivered - 2 >= counters->data_segs_out;
 }
 
+/* The active end that sent neither data nor a FIN: all that it sent was its SYN. */
+static bool sent_a_syn_alone(const struct closing_counters *counters, uint64_t extra)
+{
+    return extra == 1 && counters->send_queue == 0 && counters->data_segs_out == 0 &&
+           counters->delivered == 1;
+}
+
 static enum opener opener_of(const struct closing_counters *counters, uint64_t extra)
 {
-    if (extra == 2 || counters->delivered == 0) /* an accepted socket has one delivered */
+    if (extra == 2 || counters->delivered == 0 || /* an accepted socket has one delivered */
+        sent_a_syn_alone(counters, extra))
         return OPENER_LOCAL;
     if (extra == 0 || (extra == 1 && fin_went_alone(counters)))
         return OPENER_REMOTE;
@@ -59,6 +72,7 @@ void closing_count(struct closing *closing, const struct closing_counters *count
     closing->bytes_received = counters->bytes_received;
     closing->bytes_received_may_include_fin = counters->bytes_received > 0;
     closing->no_peer_fin = counters->bytes_received == 0;
+    closing->unanswered = counters->retransmits > 0 || counters->probes > 0;
     closing->one_unread = counters->recv_queue == 1;
     take_unread_fin(closing);
 }

@@ -35,17 +35,20 @@ static bool mini_would_show(const struct ledger *ledger)
 
 bool ledger_is_reset(const struct closing *closing)
 {
-    return closing->wiped || (closing->has_info && !closing->fin_acked && !closing->retrans &&
-                              !closing->opener_hangs_on_fin);
+    return closing->wiped ||
+           (closing->has_info && !closing->fin_acked && !closing->retrans && !closing->unanswered &&
+            !closing->opener_hangs_on_fin && (closing->established || closing->segs_in > 0));
 }
 
 /* Who closed, by the event alone, when no mini-socket was seen to follow. Where the peer's FIN had
  * not come, one did follow, and only a reset ends it before it would show. */
-static enum closed_by by_event(const struct ledger *ledger, const struct closing *closing)
+static enum closed_by by_event(const struct ledger *ledger, const struct ending *ending)
 {
+    const struct closing *closing = &ending->closing;
+
     if (ledger_is_reset(closing))
         return CLOSED_BY_RESET;
-    if (!closing->fin_acked || !mini_would_show(ledger))
+    if (!closing->fin_acked || ending->blind || !mini_would_show(ledger))
         return CLOSED_BY_UNKNOWN;
     return closing->no_peer_fin ? CLOSED_BY_RESET : CLOSED_BY_REMOTE;
 }
@@ -59,7 +62,7 @@ static bool timed_out(const struct ledger *ledger, const struct entry *entry,
                    (ending->kind == ENDING_ORPHAN ||
                     (ledger->complete_ms != TIME_UNKNOWN && ending->at_ms <= ledger->complete_ms));
 
-    return is_mini && would_show(ledger, TIME_WAIT_MS) &&
+    return is_mini && !ending->blind && would_show(ledger, TIME_WAIT_MS) &&
            ledger->start_ms - entry->changed_ms + ledger->options.interval_ms >=
                ledger->fin_timeout_ms;
 }
@@ -80,7 +83,7 @@ enum closed_by ledger_closed_by(const struct ledger *ledger, const struct entry 
         return timed_out(ledger, entry, ending) ? CLOSED_BY_TIMEOUT : CLOSED_BY_UNKNOWN;
     if (!entry->ending || ending->kind != ENDING_ATTACHED)
         return CLOSED_BY_UNKNOWN;
-    return by_event(ledger, &ending->closing);
+    return by_event(ledger, ending);
 }
 
 void ledger_learn_opener(struct closing *closing, enum opener opener)
@@ -105,7 +108,7 @@ void ledger_settle(struct ledger *ledger, const struct entry *entry)
         closing_settle(&ending->closing, SEQUEL_TIME_WAIT);
     } else {
         ledger_learn_opener(&ending->closing, ledger_opener(ledger, entry));
-        if (mini_would_show(ledger))
+        if (!ending->blind && mini_would_show(ledger))
             closing_settle(&ending->closing, SEQUEL_NONE);
     }
 }

@@ -37,14 +37,18 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t n)
     return hash;
 }
 
-static uint32_t bucket_of(uint32_t mask, uint32_t netns, const struct closing *endpoints)
+uint64_t endings_hash(uint32_t netns, const struct closing *endpoints)
 {
     uint64_t hash =
         (uint64_t)netns << 32 | (uint32_t)endpoints->local_port << 16 | endpoints->remote_port;
 
     hash = mix(hash * UINT64_C(0x9e3779b97f4a7c15), &endpoints->remote, sizeof(endpoints->remote));
-    hash = mix(hash, &endpoints->local, sizeof(endpoints->local));
-    return (uint32_t)(hash >> 32) & mask;
+    return mix(hash, &endpoints->local, sizeof(endpoints->local));
+}
+
+static uint32_t bucket_of(uint32_t mask, uint32_t netns, const struct closing *endpoints)
+{
+    return (uint32_t)(endings_hash(netns, endpoints) >> 32) & mask;
 }
 
 static bool same_endpoints(const struct closing *a, const struct closing *b)
@@ -53,11 +57,6 @@ static bool same_endpoints(const struct closing *a, const struct closing *b)
            a->protocol == b->protocol && a->family == b->family &&
            memcmp(&a->remote, &b->remote, sizeof(a->remote)) == 0 &&
            memcmp(&a->local, &b->local, sizeof(a->local)) == 0;
-}
-
-static bool is_hashed(const struct ending *ending)
-{
-    return ending->kind == ENDING_PENDING || ending->kind == ENDING_ORPHAN;
 }
 
 static void link_ending(struct endings *endings, uint32_t index)
@@ -69,13 +68,13 @@ static void link_ending(struct endings *endings, uint32_t index)
     *bucket = index;
 }
 
-/* Without memory chains get longer. In order of age, so that the latest stays first. */
+/* Without memory chains get longer. */
 static void grow_buckets(struct endings *endings)
 {
     uint32_t n = (endings->mask + 1) * 2;
     uint32_t *buckets;
 
-    if (endings->n_hashed <= endings->mask)
+    if (endings->n <= endings->mask)
         return;
     buckets = calloc(n, sizeof(*buckets));
     if (!buckets)
@@ -84,7 +83,7 @@ static void grow_buckets(struct endings *endings)
     endings->buckets = buckets;
     endings->mask = n - 1;
     for (uint32_t i = 1; i < endings->pool.n; i++)
-        if (is_hashed(endings_get(endings, i)))
+        if (endings_get(endings, i)->kind != ENDING_FREE)
             link_ending(endings, i);
 }
 
@@ -100,12 +99,10 @@ int endings_add(struct endings *endings, const struct ending *ending, uint32_t *
         index = (uint32_t)endings->pool.n - 1;
     }
     *endings_get(endings, index) = *ending;
+    endings_get(endings, index)->serial = ++endings->serial;
     endings->n++;
-    if (is_hashed(ending)) {
-        endings->n_hashed++;
-        link_ending(endings, index);
-        grow_buckets(endings);
-    }
+    link_ending(endings, index);
+    grow_buckets(endings);
     *ret = index;
     return 0;
 }
@@ -120,7 +117,7 @@ uint32_t endings_find(const struct endings *endings, enum ending_kind kind, uint
 
         if (ending->kind == kind && ending->netns == netns &&
             same_endpoints(&ending->closing, endpoints) &&
-            (best == ENDINGS_NONE || ending->at_ms > endings_get(endings, best)->at_ms))
+            (best == ENDINGS_NONE || ending->serial > endings_get(endings, best)->serial))
             best = i;
     }
     return best;
@@ -134,12 +131,24 @@ static void unlink_ending(struct endings *endings, uint32_t index)
     while (*link != index)
         link = &endings_get(endings, *link)->next;
     *link = ending->next;
-    endings->n_hashed--;
+}
+
+void endings_use_again(struct endings *endings, uint32_t netns, const struct closing *endpoints,
+                       uint64_t cookie, uint32_t but)
+{
+    uint32_t i = endings->buckets[bucket_of(endings->mask, netns, endpoints)];
+
+    for (; i != ENDINGS_NONE; i = endings_get(endings, i)->next) {
+        struct ending *ending = endings_get(endings, i);
+
+        if (i != but && ending->netns == netns && same_endpoints(&ending->closing, endpoints) &&
+            (!cookie || ending->closing.cookie != cookie))
+            ending->blind = true;
+    }
 }
 
 void endings_attach(struct endings *endings, uint32_t index)
 {
-    unlink_ending(endings, index);
     endings_get(endings, index)->kind = ENDING_ATTACHED;
 }
 
@@ -147,8 +156,7 @@ void endings_remove(struct endings *endings, uint32_t index)
 {
     struct ending *ending = endings_get(endings, index);
 
-    if (is_hashed(ending))
-        unlink_ending(endings, index);
+    unlink_ending(endings, index);
     *ending = (struct ending){.kind = ENDING_FREE, .next = endings->free};
     endings->free = index;
     endings->n--;

@@ -21,7 +21,7 @@ int ledger_new(const struct ledger_options *options, struct ledger **ret)
         return -ENOMEM;
     ledger->options = *options;
     ledger->next_life = options->next_life;
-    ledger->complete_ms = TIME_UNKNOWN;
+    ledger->complete_ms = ledger->complete_before_ms = TIME_UNKNOWN;
     ledger->fin_timeout_ms = TIME_WAIT_MS;
     services_init(&ledger->services, options->max_client_services);
     ledger->previous_ms = TIME_UNKNOWN;
@@ -175,6 +175,8 @@ void ledger_begin(struct ledger *ledger, int64_t start_ms, struct batch *batch)
     assert(ledger->snapshot == 0 || start_ms > ledger->start_ms);
     ledger->batch = batch;
     ledger->start_ms = start_ms;
+    if (ledger->snapshot == 0)
+        ledger->first_ms = start_ms;
     ledger->opening_known = ledger->complete_ms != TIME_UNKNOWN &&
                             start_ms - ledger->complete_ms <= ledger->options.interval_ms * 3 / 2;
     ledger->snapshot++;
@@ -306,6 +308,7 @@ static int end_snapshot(struct ledger *ledger, enum snapshot_status status, bool
     ledger->previous_ms = ledger->start_ms;
     if (complete) {
         ledger->time_wait_lost = false;
+        ledger->complete_before_ms = ledger->complete_ms;
         ledger->complete_ms = ledger->start_ms;
     }
     return 0;

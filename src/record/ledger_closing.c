@@ -12,35 +12,124 @@
 #include "ledger_private.h"
 
 /* Lives that closed without an event, by cookie: their event may come late, when the program closes
- * at last. A newer one takes the place of an older one with the same hash: then a late event is one
- * of an unknown socket's. */
-#define RECENT_SLOTS 16384u
+ * at last. Where a set is full the oldest makes room: then a late event is one of an unknown
+ * socket's. */
+#define RECENT_SETS 4096u
+#define RECENT_WAYS 4u /* places in a set, the latest first */
+
+/* An event is read so much later than it came about, at most, unless the recorder is kept from
+ * running. */
+#define READ_LATE_MS 1000
 
 struct recently {
-    uint64_t cookie;
-    uint64_t number; /* the life's; 0: free */
+    uint64_t cookie;    /* of a mini-socket whose event never came: `endpoints` in its place */
+    uint64_t number;    /* the life's; 0: free */
+    int64_t over_ms;    /* record time at which nothing more went to and fro */
+    uint64_t endpoints; /* endings_hash(): one cookie can be several connections, one after the
+                            other */
     uint32_t netns;
-    uint8_t opener; /* enum opener */
+    uint16_t local_port; /* host byte order; an abort's event has it, but not the peer's */
+    uint8_t opener;      /* enum opener */
+    bool weak;           /* hardly anything more is to be heard of it */
 };
 
 int ledger_recent_init(struct ledger *ledger)
 {
-    ledger->recent = calloc(RECENT_SLOTS, sizeof(*ledger->recent));
+    ledger->recent = calloc(RECENT_SETS * RECENT_WAYS, sizeof(*ledger->recent));
     return ledger->recent ? 0 : -ENOMEM;
 }
 
-static struct recently *recent_slot(const struct ledger *ledger, uint32_t netns, uint64_t cookie)
+static struct recently *recent_set(const struct ledger *ledger, uint32_t netns, uint64_t cookie)
 {
     uint64_t hash = (cookie ^ (uint64_t)netns << 40) * UINT64_C(0x9e3779b97f4a7c15);
 
-    return &ledger->recent[(hash >> 32) % RECENT_SLOTS];
+    return &ledger->recent[(hash >> 32) % RECENT_SETS * RECENT_WAYS];
+}
+
+static uint64_t hash_of(const struct entry *entry)
+{
+    const struct closing endpoints = {.local = entry->local,
+                                      .remote = entry->remote,
+                                      .local_port = entry->local_port,
+                                      .remote_port = entry->remote_port};
+
+    return endings_hash(entry->netns, &endpoints);
 }
 
 void ledger_remember_closed(struct ledger *ledger, const struct entry *entry)
 {
-    if (ledger->recent)
-        *recent_slot(ledger, entry->netns, entry->cookie) = (struct recently){
-            entry->cookie, entry->number, entry->netns, (uint8_t)ledger_opener(ledger, entry)};
+    uint64_t endpoints = hash_of(entry);
+    bool orphan =
+        entry->ending && endings_get(&ledger->endings, entry->ending)->kind == ENDING_ORPHAN;
+    uint64_t cookie = orphan ? endpoints : entry->cookie;
+    /* a flood of these must not push out the others */
+    bool weak = entry->state == STATE_SYN_RECV || (entry->flags & ENTRY_PLANNED);
+    struct recently *set;
+    unsigned i = 0;
+
+    if (!ledger->recent)
+        return;
+    set = recent_set(ledger, entry->netns, cookie);
+    while (i < RECENT_WAYS - 1 && set[i].number && set[i].cookie != cookie)
+        i++;
+    if (weak && set[i].number && set[i].cookie != cookie && !set[i].weak)
+        return;
+    memmove(set + 1, set, i * sizeof(*set));
+    set[0] = (struct recently){.cookie = cookie,
+                               .number = entry->number,
+                               .over_ms = entry->changed_ms,
+                               .endpoints = endpoints,
+                               .netns = entry->netns,
+                               .local_port = entry->local_port,
+                               .opener = (uint8_t)ledger_opener(ledger, entry),
+                               .weak = weak};
+}
+
+bool ledger_was_closed(const struct ledger *ledger, const struct entry *entry)
+{
+    const struct recently *set;
+
+    if (!ledger->recent)
+        return false;
+    set = recent_set(ledger, entry->netns, entry->cookie);
+    for (unsigned i = 0; i < RECENT_WAYS; i++)
+        if (set[i].number && set[i].cookie == entry->cookie && set[i].netns == entry->netns &&
+            set[i].endpoints == hash_of(entry))
+            return true;
+    return false;
+}
+
+/* A mini-socket that came and went while the program held the socket it came from. A later use of
+ * the endpoints had something to say after it. */
+static struct recently *find_recent_orphan(const struct ledger *ledger, uint32_t netns,
+                                           const struct closing *closing, int64_t at_ms)
+{
+    uint64_t endpoints = endings_hash(netns, closing);
+    struct recently *set = recent_set(ledger, netns, endpoints);
+
+    if (!closing->quiet_ms || closing->wiped || closing->unconnected)
+        return NULL;
+    for (unsigned i = 0; i < RECENT_WAYS; i++)
+        if (set[i].number && set[i].cookie == endpoints && set[i].netns == netns &&
+            at_ms - closing->quiet_ms <= set[i].over_ms + READ_LATE_MS)
+            return &set[i];
+    return NULL;
+}
+
+static struct recently *find_recent(const struct ledger *ledger, uint32_t netns,
+                                    const struct closing *closing)
+{
+    struct recently *set = recent_set(ledger, netns, closing->cookie);
+
+    for (unsigned i = 0; i < RECENT_WAYS; i++) {
+        if (!set[i].number || set[i].cookie != closing->cookie || set[i].netns != netns)
+            continue;
+        if (closing->wiped || closing->unconnected)
+            return !closing->local_port || closing->local_port == set[i].local_port ? &set[i]
+                                                                                    : NULL;
+        return set[i].endpoints == endings_hash(netns, closing) ? &set[i] : NULL;
+    }
+    return NULL;
 }
 
 struct life_facts ledger_facts(const struct closing *closing)
@@ -62,7 +151,9 @@ struct life_facts ledger_facts(const struct closing *closing)
 static bool is_same_connection(const struct entry *entry, const struct closing *closing)
 {
     if (closing->wiped || closing->unconnected)
-        return true;
+        return (!closing->local_port || entry->local_port == closing->local_port) &&
+               (address_is_any(closing->family, &closing->remote) ||
+                memcmp(&entry->remote, &closing->remote, sizeof(entry->remote)) == 0);
     return entry->local_port == closing->local_port && entry->remote_port == closing->remote_port &&
            memcmp(&entry->remote, &closing->remote, sizeof(entry->remote)) == 0 &&
            memcmp(&entry->local, &closing->local, sizeof(entry->local)) == 0;
@@ -104,6 +195,7 @@ static int attach(struct ledger *ledger, uint32_t netns, uint32_t index,
 {
     struct ending ending = ending_of(ledger, netns, closing, at_ms, ENDING_ATTACHED);
 
+    endings_use_again(&ledger->endings, netns, closing, closing->cookie, ENDINGS_NONE);
     return endings_add(&ledger->endings, &ending, &lives_get(&ledger->lives, index)->ending);
 }
 
@@ -114,8 +206,10 @@ static bool join_orphan(struct ledger *ledger, uint32_t netns, const struct clos
     uint32_t index = endings_find(&ledger->endings, ENDING_ORPHAN, netns, closing);
     struct ending *ending = endings_get(&ledger->endings, index);
 
-    if (index == ENDINGS_NONE)
+    /* of one that an earlier run wrote as closed the event came then: this one is of a later use */
+    if (index == ENDINGS_NONE || lives_get(&ledger->lives, ending->entry)->flags & ENTRY_PLANNED)
         return false;
+    endings_use_again(&ledger->endings, netns, closing, closing->cookie, index);
     endings_attach(&ledger->endings, index);
     ending->closing = *closing;
     ending->at_ms = at_ms;
@@ -124,13 +218,15 @@ static bool join_orphan(struct ledger *ledger, uint32_t netns, const struct clos
 }
 
 static bool join_recent(struct ledger *ledger, uint32_t netns, const struct closing *closing,
-                        int *ret)
+                        int64_t at_ms, int *ret)
 {
-    struct recently *slot = recent_slot(ledger, netns, closing->cookie);
+    struct recently *slot = find_recent(ledger, netns, closing);
     struct closing told = *closing;
     struct late_facts late;
 
-    if (!slot->number || slot->cookie != closing->cookie || slot->netns != netns)
+    if (!slot)
+        slot = find_recent_orphan(ledger, netns, closing, at_ms);
+    if (!slot)
         return false;
     ledger_learn_opener(&told, (enum opener)slot->opener);
     late = (struct late_facts){.life = slot->number,
@@ -151,7 +247,7 @@ static int take_closing(struct ledger *ledger, uint32_t netns, const struct clos
 
     if (index != LIVES_NONE)
         return attach(ledger, netns, index, closing, at_ms);
-    if (join_recent(ledger, netns, closing, &r))
+    if (join_recent(ledger, netns, closing, at_ms, &r))
         return r;
     if (closing->unconnected) {
         ledger->unconnected++;
@@ -162,6 +258,7 @@ static int take_closing(struct ledger *ledger, uint32_t netns, const struct clos
     else if (join_orphan(ledger, netns, closing, at_ms))
         return 0;
     pending = ending_of(ledger, netns, closing, at_ms, ENDING_PENDING);
+    endings_use_again(&ledger->endings, netns, closing, closing->cookie, ENDINGS_NONE);
     return endings_add(&ledger->endings, &pending, &index);
 }
 
@@ -207,9 +304,17 @@ int ledger_join_mini(struct ledger *ledger, uint32_t index, const struct sample 
     struct ending orphan;
     uint32_t pending;
 
-    if (!ledger->options.events || !is_mini(key))
+    if (ledger_was_closed(ledger, entry))
+        entry->flags &= (uint8_t)~ENTRY_OPENED_KNOWN;
+    if (!ledger->options.events || !key->remote_port)
         return 0;
-    pending = endings_find(&ledger->endings, ENDING_PENDING, entry->netns, &endpoints);
+    pending = is_mini(key)
+                  ? endings_find(&ledger->endings, ENDING_PENDING, entry->netns, &endpoints)
+                  : ENDINGS_NONE;
+    if (!ledger_is_left(key->protocol, key->state, key->remote_port))
+        endings_use_again(&ledger->endings, entry->netns, &endpoints, key->cookie, pending);
+    if (!is_mini(key))
+        return 0;
     if (pending != ENDINGS_NONE) {
         endings_attach(&ledger->endings, pending);
         entry->ending = pending;
@@ -226,7 +331,9 @@ uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample
     struct closing endpoints = endpoints_of(key);
     uint32_t index, entry;
 
-    if (!ledger->options.events || key->state != STATE_TIME_WAIT)
+    /* one whose event came in this run is of a later use of these endpoints */
+    if (!ledger->options.events || key->state != STATE_TIME_WAIT ||
+        endings_find(&ledger->endings, ENDING_PENDING, netns, &endpoints) != ENDINGS_NONE)
         return LIVES_NONE;
     index = endings_find(&ledger->endings, ENDING_ORPHAN, netns, &endpoints);
     if (index == ENDINGS_NONE)
@@ -238,6 +345,39 @@ uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample
     endings_attach(&ledger->endings, index);
     lives_set_cookie(&ledger->lives, entry, key->cookie);
     return entry;
+}
+
+/* Whether an event is of a connection that came and went before the last complete snapshot: its
+ * program held the socket, and nothing went to and fro since. One that ended while that snapshot
+ * was taken is not meant. */
+static bool was_over(const struct ledger *ledger, const struct ending *ending)
+{
+    int64_t quiet_since_ms = ending->at_ms - ending->closing.quiet_ms;
+
+    if (!ending->closing.quiet_ms || ledger->complete_ms == TIME_UNKNOWN ||
+        quiet_since_ms > ledger->complete_ms)
+        return false;
+    return ending->at_ms > ledger->complete_ms + READ_LATE_MS ||
+           (ledger->complete_before_ms != TIME_UNKNOWN &&
+            quiet_since_ms <= ledger->complete_before_ms);
+}
+
+static void set_times(const struct ledger *ledger, struct entry *entry, struct ending *ending)
+{
+    if (ending->at_ms > ledger->start_ms)
+        ending->at_ms = ledger->start_ms;
+    entry->since_ms = ending->at_ms - ending->closing.known_age_ms;
+    if (was_over(ledger, ending)) {
+        /* the last instant at which it is known to have been there; a mini-socket may have come
+         * and gone */
+        entry->since_ms = ending->at_ms -= ending->closing.quiet_ms;
+        ending->blind = true;
+    } else if (ledger->complete_ms != TIME_UNKNOWN && entry->since_ms <= ledger->complete_ms) {
+        entry->since_ms = ledger->complete_ms + 1;
+    }
+    if (ending->at_ms < entry->since_ms)
+        ending->at_ms = entry->since_ms;
+    entry->changed_ms = entry->since_ms;
 }
 
 /* The life of an event that nothing followed. It was over before this snapshot began, and had not
@@ -270,14 +410,7 @@ static int be_born_of_event(struct ledger *ledger, uint32_t index)
     entry = lives_get(&ledger->lives, born);
     entry->ending = index;
     entry->flags &= (uint8_t)~ENTRY_OPENED_KNOWN;
-    if (ending->at_ms > ledger->start_ms)
-        ending->at_ms = ledger->start_ms;
-    entry->since_ms = ending->at_ms - ending->closing.known_age_ms;
-    if (ledger->complete_ms != TIME_UNKNOWN && entry->since_ms <= ledger->complete_ms)
-        entry->since_ms = ledger->complete_ms + 1;
-    if (ending->at_ms < entry->since_ms)
-        ending->at_ms = entry->since_ms;
-    entry->changed_ms = entry->since_ms;
+    set_times(ledger, entry, ending);
     return 0;
 }
 
@@ -289,7 +422,12 @@ int ledger_resolve_pending(struct ledger *ledger)
         const struct ending *ending = endings_get(&ledger->endings, i);
 
         /* one that came while the kernel walked may have a mini-socket that the walk had passed */
-        if (ending->kind == ENDING_PENDING && ending->arrived < ledger->snapshot)
+        if (ending->kind != ENDING_PENDING || ending->arrived == ledger->snapshot)
+            continue;
+        /* what was over before this run began may be in the file, closed by an earlier one */
+        if (was_over(ledger, ending) && ending->at_ms - ending->closing.quiet_ms < ledger->first_ms)
+            endings_remove(&ledger->endings, i);
+        else
             r = be_born_of_event(ledger, i);
     }
     return r;

@@ -16,10 +16,12 @@ struct ledger {
     struct lives lives;
     struct services services;
     struct endings endings;
-    struct recently *recent; /* RECENT_SLOTS lives that closed without an event; owned */
-    int64_t start_ms;        /* this snapshot */
-    int64_t complete_ms;     /* the last complete snapshot before it; TIME_UNKNOWN: none */
-    bool opening_known;      /* complete_ms is the planned distance away: new means opened since */
+    struct recently *recent;    /* lives that closed without an event; owned */
+    int64_t start_ms;           /* this snapshot */
+    int64_t first_ms;           /* the first snapshot of this run */
+    int64_t complete_ms;        /* the last complete snapshot before it; TIME_UNKNOWN: none */
+    int64_t complete_before_ms; /* the one before that; TIME_UNKNOWN: none */
+    bool opening_known; /* complete_ms is the planned distance away: new means opened since */
     uint64_t next_life;
     uint64_t roles_guessed;
     uint32_t snapshot;      /* its number in this run, from 1 */
@@ -75,6 +77,11 @@ int ledger_learn_facts(struct ledger *ledger, uint32_t index, const struct sampl
 /* Takes what was sampled of lives that ended meanwhile out of the batch. */
 void ledger_tell_facts(struct ledger *ledger);
 
+/* Whether a new life's socket is one that closed without an event, by its cookie and endpoints: the
+ * kernel's walk had missed it, or it was disconnected and connected to the same peer again. Which,
+ * nobody knows; so the file has two lives, and no opening is claimed for the second. */
+bool ledger_was_closed(const struct ledger *ledger, const struct entry *entry);
+
 /* What an event tells in numbers. */
 struct life_facts ledger_facts(const struct closing *closing);
 
@@ -85,7 +92,7 @@ enum opener ledger_opener(const struct ledger *ledger, const struct entry *entry
 void ledger_learn_opener(struct closing *closing, enum opener opener);
 
 /* Whether there was no FIN of ours. Without an answer to our FIN or data it is either: the counters
- * look alike. */
+ * look alike; and a SYN that nobody answered was given up. */
 bool ledger_is_reset(const struct closing *closing);
 
 /* Who closed a life that is over, as far as it can be told. */
@@ -101,8 +108,8 @@ int rates_opened(struct ledger *ledger, const struct entry *entry);
 /* Counts the closing of a connection, once for each life. 0 or -ENOMEM. */
 int rates_closed(struct ledger *ledger, struct entry *entry, const struct life *life);
 
-/* A mini-socket of unknown origin was born: takes the event that came before, or waits for one.
- * key: the sample as it may be kept. 0 or -ENOMEM. */
+/* A life was born of a sample: what had its endpoints before is over. A mini-socket of unknown
+ * origin takes the event that came before, or waits for one. key: the sample as it may be kept. 0 or -ENOMEM. */
 int ledger_join_mini(struct ledger *ledger, uint32_t index, const struct sample *key);
 
 /* The life of an earlier run, closed in the file with an end to come, that a sample of an unknown

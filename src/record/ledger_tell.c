@@ -23,6 +23,7 @@ static struct life life_of(const struct ledger *ledger, const struct entry *entr
         .state = entry->state,
         .role_source = entry->role_source,
         .opened_known = entry->flags & ENTRY_OPENED_KNOWN,
+        .untold = !(entry->flags & ENTRY_TOLD),
         .history_bytes = entry->history_bytes,
         .history = entry_history(entry),
         .planned_ms = TIME_UNKNOWN,
@@ -73,7 +74,7 @@ int ledger_end_life(struct ledger *ledger, uint32_t index, int64_t ended_ms)
     }
     if (r < 0)
         return r;
-    if (life.late_facts)
+    if (life.late_facts || ((entry->flags & ENTRY_PLANNED) && life.planned_ms != ended_ms))
         ledger_remember_closed(ledger, entry);
     if (entry->ending)
         endings_remove(&ledger->endings, entry->ending);

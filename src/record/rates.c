@@ -39,7 +39,7 @@ int rates_opened(struct ledger *ledger, const struct entry *entry)
 {
     struct rate_change *rate;
 
-    if (!ledger->opening_known || !is_connection(entry))
+    if (!ledger->opening_known || !is_connection(entry) || ledger_was_closed(ledger, entry))
         return 0;
     rate = rate_at(ledger, entry->service, entry->since_ms);
     if (!rate)
@@ -76,7 +76,8 @@ int rates_closed(struct ledger *ledger, struct entry *entry, const struct life *
     int64_t lived_ms = duration_ms(ledger, entry, closed_ms);
     struct rate_change *rate;
 
-    if ((entry->flags & ENTRY_COUNTED) || !is_connection(entry))
+    if ((entry->flags & ENTRY_COUNTED) || !is_connection(entry) ||
+        (entry->state == STATE_TIME_WAIT && ledger_was_closed(ledger, entry)))
         return 0;
     rate = rate_at(ledger, entry->service, closed_ms);
     if (!rate)

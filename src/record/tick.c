@@ -226,10 +226,13 @@ static void drop_batch(struct recorder *recorder, struct batch *batch, const cha
         dropped->from_ms = recorder->last_start_ms;
         recorder_notice(recorder, LOG_ERR, "%s: snapshots are being lost from now on", why);
     }
-    dropped->kind = disk_error ? LOSS_WRITE_FAILED : LOSS_QUEUE_FULL;
+    /* the queue may still be full when the disk can be written again: what filled it stands */
+    if (dropped->count == 0 || disk_error) {
+        dropped->kind = disk_error ? LOSS_WRITE_FAILED : LOSS_QUEUE_FULL;
+        snprintf(dropped->text, sizeof(dropped->text), "%.119s", why);
+    }
     dropped->until_ms = recorder->last_start_ms;
     dropped->count++;
-    snprintf(dropped->text, sizeof(dropped->text), "%.119s", why);
     recorder->full_next = true;
     batch_free(batch);
 }

@@ -164,7 +164,7 @@ static int insert_closed(struct store *store, const struct row *row, const struc
     sqlite3_bind_int64(stmt, 19, late_ms);
     sql_bind_unless(stmt, 20, keep_number ? (int64_t)life->number : 0, 0);
     r = sql_run(stmt, err);
-    return r < 0 ? r : drop_open(store, life->number, err);
+    return r < 0 || life->untold ? r : drop_open(store, life->number, err);
 }
 
 int lives_add_closed(struct store *store, const struct netns_ids *netns, const struct life *life,

@@ -14,6 +14,8 @@ void serials_forget(struct serials *serials)
 {
     for (unsigned i = 0; i < SERIALS_SLOTS; i++)
         serials->slots[i].first = -1;
+    for (unsigned class = 0; class < FILE_CLASSES; class ++)
+        serials->last[class] = INT64_MIN;
 }
 
 /* Multiplication spreads class (top bits) and milliseconds over the slots. */
@@ -22,7 +24,9 @@ static unsigned slot_of(int64_t first)
     return (unsigned)(((uint64_t)first >> 16) * UINT64_C(0x9e3779b97f4a7c15) >> 32) % SERIALS_SLOTS;
 }
 
-static int look_up_next(struct store *store, int64_t first, uint32_t *ret, struct err *err)
+/* 1: *ret is the last key of a range; 0: there is none. */
+static int look_up_last(struct store *store, int64_t from, int64_t until, int64_t *ret,
+                        struct err *err)
 {
     static const char sql[] = "SELECT key FROM closed WHERE key BETWEEN ?1 AND ?2 "
                               "ORDER BY key DESC LIMIT 1";
@@ -31,13 +35,46 @@ static int look_up_next(struct store *store, int64_t first, uint32_t *ret, struc
 
     if (r < 0)
         return r;
-    SQL_BIND(stmt, first, first + SERIALS_PER_MS - 1);
+    SQL_BIND(stmt, from, until);
     r = sql_step(stmt, err);
+    if (r <= 0)
+        return r;
+    *ret = sqlite3_column_int64(stmt, 0);
+    sqlite3_reset(stmt);
+    return 1;
+}
+
+static int look_up_class(struct store *store, unsigned class, struct err *err)
+{
+    int64_t from = file_closed_key(class, 0, 0), key = from - 1;
+    int r = look_up_last(store, from, file_closed_key(class, FILE_CLOSING_MAX, SERIALS_PER_MS - 1),
+                         &key, err);
+
+    if (r >= 0)
+        store->serials.last[class] = r ? key - (key & (SERIALS_PER_MS - 1)) : key;
+    return r;
+}
+
+/* Most sockets close later than all before: then nothing need be looked up. */
+static int find_next(struct store *store, unsigned class, int64_t first, uint32_t *ret,
+                     struct err *err)
+{
+    int64_t *last = &store->serials.last[class], key = 0;
+    int r = 0;
+
+    if (*last == INT64_MIN)
+        r = look_up_class(store, class, err);
     if (r < 0)
         return r;
-    *ret = r ? (uint32_t)(sqlite3_column_int64(stmt, 0) - first) + 1 : 0;
-    sqlite3_reset(stmt);
-    return 0;
+    if (first > *last) {
+        *last = first;
+        *ret = 0;
+        return 0;
+    }
+    r = look_up_last(store, first, first + SERIALS_PER_MS - 1, &key, err);
+    if (r >= 0)
+        *ret = r ? (uint32_t)(key - first) + 1 : 0;
+    return r < 0 ? r : 0;
 }
 
 /* 1: *ret is a free key; 0: this class has none left in this millisecond. */
@@ -50,7 +87,7 @@ static int take_at(struct store *store, unsigned class, int64_t at_ms, int64_t *
     int r;
 
     if (store->serials.slots[i].first != first) {
-        r = look_up_next(store, first, &next, err);
+        r = find_next(store, class, first, &next, err);
         if (r < 0)
             return r;
         store->serials.slots[i].first = first;

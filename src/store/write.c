@@ -85,6 +85,42 @@ static int amend(struct store *store, const struct netns_ids *netns, const struc
     return r;
 }
 
+struct place {
+    int64_t key;  /* in `closed`, without serial */
+    size_t index; /* in the batch */
+};
+
+static int compare_places(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+
+    if (x->key != y->key)
+        return x->key < y->key ? -1 : 1;
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* In the order of their keys, so that they are appended. */
+static int add_closed(struct store *store, const struct netns_ids *netns,
+                      const struct life_vec *lives, struct err *err)
+{
+    _cleanup_free_ struct place *places = malloc((lives->n + 1) * sizeof(*places));
+    int r = 0;
+
+    if (!places)
+        return err_errno(err, -ENOMEM, "%s", store->path);
+    for (size_t i = 0; i < lives->n; i++) {
+        int64_t ended_ms = lives->items[i].ended_ms;
+
+        places[i].key =
+            file_closed_key(file_closed_class(ended_ms - lives->items[i].since_ms), ended_ms, 0);
+        places[i].index = i;
+    }
+    qsort(places, lives->n, sizeof(*places), compare_places);
+    for (size_t i = 0; i < lives->n && r >= 0; i++)
+        r = lives_add_closed(store, netns, &lives->items[places[i].index], err);
+    return r;
+}
+
 /* Opened first and closed last: a life may be in both. What is closed with an end to come is not amended. */
 static int write_lives(struct store *store, const struct netns_ids *netns,
                        const struct batch *batch, struct err *err)
@@ -97,8 +133,8 @@ static int write_lives(struct store *store, const struct netns_ids *netns,
         r = lives_put_open(store, netns, &batch->changed.items[i], err);
     for (size_t i = 0; i < batch->sampled.n && r >= 0; i++)
         r = sampled_put(store, &batch->sampled.items[i], batch->snapshot.start_ms, err);
-    for (size_t i = 0; i < batch->closed.n && r >= 0; i++)
-        r = lives_add_closed(store, netns, &batch->closed.items[i], err);
+    if (r >= 0)
+        r = add_closed(store, netns, &batch->closed, err);
     for (size_t i = 0; i < batch->late.n && r >= 0; i++)
         r = lives_add_late(store, &batch->late.items[i], err);
     return r < 0 ? r : close_unnamed(store, batch, err);

@@ -32,9 +32,9 @@ def both(make_netns):
     return server, client
 
 
-def start_traffic(both, number, per_second):
+def start_traffic(both, number, per_second, *first_port):
     paths = [f"/run/netns/{netns.name}" for netns in both]
-    return subprocess.Popen([TRAFFIC, *paths, str(number), str(per_second)], text=True, stdout=subprocess.PIPE)
+    return subprocess.Popen([TRAFFIC, *paths, str(number), str(per_second), *map(str, first_port)], text=True, stdout=subprocess.PIPE)
 
 
 def end_traffic(traffic):

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Short TCP connections between two network namespaces, each of which it tells the truth about:
  *
- *     traffic SERVER-NETNS CLIENT-NETNS COUNT PER-SECOND
+ *     traffic SERVER-NETNS CLIENT-NETNS COUNT PER-SECOND [FIRST-CLIENT-PORT]
  *
  * The server's namespace has 10.9.0.1 and fd09::1, the client's 10.9.0.2 and fd09::2. A line for
  * each connection: its port at the client and at the server, who closed first, the bytes that the
@@ -44,6 +44,7 @@ struct pair {
 
 struct traffic {
     int listeners[LISTENERS];
+    unsigned first_client_port;
     struct pair live[LIVE_MAX];
     size_t n_live;
 };
@@ -87,11 +88,13 @@ static socklen_t endpoint(struct sockaddr_storage *ret, const char *address, uns
 
 static int bound(const char *address, unsigned port)
 {
+    const int yes = 1;
     struct sockaddr_storage to = {0};
     socklen_t n = endpoint(&to, address, port);
     int fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&to, n) < 0)
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
+        bind(fd, (const struct sockaddr *)&to, n) < 0)
         die("bind");
     return fd;
 }
@@ -135,7 +138,7 @@ static void open_pair(struct traffic *traffic, unsigned number)
     struct sockaddr_storage to = {0};
     socklen_t n = endpoint(&to, servers[which], FIRST_SERVER_PORT + which);
 
-    pair.client = bound(clients[which], FIRST_CLIENT_PORT + number);
+    pair.client = bound(clients[which], traffic->first_client_port + number);
     if (connect(pair.client, (const struct sockaddr *)&to, n) < 0)
         die("connect");
     pair.server = accept4(traffic->listeners[which], NULL, NULL, SOCK_CLOEXEC);
@@ -178,7 +181,7 @@ static void half_close(struct pair *pair)
         pair->due_ns += MS;
 }
 
-static void finish(const struct pair *pair)
+static void finish(const struct traffic *traffic, const struct pair *pair)
 {
     int of_server = server_is_first(pair->number);
     int first = of_server ? pair->server : pair->client;
@@ -191,7 +194,7 @@ static void finish(const struct pair *pair)
         await_end(first);
         close(first);
     }
-    printf("%u %u %s %zu %zu\n", FIRST_CLIENT_PORT + pair->number,
+    printf("%u %u %s %zu %zu\n", traffic->first_client_port + pair->number,
            FIRST_SERVER_PORT + pair->number % LISTENERS, of_server ? "server" : "client",
            client_bytes(pair->number), server_bytes(pair->number));
 }
@@ -204,7 +207,7 @@ static void close_due(struct traffic *traffic)
         if (pair->due_ns <= now_ns() && !pair->is_half_closed)
             half_close(pair);
         if (pair->due_ns <= now_ns() && pair->is_half_closed) {
-            finish(pair);
+            finish(traffic, pair);
             *pair = traffic->live[--traffic->n_live];
         } else {
             i++;
@@ -233,14 +236,17 @@ static void run(struct traffic *traffic, unsigned count, unsigned per_second)
 
 int main(int argc, char **argv)
 {
-    static struct traffic traffic;
+    static struct traffic traffic = {.first_client_port = FIRST_CLIENT_PORT};
     unsigned long count, per_second;
 
-    if (argc != 5)
-        error(EXIT_FAILURE, 0, "traffic SERVER-NETNS CLIENT-NETNS COUNT PER-SECOND");
+    if (argc < 5 || argc > 6)
+        error(EXIT_FAILURE, 0,
+              "traffic SERVER-NETNS CLIENT-NETNS COUNT PER-SECOND [FIRST-CLIENT-PORT]");
+    if (argc == 6)
+        traffic.first_client_port = (unsigned)strtoul(argv[5], NULL, 10);
     count = strtoul(argv[3], NULL, 10);
     per_second = strtoul(argv[4], NULL, 10);
-    if (count > 65536 - FIRST_CLIENT_PORT || per_second == 0)
+    if (count + traffic.first_client_port > 65536 || per_second == 0)
         error(EXIT_FAILURE, 0, "too many");
     enter(argv[1]);
     listen_all(&traffic);

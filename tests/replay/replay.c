@@ -316,7 +316,8 @@ static void read_event(struct stage *stage, const char *line)
     c->protocol = strcmp(protocol, "tcp") == 0 ? PROTOCOL_TCP : PROTOCOL_UDP;
     c->opener = (uint8_t)opener;
     c->has_info = has_info;
-    c->established = c->fin_acked = fin_acked;
+    c->fin_acked = fin_acked;
+    c->established = has_info || fin_acked;
     c->wiped = wiped;
     c->unconnected = unconnected;
     c->received_ns = stage->boot_ns;

@@ -31,6 +31,8 @@ struct closing {
                               _last_data_recv, _last_ack_recv and tcpi_busy_time; the first two
                               begin at the opening, so it is the whole age of a connection on
                               which nothing was sent or nothing received */
+    uint32_t quiet_ms;     /* since then nothing went to and fro: the smallest of
+                              tcpi_last_data_sent, _last_data_recv and _last_ack_recv */
     uint8_t family;        /* idiag_family: AF_INET or AF_INET6 */
     uint8_t protocol;      /* INET_DIAG_PROTOCOL: enum protocol */
     uint8_t opener;        /* enum opener */
@@ -44,6 +46,8 @@ struct closing {
     bool bytes_received_may_include_fin; /* bytes_received may be 1 too many: closing_settle() */
     bool
         no_peer_fin; /* the full socket never got the peer's FIN: if fin_acked, FIN_WAIT2 followed */
+    bool unanswered; /* segments sent again or probes were not answered at the end: it may have
+                        been given up */
     bool one_unread; /* idiag_rqueue was 1: the peer's FIN if fin_acked, else a byte or it */
     bool opener_hangs_on_fin; /* we opened it and sent no FIN, or were opened and sent one that went
                                  with data: not known which, unless the FIN is proven */
@@ -60,6 +64,8 @@ struct closing_counters {
     uint32_t data_segs_out;  /* tcpi_data_segs_out */
     uint32_t recv_queue;     /* idiag_rqueue: of TCP it is right in events */
     uint32_t send_queue;     /* idiag_wqueue: likewise */
+    uint8_t retransmits;     /* tcpi_retransmits: in a row, unanswered */
+    uint8_t probes;          /* tcpi_probes: likewise, of keepalive or of a closed window */
 };
 
 /* Sets opener, established, fin_acked, bytes_sent, bytes_received and its flag of a closing that

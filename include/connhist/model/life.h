@@ -61,6 +61,7 @@ struct life {
     const uint8_t *history;     /* see model/history.h; owned by whoever owns the life */
     int64_t planned_ms;         /* batch.amended: the end that was told before; else TIME_UNKNOWN */
     uint8_t closed_by;          /* enum closed_by; of closed lives */
+    bool untold;                /* it was never told as open: the file has no row to take away */
     bool late_facts;         /* it closed without an event, which may still come: keep its number */
     struct life_facts facts; /* of closed lives */
 };

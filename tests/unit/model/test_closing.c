@@ -182,6 +182,28 @@ static void nothing_received_is_never_in_doubt(void **state)
     assert_false(in_doubt(0).bytes_received_may_include_fin);
 }
 
+static void a_reset_before_any_data_went_tells_the_active_end(void **state)
+{
+    struct closing reset = counted(&(struct closing_counters){.bytes_acked = 1, .delivered = 1});
+    struct closing passive = counted(&(struct closing_counters){.bytes_acked = 1, .delivered = 2});
+    struct closing in_flight = counted(&(struct closing_counters){.send_queue = 1, .delivered = 1});
+
+    (void)state;
+    assert_int_equal(reset.opener, OPENER_LOCAL);
+    assert_false(reset.fin_acked || reset.opener_hangs_on_fin);
+    assert_int_equal(passive.opener, OPENER_REMOTE);
+    assert_true(passive.fin_acked);
+    assert_int_equal(in_flight.opener, OPENER_UNKNOWN);
+}
+
+static void unanswered_probes_and_retransmissions_are_told(void **state)
+{
+    (void)state;
+    assert_true(counted(&(struct closing_counters){.delivered = 1, .probes = 2}).unanswered);
+    assert_true(counted(&(struct closing_counters){.delivered = 1, .retransmits = 2}).unanswered);
+    assert_false(counted(&(struct closing_counters){.delivered = 1}).unanswered);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +217,8 @@ int main(void)
         cmocka_unit_test(a_time_wait_of_ours_proves_the_fin_that_went_with_data),
         cmocka_unit_test(a_connection_that_never_came_about_was_tried_by_us),
         cmocka_unit_test(the_sequel_settles_where_the_peers_fin_went),
+        cmocka_unit_test(a_reset_before_any_data_went_tells_the_active_end),
+        cmocka_unit_test(unanswered_probes_and_retransmissions_are_told),
         cmocka_unit_test(nothing_received_is_never_in_doubt),
     };
 
