@@ -95,48 +95,42 @@ static int reduce_to(uint64_t keep, const struct sets *had)
 }
 #endif
 
-static void drop(const struct settings *settings, const struct log *log, const struct sets *had,
-                 struct privileges *privileges)
-{
-    uint64_t keep = wanted(privileges->for_others);
-    int r = reduce_to(keep, had);
-
-    if (r == -EOPNOTSUPP)
-        log_line(log, LOG_NOTICE,
-                 "built without libcap-ng: all privileges that it was started with are kept");
-    else if (r < 0)
-        log_line(log, LOG_WARNING, "the privileges that are not needed can't be given up");
-    else if (had->permitted & over_files & keep)
-        log_line(log, LOG_INFO,
-                 "the privileges over files of others are kept: %s, its folder or its group is not "
-                 "of user %u alone",
-                 settings->path, (unsigned)geteuid());
-    privileges->dropped = r == 0;
-}
-
-static void tell_lacking(const struct log *log, uint64_t effective)
-{
-    for (size_t i = 0; i < N_NEEDED; i++)
-        if (!(effective & BIT(needed[i].capability)))
-            log_line(log, LOG_NOTICE, "without %s: %s", needed[i].name, needed[i].without);
-}
-
-void privileges_drop(const struct settings *settings, const struct log *log, struct privileges *ret)
+void privileges_drop(const struct settings *settings, struct privileges *ret)
 {
     struct privileges privileges = {.for_others = needs_others(settings)};
+    uint64_t keep = wanted(privileges.for_others);
     struct sets had = {0};
     int r = read_sets(&had);
 
-    if (r < 0)
-        log_line(log, LOG_WARNING, "reading the own capabilities: %s", strerrordesc_np(-r));
-    else if (had.permitted & ~wanted(privileges.for_others))
-        drop(settings, log, &had, &privileges);
+    if (r == 0 && had.permitted & ~keep) {
+        r = reduce_to(keep, &had);
+        privileges.dropped = r == 0;
+    }
     /* it runs no other program, so that this takes nothing away */
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        log_line(log, LOG_WARNING, "no_new_privs can't be set: %s", strerrordesc_np(errno));
-    if (r == 0)
-        tell_lacking(log, had.effective);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 && r == 0)
+        r = -errno;
+    privileges.error = r;
+    privileges.effective = had.effective;
+    privileges.over_files = had.permitted & over_files & keep;
     *ret = privileges;
+}
+
+void privileges_tell(const struct privileges *privileges, const struct log *log)
+{
+    if (privileges->error == -EOPNOTSUPP)
+        log_line(log, LOG_NOTICE,
+                 "built without libcap-ng: all privileges that it was started with are kept");
+    else if (privileges->error < 0)
+        log_line(log, LOG_WARNING, "the privileges that are not needed can't be given up: %s",
+                 strerrordesc_np(-privileges->error));
+    else if (privileges->over_files)
+        log_line(log, LOG_INFO,
+                 "the privileges over files of others are kept: the file, its folder or its group "
+                 "is not of user %u alone",
+                 (unsigned)geteuid());
+    for (size_t i = 0; i < N_NEEDED; i++)
+        if (!(privileges->effective & BIT(needed[i].capability)))
+            log_line(log, LOG_NOTICE, "without %s: %s", needed[i].name, needed[i].without);
 }
 
 int privileges_suffice(const struct privileges *privileges, const struct settings *settings,

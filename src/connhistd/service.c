@@ -289,6 +289,7 @@ static void run_recorder(struct service *service)
         return;
     }
     tell_ready(service);
+    privileges_tell(&service->privileges, &service->log);
     loop(service);
     notify_send("STOPPING=1");
     if (service->recorder && stop(service) < 0)
@@ -314,7 +315,7 @@ int service_run(const struct daemon_options *options)
         return r == -EINVAL || options->config ? EXIT_USAGE : EXIT_CANNOT;
     }
     service.log.max_level = service.settings->config.log_level;
-    privileges_drop(service.settings, &service.log, &service.privileges);
+    privileges_drop(service.settings, &service.privileges);
     r = open_loop(&service);
     if (r < 0) {
         log_line(&service.log, LOG_ERR, "can't set up the event loop: %s", strerrordesc_np(-r));
