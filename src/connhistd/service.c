@@ -14,6 +14,7 @@
 #include "connhist/base/log.h"
 #include "connhist/base/timetext.h"
 #include "notify.h"
+#include "privileges.h"
 #include "settings.h"
 
 #define RETRY_MS     1000  /* between tries to start, after a reload that failed */
@@ -28,6 +29,7 @@ struct service {
     int64_t watchdog_ms; /* 0: nobody wants to hear */
     int exit_status;
     uint64_t ticks; /* taken by recorders before the running one */
+    struct privileges privileges;
     bool ending;
 };
 
@@ -142,7 +144,9 @@ static void reload(struct service *service)
     struct err err = {0};
 
     notify_reloading();
-    if (settings_load(service->options, &settings, &err) < 0) {
+    if (settings_load(service->options, &settings, &err) < 0 ||
+        privileges_suffice(&service->privileges, settings, &err) < 0) {
+        settings_free(settings);
         log_line(&service->log, LOG_ERR, "%s; the configuration in force stays", err.text);
     } else {
         service->log.max_level = settings->config.log_level;
@@ -285,6 +289,7 @@ static void run_recorder(struct service *service)
         return;
     }
     tell_ready(service);
+    privileges_tell(&service->privileges, &service->log);
     loop(service);
     notify_send("STOPPING=1");
     if (service->recorder && stop(service) < 0)
@@ -310,6 +315,7 @@ int service_run(const struct daemon_options *options)
         return r == -EINVAL || options->config ? EXIT_USAGE : EXIT_CANNOT;
     }
     service.log.max_level = service.settings->config.log_level;
+    privileges_drop(service.settings, &service.privileges);
     r = open_loop(&service);
     if (r < 0) {
         log_line(&service.log, LOG_ERR, "can't set up the event loop: %s", strerrordesc_np(-r));

@@ -118,12 +118,12 @@ def db(tmp_path):
 class Recorder:
     """A running connhistd. What it says is in `log`, a file."""
 
-    def __init__(self, netns, db, args, env=None):
+    def __init__(self, netns, db, args, env=None, program=(CONNHISTD,)):
         self.db = Path(db)
         self.log = self.db.with_suffix(".log")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                netns.command(CONNHISTD, "--db", db, *args), stdin=subprocess.DEVNULL, stdout=log,
+                netns.command(*program, "--db", db, *args), stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, env={**os.environ, **(env or {})})
 
     def text(self):

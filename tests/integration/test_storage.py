@@ -122,7 +122,8 @@ def test_what_a_full_disk_costs_is_recorded(netns, record, traffic, small_disk, 
     wait_line(recorder, "snapshots are stored again")
     hold_right(recorder, netns, traffic)
     losses = query(recorder.db, DISK_LOSSES)
-    assert losses and {kind for kind, _, _ in losses} == {"write failed"}
+    # by which of the two a snapshot is lost depends on what the writer was at when the queue was full
+    assert losses and {kind for kind, _, _ in losses} <= {"write failed", "queue full"}
     lost = sum(number for _, number, _ in losses)
     told = sum(int(line.split(";")[1].split()[0]) for line in lines(recorder, "snapshots are stored again"))
     assert lost == told > 5

@@ -10,7 +10,7 @@ from lint import ROOT, Findings, files, run
 
 def main():
     findings = Findings()
-    scripts = [path for path in files("quickstart", "tests/run", "tests/*.sh", ".ci/run",
+    scripts = [path for path in files("quickstart", "tests/run", "tests/**/*.sh", ".ci/run",
                                       "config/completions/*.bash")]
     for path in scripts:
         findings.checked += 1

@@ -62,3 +62,8 @@ int file_recorder_pid(const char *path);
 
 /* Whether there is such a group, by name or number: 0; -EINVAL: no. */
 int file_check_group(const char *name, struct err *err);
+
+/* Whether the calling user can make, write and chmod path and its companions by the rights of an owner
+ * alone: they and the folder (or the nearest above it that exists) are its own, of a group that it is
+ * in, and their modes let it. What does not exist is no hindrance. */
+bool file_is_own(const char *path);
