@@ -123,6 +123,35 @@ uint32_t endings_find(const struct endings *endings, enum ending_kind kind, uint
     return best;
 }
 
+/* Whether an event fits a mini-socket of that instant better than another of the same endpoints. */
+static bool fits_better(const struct ending *ending, const struct ending *than, int64_t at_ms)
+{
+    bool after = ending->at_ms >= at_ms;
+
+    if (after != (than->at_ms >= at_ms))
+        return after;
+    if (after && ending->at_ms != than->at_ms)
+        return ending->at_ms < than->at_ms;
+    return ending->serial > than->serial;
+}
+
+uint32_t endings_find_after(const struct endings *endings, uint32_t netns,
+                            const struct closing *endpoints, int64_t not_before_ms)
+{
+    uint32_t i = endings->buckets[bucket_of(endings->mask, netns, endpoints)], best = ENDINGS_NONE;
+
+    for (; i != ENDINGS_NONE; i = endings_get(endings, i)->next) {
+        const struct ending *ending = endings_get(endings, i);
+
+        if (ending->kind == ENDING_PENDING && ending->netns == netns &&
+            same_endpoints(&ending->closing, endpoints) &&
+            (best == ENDINGS_NONE ||
+             fits_better(ending, endings_get(endings, best), not_before_ms)))
+            best = i;
+    }
+    return best;
+}
+
 static void unlink_ending(struct endings *endings, uint32_t index)
 {
     const struct ending *ending = endings_get(endings, index);

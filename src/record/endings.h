@@ -63,6 +63,12 @@ int endings_add(struct endings *endings, const struct ending *ending, uint32_t *
 uint32_t endings_find(const struct endings *endings, enum ending_kind kind, uint32_t netns,
                       const struct closing *endpoints);
 
+/* The pending one with these endpoints that was read first at that instant or later, of several
+ * read together the latest; or else the latest. Where a socket ended on another CPU right before
+ * the kernel may tell of the two in the wrong order, and nothing tells them apart. ENDINGS_NONE. */
+uint32_t endings_find_after(const struct endings *endings, uint32_t netns,
+                            const struct closing *endpoints, int64_t not_before_ms);
+
 /* Notes in all others with these endpoints that they were used again. cookie: 0, or the socket's,
  * which is not its own successor. */
 void endings_use_again(struct endings *endings, uint32_t netns, const struct closing *endpoints,

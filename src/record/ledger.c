@@ -45,6 +45,7 @@ void ledger_free(struct ledger *ledger)
     vec_finish(&ledger->late);
     vec_finish(&ledger->rate_chain);
     vec_finish(&ledger->fresh);
+    vec_finish(&ledger->fresh_before);
     vec_finish(&ledger->unsure);
     vec_finish(&ledger->unsure_entries);
     vec_finish(&ledger->listeners);
@@ -286,6 +287,8 @@ static int end_snapshot(struct ledger *ledger, enum snapshot_status status, bool
     bool complete = status == SNAPSHOT_COMPLETE;
     int r = ledger->error;
 
+    if (r == 0)
+        r = ledger_join_fresh(ledger);
     if (r == 0 && complete)
         r = ledger_resolve_pending(ledger);
     if (r == 0)
@@ -306,6 +309,13 @@ static int end_snapshot(struct ledger *ledger, enum snapshot_status status, bool
     ledger->batch->snapshot = ledger->counts;
     ledger->batch->has_snapshot = true;
     ledger->previous_ms = ledger->start_ms;
+    if (ledger->options.events) {
+        struct entry_vec before = ledger->fresh_before;
+
+        ledger->fresh_before = ledger->fresh;
+        ledger->fresh = before;
+        vec_clear(&ledger->fresh);
+    }
     if (complete) {
         ledger->time_wait_lost = false;
         ledger->complete_before_ms = ledger->complete_ms;

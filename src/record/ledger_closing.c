@@ -21,6 +21,9 @@
  * running. */
 #define READ_LATE_MS 1000
 
+/* The timer of a TIME_WAIT counts jiffies: its begin may lie so much after the event. */
+#define TIMER_COARSE_MS 10
+
 struct recently {
     uint64_t cookie;    /* of a mini-socket whose event never came: `endpoints` in its place */
     uint64_t number;    /* the life's; 0: free */
@@ -290,31 +293,42 @@ static struct closing endpoints_of(const struct sample *sample)
                             .protocol = sample->protocol};
 }
 
-static bool is_mini(const struct sample *sample)
+static struct closing endpoints_of_entry(const struct entry *entry)
 {
-    return sample->protocol == PROTOCOL_TCP &&
-           (sample->state == STATE_TIME_WAIT ||
-            (sample->state == STATE_FIN_WAIT2 && !sample->inode && !sample->has_uid));
+    return (struct closing){.local = entry->local,
+                            .remote = entry->remote,
+                            .local_port = entry->local_port,
+                            .remote_port = entry->remote_port,
+                            .family = entry->family,
+                            .protocol = entry->protocol};
 }
 
-int ledger_join_mini(struct ledger *ledger, uint32_t index, const struct sample *key)
+static bool is_mini(const struct entry *entry)
+{
+    return entry->protocol == PROTOCOL_TCP &&
+           (entry->state == STATE_TIME_WAIT ||
+            (entry->state == STATE_FIN_WAIT2 && !entry->inode && entry->uid == UID_UNKNOWN));
+}
+
+/* What had the endpoints of a living connection before is over. */
+static void use_again(struct ledger *ledger, const struct entry *entry, uint32_t own)
+{
+    struct closing endpoints = endpoints_of_entry(entry);
+
+    if (entry->remote_port && !ledger_is_left(entry->protocol, entry->state, entry->remote_port))
+        endings_use_again(&ledger->endings, entry->netns, &endpoints, entry->cookie, own);
+}
+
+/* A mini-socket of unknown origin takes the event that came with it, or waits for one. */
+static int join_mini(struct ledger *ledger, uint32_t index)
 {
     struct entry *entry = lives_get(&ledger->lives, index);
-    struct closing endpoints = endpoints_of(key);
+    struct closing endpoints = endpoints_of_entry(entry);
+    uint32_t pending = endings_find_after(&ledger->endings, entry->netns, &endpoints,
+                                          entry->changed_ms - TIMER_COARSE_MS);
     struct ending orphan;
-    uint32_t pending;
 
-    if (ledger_was_closed(ledger, entry))
-        entry->flags &= (uint8_t)~ENTRY_OPENED_KNOWN;
-    if (!ledger->options.events || !key->remote_port)
-        return 0;
-    pending = is_mini(key)
-                  ? endings_find(&ledger->endings, ENDING_PENDING, entry->netns, &endpoints)
-                  : ENDINGS_NONE;
-    if (!ledger_is_left(key->protocol, key->state, key->remote_port))
-        endings_use_again(&ledger->endings, entry->netns, &endpoints, key->cookie, pending);
-    if (!is_mini(key))
-        return 0;
+    use_again(ledger, entry, pending);
     if (pending != ENDINGS_NONE) {
         endings_attach(&ledger->endings, pending);
         entry->ending = pending;
@@ -324,6 +338,32 @@ int ledger_join_mini(struct ledger *ledger, uint32_t index, const struct sample 
     orphan = ending_of(ledger, entry->netns, &endpoints, ledger->start_ms, ENDING_ORPHAN);
     orphan.entry = index;
     return endings_add(&ledger->endings, &orphan, &entry->ending);
+}
+
+int ledger_join_fresh(struct ledger *ledger)
+{
+    int r = 0;
+
+    if (!ledger->options.events)
+        return 0;
+    for (size_t i = 0; i < ledger->fresh.n && r == 0; i++) {
+        struct entry *entry = lives_get(&ledger->lives, ledger->fresh.items[i]);
+
+        if (ledger_was_closed(ledger, entry))
+            entry->flags &= (uint8_t)~ENTRY_OPENED_KNOWN;
+        if (is_mini(entry) && !entry->ending)
+            r = join_mini(ledger, ledger->fresh.items[i]);
+        else
+            use_again(ledger, entry, entry->ending);
+    }
+    /* the event of the use before may come after the snapshot that shows the next one */
+    for (size_t i = 0; i < ledger->fresh_before.n; i++) {
+        const struct entry *entry = lives_get(&ledger->lives, ledger->fresh_before.items[i]);
+
+        if (entry->number)
+            use_again(ledger, entry, entry->ending);
+    }
+    return r;
 }
 
 uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample *key)

@@ -11,6 +11,10 @@
 /* TIME_WAIT lasts 2 MSL: TCP_TIMEWAIT_LEN of the kernel, 60 s in ms. */
 #define TIME_WAIT_MS 60000
 
+struct entry_vec {
+    VEC_FIELDS(uint32_t);
+};
+
 struct ledger {
     struct ledger_options options;
     struct lives lives;
@@ -30,9 +34,8 @@ struct ledger {
     uint32_t n_syn_recv;    /* SYN_RECV kept as lives in this snapshot */
     uint32_t facts_round;   /* grows when the file may lack what was told: digests are of a round */
     struct snapshot counts; /* sockets, doubles, unkept of this snapshot */
-    struct {
-        VEC_FIELDS(uint32_t);
-    } fresh; /* entries born in this snapshot; role not decided yet */
+    struct entry_vec fresh; /* entries born in this snapshot; role not decided yet */
+    struct entry_vec fresh_before; /* those of the snapshot before, when events are heard */
     struct {
         VEC_FIELDS(struct sample);
     } unsure; /* samples of fresh ones whose tcp_info may tell */
@@ -108,9 +111,10 @@ int rates_opened(struct ledger *ledger, const struct entry *entry);
 /* Counts the closing of a connection, once for each life. 0 or -ENOMEM. */
 int rates_closed(struct ledger *ledger, struct entry *entry, const struct life *life);
 
-/* A life was born of a sample: what had its endpoints before is over. A mini-socket of unknown
- * origin takes the event that came before, or waits for one. key: the sample as it may be kept. 0 or -ENOMEM. */
-int ledger_join_mini(struct ledger *ledger, uint32_t index, const struct sample *key);
+/* Joins events to what this snapshot showed for the first time, when those that came while it was
+ * taken are in: mini-sockets of unknown origin take the event that came with them, or wait for one.
+ * 0 or -ENOMEM. */
+int ledger_join_fresh(struct ledger *ledger);
 
 /* The life of an earlier run, closed in the file with an end to come, that a sample of an unknown
  * cookie goes on with; it has that cookie from now on. LIVES_NONE. */
