@@ -11,6 +11,7 @@
 struct live {
     struct sock_diag *diag;
     struct sock_events *events; /* NULL: not listened to */
+    struct sock_events_reader *reader;
     struct netns_ref netns;     /* the namespace that diag belongs to */
 };
 
@@ -82,7 +83,8 @@ static int live_drain(void *ctx, source_closing_fn fn, void *arg, size_t max,
     struct live *live = ctx;
     struct forward forward = {.fn = fn, .arg = arg, .netns = live->netns.id};
     struct sock_events_drained drained = {0};
-    int r = sock_events_drain(live->events, forward_closing, &forward, max, &drained, err);
+    int r = sock_events_drain(live->events, live->reader, forward_closing, &forward, max, &drained,
+                              err);
 
     *ret = (struct source_drained){.lost = drained.lost || drained.n_bad > 0, .more = drained.more};
     return r;
@@ -105,6 +107,7 @@ static void live_free(void *ctx)
     struct live *live = ctx;
 
     sock_events_close(live->events);
+    sock_events_reader_free(live->reader);
     sock_diag_close(live->diag);
     free(live);
 }
@@ -135,9 +138,10 @@ int source_live(const struct clock *clock, size_t event_buffer_bytes, struct sou
         r = sock_diag_open(clock, &live->diag, err);
     if (r == 0 && event_buffer_bytes)
         r = sock_events_open(clock, event_buffer_bytes, &live->events, err);
+    if (r == 0 && sock_events_reader_new(&live->reader) < 0)
+        r = err_set(err, -ENOMEM, "out of memory");
     if (r < 0) {
-        sock_diag_close(live->diag);
-        free(live);
+        live_free(live);
         return r;
     }
     *ret = (struct source){.ops = &live_ops, .ctx = live};
