@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/nsfs.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -12,6 +13,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "connhist/base/cleanup.h"
 #include "connhist/base/strutil.h"
@@ -169,6 +172,15 @@ static int search_folder(const struct search *search, uint8_t sign, struct err *
     return r < 0 ? err_errno(err, r, "looking for network namespaces in %s", path) : 0;
 }
 
+static bool may_see_processes(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+
+    return syscall(SYS_capget, &header, data) == 0 &&
+           data[CAP_TO_INDEX(CAP_SYS_PTRACE)].effective & CAP_TO_MASK(CAP_SYS_PTRACE);
+}
+
 int netns_find(const struct netns_places *places, struct netns_list *ret, struct err *err)
 {
     struct search search = {.places = places, .list = ret};
@@ -185,6 +197,8 @@ int netns_find(const struct netns_places *places, struct netns_list *ret, struct
         r = search_folder(&search, NETNS_BY_DOCKER, err);
     if (r == 0)
         r = search_folder(&search, NETNS_BY_PROCESS, err);
+    if (ret->n_hidden && may_see_processes())
+        ret->n_hidden = 0;
     return r;
 }
 

@@ -33,7 +33,8 @@ struct netns_found {
 
 struct netns_list {
     VEC_FIELDS(struct netns_found); /* sorted by inode, each once */
-    size_t n_hidden; /* processes that did not let us see theirs: CAP_SYS_PTRACE is missing */
+    size_t n_hidden; /* processes that did not let us see theirs, CAP_SYS_PTRACE being missing (with
+                        it, those of an outer user namespace still don't: they are none of ours) */
     size_t n_beyond; /* signs of namespaces beyond NETNS_FOUND_MAX */
 };
 
