@@ -75,11 +75,9 @@ struct late_facts {
     uint8_t closed_by;
     struct life_facts facts;
 };
-
 struct rate_vec {
     VEC_FIELDS(struct rate_change);
 };
-
 struct late_vec {
     VEC_FIELDS(struct late_facts);
 };
@@ -112,9 +110,8 @@ struct recorder_cost {
     uint64_t closings;      /* destroy events of sockets that were connected, in this recording */
     uint64_t unconnected;   /* … of sockets that never were: counted, not stored */
     uint64_t unresolved;    /* … of aborted ones whose endpoints nobody knows */
-    int64_t event_buffer;   /* bytes of the own namespace's receive buffer for events; 0: no
-                                events */
-    int64_t event_buffer_others; /* bytes of that of each other namespace; 0: there is none */
+    int64_t event_buffer;   /* bytes of receive buffer for events, own namespace; 0: no events */
+    int64_t event_buffer_others; /* … of each other namespace; 0: there is none */
     uint64_t netns;              /* namespaces recorded, with the own one */
     uint32_t netns_lacks;        /* why others are not: enum netns_lack */
     uint64_t services_other;     /* lives that count for `other`, in this recording */
@@ -124,14 +121,13 @@ struct batch {
     bool has_snapshot;        /* snapshot is meaningful (a batch may carry losses alone) */
     struct snapshot snapshot; /* what was seen, as counts and status */
     struct recorder_cost cost;
-    struct netns_vec netns;  /* every namespace that keys in this batch use, sorted by id */
-    struct life_vec opened;  /* new lives, alive; when snapshot.full: all lives alive */
-    struct life_vec changed; /* state, owner or inode changed, alive */
-    struct life_vec closed;  /* ended; some were never in opened */
-    struct life_vec
-        amended;           /* closed before with a planned end (life.planned_ms), ended otherwise */
-    struct late_vec late;  /* facts of lives that were closed before */
-    struct rate_vec rates; /* what came and went: to be added to what the file has */
+    struct netns_vec netns;   /* every namespace that keys in this batch use, sorted by id */
+    struct life_vec opened;   /* new lives, alive; when snapshot.full: all lives alive */
+    struct life_vec changed;  /* state, owner or inode changed, alive */
+    struct life_vec closed;   /* ended; some were never in opened */
+    struct life_vec amended;  /* closed before with a planned end (planned_ms), ended otherwise */
+    struct late_vec late;     /* facts of lives that were closed before */
+    struct rate_vec rates;    /* what came and went: to be added to what the file has */
     struct tally_vec tallies; /* counts that changed; all that are not 0 when snapshot.anchor */
     struct queue_vec queues;  /* listeners' accept queues that changed */
     struct loss_vec losses;   /* what lacks, and when */
