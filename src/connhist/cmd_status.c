@@ -136,7 +136,7 @@ static struct cell lack_cell(int64_t lacks)
 static void namespace_words(const struct status *status)
 {
     if (status->started_ms != TIME_UNKNOWN)
-        line("namespaces", "%lld of the network%s", (long long)status->netns,
+        line("namespaces", "%lld recorded%s", (long long)status->netns,
              lack_words(status->netns_lacks));
 }
 

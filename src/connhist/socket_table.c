@@ -40,6 +40,7 @@ _Static_assert(sizeof(fields) / sizeof(fields[0]) == FIELDS_LIST, "one more fiel
 
 /* Columns for people, likewise. */
 static const struct column headings[] = {
+    {"netns", "NETNS", false},
     {"proto", "PROTO", false},
     {"local", "LOCAL", false},
     {"remote", "REMOTE", false},
@@ -57,8 +58,8 @@ static const struct column headings[] = {
     {"tx", "TX", true},
 };
 
-enum { HEADINGS_LIVE = 7, HEADINGS_AT = 10, HEADINGS_LIST = 15 };
-enum { HEADING_RECV_Q = 5, HEADING_SEND_Q = 6 };
+enum { HEADINGS_LIVE = 8, HEADINGS_AT = 11, HEADINGS_LIST = 16 };
+enum { HEADING_NETNS = 0, HEADING_RECV_Q = 6, HEADING_SEND_Q = 7 };
 
 _Static_assert(sizeof(headings) / sizeof(headings[0]) == HEADINGS_LIST, "one more heading");
 _Static_assert((int)FIELDS_LIST <= 28 && (int)HEADINGS_LIST <= 28, "see struct socket_table");
@@ -71,8 +72,8 @@ static bool is_link_local(uint8_t family, const struct address *address)
            ((b[0] == 0xfe && (b[1] & 0xc0) == 0x80) || (b[0] == 0xff && (b[1] & 0x0f) == 0x02));
 }
 
-/* The address with its interface if that belongs to it: by name for the live table, as a number for
- * the record's, since names of interfaces change hands. */
+/* The address with its interface if that belongs to it: by name for the live table of this
+ * namespace, as a number for others and the record's, since names of interfaces change hands. */
 static const char *scoped(const struct socket_table *table, const struct socket_row *row,
                           const struct address *address, char buf[static SCOPED_MAX])
 {
@@ -83,7 +84,7 @@ static const char *scoped(const struct socket_table *table, const struct socket_
     if (!row->scope_ifindex || !is_link_local(row->family, address))
         return buf;
     used = strlen(buf);
-    if (table->kind == SOCKETS_LIVE && if_indextoname(row->scope_ifindex, name))
+    if (table->kind == SOCKETS_LIVE && !*row->netns && if_indextoname(row->scope_ifindex, name))
         snprintf(buf + used, SCOPED_MAX - used, "%%%s", name);
     else
         snprintf(buf + used, SCOPED_MAX - used, "%%%u", (unsigned)row->scope_ifindex);
@@ -178,6 +179,7 @@ static int row_for_people(struct socket_table *table, const struct socket_row *r
     char local[ENDPOINT_MAX], remote[ENDPOINT_MAX];
     char lived[TIME_TEXT_MAX], rx[TIME_TEXT_MAX], tx[TIME_TEXT_MAX];
     const struct cell cells[HEADINGS_LIST] = {
+        cell_text(*row->netns ? row->netns : FILTER_NETNS_OWN),
         cell_text(protocol_name(row->protocol)),
         cell_text(endpoint(table, row, &row->local, row->local_port, local)),
         cell_text(endpoint(table, row, &row->remote, row->remote_port, remote)),
@@ -220,11 +222,25 @@ static size_t choose_columns(struct socket_table *table)
         return n_fields[table->kind];
     }
     memcpy(table->columns, headings, sizeof(headings));
+    if (!table->many_netns)
+        table->columns[HEADING_NETNS].heading = NULL;
     if (table->kind == SOCKETS_LIST) {
         table->columns[HEADING_RECV_Q].heading = NULL;
         table->columns[HEADING_SEND_Q].heading = NULL;
     }
     return n_headings[table->kind];
+}
+
+int socket_table_choose_netns(struct socket_table *table, struct context *ctx,
+                              const struct filter *filter)
+{
+    struct err err = {0};
+    size_t n = 0;
+
+    if (filter_count_netns(filter, ctx->db, &n, &err) < 0)
+        return cannot_answer("%s", err.text);
+    table->many_netns = n > 1;
+    return EXIT_ANSWERED;
 }
 
 int socket_table_begin(struct socket_table *table, const struct context *ctx,

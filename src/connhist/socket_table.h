@@ -25,11 +25,17 @@ struct socket_table {
     uint64_t rows;             /* shown so far */
     bool cut;                  /* there were more than limit */
     bool people;               /* the format is a table */
+    bool many_netns;           /* a column shows the network namespace */
     int failed;                /* negative errno: the output is broken; 0 */
     struct writer *writer;     /* owned */
     struct column columns[28]; /* of the document */
     struct document document;
 };
+
+/* Whether a column is to show the namespace: the record has more than one that fits the filter.
+ * Returns an exit status. */
+int socket_table_choose_netns(struct socket_table *table, struct context *ctx,
+                              const struct filter *filter);
 
 /* Begins the output. document: schema, fields and coverage are taken from it, and must stay until
  * socket_table_end(). Returns an exit status. */

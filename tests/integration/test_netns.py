@@ -323,7 +323,7 @@ def test_two_hundred_namespaces_cost_neither_threads_nor_processes_and_little_el
     (own, each), = query(db, "SELECT event_buffer, event_buffer_others FROM recordings")
     assert own == 4 << 20 and 0 < each * n <= 4 << 20
     text = connhist("--db", db, "status").stdout
-    assert f"{n + 1} of the network" in text and "each other namespace" in text
+    assert f"{n + 1} recorded" in text and "each other namespace" in text
     batch(*(f"netns del {name}" for name in made))
     wait_until(lambda: descriptors(pid) == before[0], "all descriptors given back")
     wait_until(lambda: query(db, "SELECT netns, event_buffer, event_buffer_others FROM recordings") == [(1, 8 << 20, 0)],
@@ -417,6 +417,48 @@ def test_hostile_names_reach_no_terminal(tag, config, record, db):
     assert "\x1b" not in shown and "\nevil" not in shown
     document = json.loads(connhist("--db", db, "--netns", name, "list", "--format", "json").stdout)
     assert {row["netns"] for row in document["rows"]} == {name}
+
+
+def headings(text):
+    return next(line.split() for line in text.splitlines() if "PROTO" in line)
+
+
+def test_tables_show_the_namespace_where_there_is_more_than_one(tag, config, record, db):
+    made = make(tag, 2)
+    sockets = connection(made[0]) + connection(made[1])
+    record(HERE, "--config", config(), "--once").wait()
+    for words in (["list"], ["netstat", "-an", "--at", "now"]):
+        text = connhist("--db", db, *words).stdout
+        assert headings(text)[0] == "NETNS"
+        for name in made:
+            assert sum(line.split()[:2] == [name, "tcp"] for line in text.splitlines()) == 3
+        for chosen in (made[0], f"inode:{inode(made[0])}", "own"):
+            text = connhist("--db", db, "--netns", chosen, *words).stdout
+            assert "NETNS" not in text
+            if chosen != "own":
+                assert sum(line.startswith("tcp ") for line in text.splitlines()) == 3
+    close(sockets)
+    alone = db.with_name("alone.db")
+    record(HERE, "--config", config(include=[]), "--once", path=alone).wait()
+    assert "NETNS" not in connhist("--db", alone, "list").stdout
+
+
+def test_the_live_table_of_another_namespace_is_read_in_it(tag):
+    made = make(tag, 2)
+    sockets = connection(made[0])
+    for chosen in (made[0], f"inode:{inode(made[0])}"):
+        document = json.loads(connhist("--netns", chosen, "netstat", "-an", "--format", "json").stdout)
+        assert sorted((row["state"], row["local_port"], row["remote_port"]) for row in document["rows"]) == truth(made[0])
+        assert {row["netns"] for row in document["rows"]} == {made[0]}
+    assert json.loads(connhist("--netns", made[1], "netstat", "-an", "--format", "json").stdout)["rows"] == []
+    here = json.loads(connhist("--netns", "own", "netstat", "-an", "--format", "json").stdout)["rows"]
+    assert {row["netns"] for row in here} <= {""}
+    done = connhist("--netns", tag + "none", "netstat", status=3)
+    assert done.stdout == "" and f"no network namespace {tag}none" in done.stderr
+    poor = subprocess.run(["setpriv", "--bounding-set", "-sys_admin", CONNHIST, "--netns", made[0], "netstat"], text=True,
+                          capture_output=True, timeout=120, check=False)
+    assert poor.returncode == 3 and poor.stdout == "" and "needs CAP_SYS_ADMIN" in poor.stderr
+    close(sockets)
 
 
 @pytest.fixture
