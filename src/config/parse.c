@@ -277,13 +277,15 @@ static int read_list(struct reader *reader, const struct config_key *key, const 
 {
     char name[CONFIG_FULL_NAME_MAX];
     struct config_patterns *patterns;
+    void *place;
 
     config_key_full_name(key, name);
     if (value->type != YAML_SEQUENCE_START_EVENT)
         return fail(reader, value->start_mark,
                     "%s takes a list, not %s; right is [] or [\"one\", \"another\"], each %s", name,
                     kind_of(value), key->right);
-    patterns = (struct config_patterns *)((char *)&reader->config + key->offset);
+    place = (char *)&reader->config + key->offset;
+    patterns = place;
     patterns->given = true;
     for (;;) {
         _cleanup_event_ yaml_event_t item = {0};
