@@ -121,7 +121,7 @@ static const char *lack_words(int64_t lacks)
         return ": no other one, CAP_SYS_ADMIN is missing";
     if (lacks & NETNS_LACKS_PTRACE)
         return ": none that only processes of others show, CAP_SYS_PTRACE is missing";
-    return lacks ? ": SOME COULD NOT BE OPENED, see the recorder's log" : "";
+    return lacks ? ": NOT ALL OTHERS, see the recorder's log" : "";
 }
 
 static struct cell lack_cell(int64_t lacks)

@@ -155,6 +155,10 @@ static int search_folder(const struct search *search, uint8_t sign, struct err *
 
     if (!dir && sign != NETNS_BY_PROCESS && (errno == ENOENT || errno == ENOTDIR))
         return 0;
+    if (!dir && sign != NETNS_BY_PROCESS && (errno == EACCES || errno == EPERM)) {
+        search->list->closed = path;
+        return 0;
+    }
     if (!dir)
         return err_errno(err, -errno, "looking for network namespaces in %s", path);
     while (r == 0) {
@@ -189,6 +193,7 @@ int netns_find(const struct netns_places *places, struct netns_list *ret, struct
 
     vec_clear(ret);
     ret->n_hidden = ret->n_beyond = 0;
+    ret->closed = NULL;
     if (stat(own_path, &st) < 0)
         return err_errno(err, -errno, "%s", own_path);
     search.dev = st.st_dev;

@@ -172,9 +172,12 @@ static bool matches(const struct netns_ref *ref, const char *const *patterns, si
     char inode[32];
 
     snprintf(inode, sizeof(inode), "inode:%" PRIu64, ref->inode);
-    for (size_t i = 0; i < n; i++)
-        if (fnmatch(patterns[i], ref->name, 0) == 0 || fnmatch(patterns[i], inode, 0) == 0)
+    for (size_t i = 0; i < n; i++) {
+        bool is_number = strncmp(patterns[i], "inode:", 6) == 0;
+
+        if (fnmatch(patterns[i], is_number ? inode : ref->name, 0) == 0)
             return true;
+    }
     return false;
 }
 
@@ -370,8 +373,14 @@ static int search(struct spaces *spaces, bool want_new, struct err *err)
     if (!want_new)
         return 0;
     spaces->searched = true;
-    spaces->whole = spaces->list.n_hidden == 0 && spaces->list.n_beyond == 0;
+    spaces->whole =
+        spaces->list.n_hidden == 0 && spaces->list.n_beyond == 0 && !spaces->list.closed;
     spaces->lacks = spaces->list.n_hidden ? NETNS_LACKS_PTRACE : 0;
+    if (spaces->list.closed) {
+        spaces->lacks |= NETNS_LACKS_SOME;
+        snprintf(spaces->lack, sizeof(spaces->lack),
+                 "%s may not be read, CAP_DAC_READ_SEARCH is missing", spaces->list.closed);
+    }
     if (spaces->list.n_beyond) {
         spaces->lacks |= NETNS_LACKS_SOME;
         snprintf(spaces->lack, sizeof(spaces->lack), "there are more than %d", NETNS_FOUND_MAX);

@@ -217,7 +217,7 @@ static void tell_lacks(struct recorder *recorder, const struct source_state *sta
                         "network namespaces that only processes of others show are not recorded: "
                         "CAP_SYS_PTRACE is missing");
     if (lacks & NETNS_LACKS_SOME)
-        recorder_notice(recorder, LOG_WARNING, "a network namespace is not recorded: %s",
+        recorder_notice(recorder, LOG_WARNING, "not all network namespaces are recorded: %s",
                         state->lack);
 }
 

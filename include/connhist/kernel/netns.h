@@ -36,6 +36,8 @@ struct netns_list {
     size_t n_hidden; /* processes that did not let us see theirs, CAP_SYS_PTRACE being missing (with
                         it, those of an outer user namespace still don't: they are none of ours) */
     size_t n_beyond; /* signs of namespaces beyond NETNS_FOUND_MAX */
+    const char *closed; /* a folder of bind mounts that may not be read, CAP_DAC_READ_SEARCH being
+                           missing; NULL; not owned */
 };
 
 /* Where to look; NULL stands for the usual place. */

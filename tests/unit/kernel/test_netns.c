@@ -197,6 +197,46 @@ static void a_proc_that_can_not_be_read_is_no_empty_one(void **state)
     assert_non_null(strstr(err.text, "/nowhere"));
 }
 
+/* 0 where a folder that is closed to nobody is told as closed, and the rest is found. */
+static int find_as_nobody(struct stage *stage)
+{
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        bool told = setgid(65534) == 0 && setuid(65534) == 0 &&
+                    netns_find(&stage->places, &stage->list, NULL) == 0 &&
+                    stage->list.closed == stage->places.ip && stage->list.n == 1;
+
+        _exit(told ? 0 : 1);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void a_folder_that_is_closed_to_us_is_told(void **state)
+{
+    struct stage *stage = *state;
+
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(chmod(stage->top, 0755), 0);
+    assert_int_equal(chmod(stage->proc, 0755), 0);
+    assert_int_equal(mkdir(stage->ip, 0700), 0);
+    stage->places.proc = "/proc";
+    find(stage);
+    assert_null(stage->list.closed);
+    stage->places.proc = stage->proc;
+    make_process(stage, "9", "/proc/self/ns/net");
+    make_path(stage->docker, sizeof(stage->docker), stage->proc, "9");
+    assert_int_equal(chmod(stage->docker, 0755), 0);
+    strcat(stage->docker, "/ns");
+    assert_int_equal(chmod(stage->docker, 0755), 0);
+    stage->places.docker = "/nowhere";
+    assert_int_equal(find_as_nobody(stage), 0);
+}
+
 static void one_goes_in_and_comes_back(void **state)
 {
     struct stage *stage = *state;
@@ -306,6 +346,7 @@ int main(void)
         staged(a_bind_mount_names_a_namespace_and_ips_goes_before_dockers),
         staged(what_is_no_namespace_is_passed_over),
         staged(a_proc_that_can_not_be_read_is_no_empty_one),
+        staged(a_folder_that_is_closed_to_us_is_told),
         staged(one_goes_in_and_comes_back),
         staged(a_namespace_that_is_gone_is_not_entered),
         staged(another_namespace_under_the_name_is_not_taken_for_it),
