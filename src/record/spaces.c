@@ -37,17 +37,23 @@ int spaces_return(struct spaces *spaces, struct err *err)
 /* Listens in the namespace that this thread is in. */
 static int listen_here(struct spaces *spaces, struct space *space, size_t bytes, struct err *err)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = space};
-    int r;
-
     if (!spaces->options.event_buffer_bytes)
         return 0;
-    r = sock_events_open(spaces->options.clock, bytes, &space->events, err);
-    if (r < 0)
-        return r;
     space->buffer_wished = bytes;
-    if (epoll_ctl(spaces->epoll_fd, EPOLL_CTL_ADD, sock_events_fd(space->events), &event) < 0)
-        return err_errno(err, -errno, "epoll_ctl");
+    return sock_events_open(spaces->options.clock, bytes, &space->events, err);
+}
+
+/* From here on drain() may come upon it. The lock is held. */
+static int add(struct spaces *spaces, struct space *space)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = space};
+
+    if (vec_reserve(&spaces->items, 1) < 0)
+        return -ENOMEM;
+    if (space->events &&
+        epoll_ctl(spaces->epoll_fd, EPOLL_CTL_ADD, sock_events_fd(space->events), &event) < 0)
+        return -errno;
+    spaces->items.items[spaces->items.n++] = space;
     return 0;
 }
 
@@ -59,7 +65,7 @@ static int keep(struct spaces *spaces, struct space **space)
     if (!(*space)->ref.cookie && (*space)->ref.id) /* an old kernel does not number them: we do */
         (*space)->ref.cookie = (*space)->ref.id;
     pthread_mutex_lock(&spaces->lock);
-    r = vec_push(&spaces->items, *space);
+    r = add(spaces, *space);
     pthread_mutex_unlock(&spaces->lock);
     if (r < 0)
         return r;
@@ -78,9 +84,10 @@ static int open_own(struct spaces *spaces, struct err *err)
     r = host_netns_inode(&own->ref.inode, err);
     if (r == 0)
         r = listen_here(spaces, own, spaces->options.event_buffer_bytes, err);
-    if (r == 0 && keep(spaces, &own) < 0)
-        r = err_set(err, -ENOMEM, "out of memory");
-    return r;
+    if (r < 0)
+        return r;
+    r = keep(spaces, &own);
+    return r < 0 ? err_errno(err, r, "listening for events") : 0;
 }
 
 int spaces_new(const struct source_live_options *options, struct spaces **ret, struct err *err)
@@ -255,9 +262,10 @@ static int open_found(struct spaces *spaces, const struct netns_found *found, bo
         return r;
     spaces->away = true;
     open_inside(spaces, space, share_of_others(spaces, spaces->items.n), &r, err);
-    if (r == 0 && keep(spaces, &space) < 0)
-        r = err_set(err, -ENOMEM, "out of memory");
-    return r;
+    if (r < 0)
+        return r;
+    r = keep(spaces, &space);
+    return r < 0 ? err_errno(err, r, "listening for events") : 0;
 }
 
 static void note_failure(struct spaces *spaces, const struct err *err)
