@@ -58,6 +58,9 @@ ALTER TABLE recordings ADD COLUMN closings INTEGER NOT NULL DEFAULT 0;     -- cl
 ALTER TABLE recordings ADD COLUMN unconnected INTEGER NOT NULL DEFAULT 0;  -- ... those that were never connected: not stored
 ALTER TABLE recordings ADD COLUMN unresolved INTEGER NOT NULL DEFAULT 0;   -- ... those whose endpoints nobody knows
 ALTER TABLE recordings ADD COLUMN event_buffer INTEGER; -- bytes of receive buffer for what it tells; 0: it is not asked; NULL: `minutes` were not kept yet
+ALTER TABLE recordings ADD COLUMN event_buffer_others INTEGER NOT NULL DEFAULT 0; -- ... for each network namespace but the own one; 0: no others
+ALTER TABLE recordings ADD COLUMN netns INTEGER NOT NULL DEFAULT 1;        -- network namespaces at the last snapshot, with the own one
+ALTER TABLE recordings ADD COLUMN netns_lacks INTEGER NOT NULL DEFAULT 0;  -- bits: why others are not recorded: 1 no CAP_SYS_ADMIN, 2 no CAP_SYS_PTRACE, 4 other failures
 
 INSERT INTO loss_kinds VALUES (6, 'events lost');
 

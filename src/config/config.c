@@ -22,11 +22,20 @@ void config_init(struct config *config)
     }
 }
 
+void config_patterns_finish(struct config_patterns *patterns)
+{
+    for (size_t i = 0; i < patterns->n; i++)
+        free(patterns->items[i]);
+    vec_finish(patterns);
+}
+
 void config_finish(struct config *config)
 {
     free(config->database);
     free(config->group);
     vec_finish(&config->services);
+    config_patterns_finish(&config->include);
+    config_patterns_finish(&config->exclude);
     *config = (struct config){0};
 }
 

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 
@@ -156,6 +157,43 @@ static int read_log_level(const struct config_key *key, const char *text, struct
     return refuse(key, text, err);
 }
 
+/* fnmatch(3) would take a '[' without its ']', or a '\\' at the end, for something or other. */
+static bool is_pattern(const char *text)
+{
+    size_t n = strlen(text);
+
+    if (n == 0 || n > NAME_MAX || has_control(text) || strchr(text, '/'))
+        return false;
+    for (const char *at = text; *at; at++) {
+        if (*at == '\\' && !*++at)
+            return false;
+        if (*at == '[') {
+            at = strchr(at + 1 + (at[1] == '!') + (at[1 + (at[1] == '!')] == ']'), ']');
+            if (!at)
+                return false;
+        }
+    }
+    return true;
+}
+
+static int read_pattern(const struct config_key *key, const char *text, struct config *config,
+                        struct err *err)
+{
+    struct config_patterns *patterns = member(key, config);
+    char *copy;
+
+    if (!is_pattern(text))
+        return refuse(key, text, err);
+    if (patterns->n >= CONFIG_MAX_PATTERNS)
+        return err_set(err, -EINVAL, "more than %d", CONFIG_MAX_PATTERNS);
+    copy = strdup(text);
+    if (!copy || vec_push(patterns, copy) < 0) {
+        free(copy);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
 int config_service_read_port(const char *text, struct config_service *ret, struct err *err)
 {
     const char *slash = strchr(text, '/');
@@ -236,6 +274,11 @@ const struct config_key config_keys[] = {
     {"", "sampling", CONFIG_KEY_SECTION, .right = "the key tcp_info below it"},
     {"sampling", "tcp_info", CONFIG_KEY_VALUE, read_duration_or_off, AT(sampling_ms), 100,
      24 * 60 * 60 * 1000, "60s", "a duration from 100ms to 24h, or off"},
+    {"", "namespaces", CONFIG_KEY_SECTION, .right = "the keys include and exclude below it"},
+    {"namespaces", "include", CONFIG_KEY_LIST, read_pattern, AT(include), 0, 0, NULL,
+     "a name of a network namespace, with * and ? for any, or inode:NUMBER"},
+    {"namespaces", "exclude", CONFIG_KEY_LIST, read_pattern, AT(exclude), 0, 0, NULL,
+     "a name of a network namespace, with * and ? for any, or inode:NUMBER"},
     {"", "services", CONFIG_KEY_SERVICES, .right = "lines such as '8000/tcp: name' below it"},
 };
 /* clang-format on */

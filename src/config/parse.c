@@ -273,6 +273,35 @@ static int read_services(struct reader *reader)
     }
 }
 
+static int read_list(struct reader *reader, const struct config_key *key, const yaml_event_t *value)
+{
+    char name[CONFIG_FULL_NAME_MAX];
+    struct config_patterns *patterns;
+    void *place;
+
+    config_key_full_name(key, name);
+    if (value->type != YAML_SEQUENCE_START_EVENT)
+        return fail(reader, value->start_mark,
+                    "%s takes a list, not %s; right is [] or [\"one\", \"another\"], each %s", name,
+                    kind_of(value), key->right);
+    place = (char *)&reader->config + key->offset;
+    patterns = place;
+    patterns->given = true;
+    for (;;) {
+        _cleanup_event_ yaml_event_t item = {0};
+        int r = next_event(reader, &item);
+
+        if (r < 0 || item.type == YAML_SEQUENCE_END_EVENT)
+            return r;
+        r = check_scalar(reader, &item, name, key->right);
+        if (r < 0)
+            return r;
+        r = key->read(key, text_of(&item), &reader->config, reader->err);
+        if (r < 0)
+            return fail_value(reader, item.start_mark, name, r);
+    }
+}
+
 static int read_mapping(struct reader *reader, const char *section);
 
 /* Reads what belongs to one key. */
@@ -294,6 +323,8 @@ static int read_entry(struct reader *reader, const char *section, const yaml_eve
         return r;
     if (key->kind == CONFIG_KEY_VALUE)
         return read_value(reader, key, &value);
+    if (key->kind == CONFIG_KEY_LIST)
+        return read_list(reader, key, &value);
     if (value.type == YAML_SCALAR_EVENT && value.data.scalar.length == 0)
         return fail(reader, value.start_mark, "%s has nothing below it; right are %s", key->name,
                     key->right);
@@ -360,6 +391,14 @@ static int read_stream(struct reader *reader)
     return 0;
 }
 
+static void keep_patterns(struct config_patterns *to, struct config_patterns *from)
+{
+    if (to->given)
+        return;
+    *to = *from;
+    *from = (struct config_patterns){0};
+}
+
 /* Hands over what was read; what the file did not name stays. */
 static void hand_over(struct reader *reader, struct config *ret)
 {
@@ -373,6 +412,8 @@ static void hand_over(struct reader *reader, struct config *ret)
         config->services = ret->services;
         ret->services = (struct config_service_vec){0};
     }
+    keep_patterns(&config->include, &ret->include);
+    keep_patterns(&config->exclude, &ret->exclude);
     config_finish(ret);
     *ret = *config;
     *config = (struct config){0};
@@ -387,6 +428,7 @@ int config_parse(const char *name, const char *yaml, size_t n, struct config *re
 
     reader.config.database = reader.config.group = NULL;
     reader.config.services = (struct config_service_vec){0};
+    reader.config.include = reader.config.exclude = (struct config_patterns){0};
     if (n > CONFIG_MAX_BYTES)
         return fail(&reader, (yaml_mark_t){0}, "larger than 1 MiB, which no configuration is");
     /* libyaml would count it as a column */

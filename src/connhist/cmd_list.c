@@ -110,8 +110,10 @@ static int put_rows(struct context *ctx, const struct list_question *question,
     const struct document document = {
         .schema = "connhist/list/1", .fields = fields, .n_fields = 2, .coverage = coverage};
     struct err err = {0};
-    int r, status = socket_table_begin(table, ctx, &document);
+    int r, status = socket_table_choose_netns(table, ctx, &question->filter);
 
+    if (status == EXIT_ANSWERED)
+        status = socket_table_begin(table, ctx, &document);
     if (status != EXIT_ANSWERED)
         return status;
     r = sockets_list(ctx->db, &ctx->walltime, question, socket_table_row, table, &err);

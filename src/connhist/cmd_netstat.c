@@ -192,7 +192,9 @@ static int put_table_at(struct context *ctx, const struct snapshot_choice *choic
     table.names = shown_names(ctx);
     if (ctx->format == FORMAT_TABLE)
         print_choice(ctx, choice, at_ms);
-    status = socket_table_begin(&table, ctx, &document);
+    status = socket_table_choose_netns(&table, ctx, filter);
+    if (status == EXIT_ANSWERED)
+        status = socket_table_begin(&table, ctx, &document);
     if (status != EXIT_ANSWERED)
         return status;
     r = sockets_at(ctx->db, &ctx->walltime, choice, filter, socket_table_row, &table, &err);

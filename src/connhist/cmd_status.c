@@ -7,6 +7,7 @@
 #include "connhist/base/clock.h"
 #include "connhist/base/timetext.h"
 #include "connhist/model/life.h"
+#include "connhist/model/service.h"
 #include "connhist/render/text.h"
 #include "connhist/report/status.h"
 
@@ -113,9 +114,36 @@ static void cost_words(const struct status *status)
          (long long)status->roles_guessed, (long long)status->services_other);
 }
 
+/* Why network namespaces are not recorded; "" if none lacks. */
+static const char *lack_words(int64_t lacks)
+{
+    if (lacks & NETNS_LACKS_ADMIN)
+        return ": no other one, CAP_SYS_ADMIN is missing";
+    if (lacks & NETNS_LACKS_PTRACE)
+        return ": none that only processes of others show, CAP_SYS_PTRACE is missing";
+    return lacks ? ": NOT ALL OTHERS, see the recorder's log" : "";
+}
+
+static struct cell lack_cell(int64_t lacks)
+{
+    if (lacks & NETNS_LACKS_ADMIN)
+        return cell_text("CAP_SYS_ADMIN");
+    if (lacks & NETNS_LACKS_PTRACE)
+        return cell_text("CAP_SYS_PTRACE");
+    return lacks ? cell_text("failures") : cell_null();
+}
+
+static void namespace_words(const struct status *status)
+{
+    if (status->started_ms != TIME_UNKNOWN)
+        line("namespaces", "%lld recorded%s", (long long)status->netns,
+             lack_words(status->netns_lacks));
+}
+
 static void event_words(const struct status *status)
 {
-    char buffer[TIME_TEXT_MAX];
+    char buffer[TIME_TEXT_MAX], others[TIME_TEXT_MAX];
+    int64_t enough = status->event_buffer_others ? BUFFER_ENOUGH / 2 : BUFFER_ENOUGH;
 
     if (status->started_ms == TIME_UNKNOWN)
         return;
@@ -128,9 +156,11 @@ static void event_words(const struct status *status)
          "%lld of closed connections, %lld of sockets never connected, %lld of unknown endpoints",
          (long long)status->closings, (long long)status->unconnected,
          (long long)status->unresolved);
-    line("event buffer", "%s%s", size_format(status->event_buffer, buffer),
-         status->event_buffer < BUFFER_ENOUGH ? ": CAP_NET_ADMIN is missing: bursts may be lost"
-                                              : "");
+    size_format(status->event_buffer_others, others);
+    line("event buffer", "%s%s%s%s", size_format(status->event_buffer, buffer),
+         status->event_buffer_others ? ", of each other namespace " : "",
+         status->event_buffer_others ? others : "",
+         status->event_buffer < enough ? ": CAP_NET_ADMIN is missing: bursts may be lost" : "");
 }
 
 static int put_words(const struct context *ctx, const struct status *status)
@@ -139,6 +169,7 @@ static int put_words(const struct context *ctx, const struct status *status)
     recorder_words(ctx, status);
     recording_words(ctx, status);
     cost_words(status);
+    namespace_words(status);
     event_words(status);
     if (status->coverage_from_ms != TIME_UNKNOWN && status->last_snapshot_ms != TIME_UNKNOWN) {
         char from[TIME_TEXT_MAX];
@@ -156,7 +187,7 @@ struct fact {
     struct cell value;
 };
 
-#define FACTS_MAX 28
+#define FACTS_MAX 32
 
 static struct cell pid_cell(int pid)
 {
@@ -195,6 +226,9 @@ static size_t collect(const struct context *ctx, const struct status *s,
         {"unconnected", cell_int(s->unconnected)},
         {"unresolved", cell_int(s->unresolved)},
         {"event_buffer", cell_int(s->event_buffer)},
+        {"event_buffer_others", cell_int(s->event_buffer_others)},
+        {"namespaces", cell_int(s->netns)},
+        {"namespaces_lack", lack_cell(s->netns_lacks)},
         {"file_bytes", cell_int(s->file_bytes)},
         {"wal_bytes", cell_int(s->wal_bytes)},
     };

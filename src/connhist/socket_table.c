@@ -41,6 +41,7 @@ _Static_assert(sizeof(fields) / sizeof(fields[0]) == FIELDS_LIST, "one more fiel
 
 /* Columns for people, likewise. */
 static const struct column headings[] = {
+    {"netns", "NETNS", false},
     {"proto", "PROTO", false},
     {"local", "LOCAL", false},
     {"remote", "REMOTE", false},
@@ -60,14 +61,15 @@ static const struct column headings[] = {
     {"idle", "IDLE", true},
 };
 
-enum { HEADINGS_LIVE = 7, HEADINGS_AT = 10, HEADINGS_LIST = 17 };
+enum { HEADINGS_LIVE = 8, HEADINGS_AT = 11, HEADINGS_LIST = 18 };
 enum {
-    HEADING_RECV_Q = 5,
-    HEADING_SEND_Q = 6,
-    HEADING_CLOSED = 10,
-    HEADING_LIVED = 12,
-    HEADING_RTT = 15,
-    HEADING_IDLE = 16
+    HEADING_NETNS = 0,
+    HEADING_RECV_Q = 6,
+    HEADING_SEND_Q = 7,
+    HEADING_CLOSED = 11,
+    HEADING_LIVED = 13,
+    HEADING_RTT = 16,
+    HEADING_IDLE = 17
 };
 
 _Static_assert(sizeof(headings) / sizeof(headings[0]) == HEADINGS_LIST, "one more heading");
@@ -81,8 +83,8 @@ static bool is_link_local(uint8_t family, const struct address *address)
            ((b[0] == 0xfe && (b[1] & 0xc0) == 0x80) || (b[0] == 0xff && (b[1] & 0x0f) == 0x02));
 }
 
-/* The address with its interface if that belongs to it: by name for the live table, as a number for
- * the record's, since names of interfaces change hands. */
+/* The address with its interface if that belongs to it: by name for the live table of this
+ * namespace, as a number for others and the record's, since names of interfaces change hands. */
 static const char *scoped(const struct socket_table *table, const struct socket_row *row,
                           const struct address *address, char buf[static SCOPED_MAX])
 {
@@ -93,7 +95,7 @@ static const char *scoped(const struct socket_table *table, const struct socket_
     if (!row->scope_ifindex || !is_link_local(row->family, address))
         return buf;
     used = strlen(buf);
-    if (table->kind == SOCKETS_LIVE && if_indextoname(row->scope_ifindex, name))
+    if (table->kind == SOCKETS_LIVE && !*row->netns && if_indextoname(row->scope_ifindex, name))
         snprintf(buf + used, SCOPED_MAX - used, "%%%s", name);
     else
         snprintf(buf + used, SCOPED_MAX - used, "%%%u", (unsigned)row->scope_ifindex);
@@ -191,6 +193,7 @@ static int row_for_people(struct socket_table *table, const struct socket_row *r
     char lived[TIME_TEXT_MAX], rx[TIME_TEXT_MAX], tx[TIME_TEXT_MAX];
     char idle[TIME_TEXT_MAX];
     const struct cell cells[HEADINGS_LIST] = {
+        cell_text(*row->netns ? row->netns : FILTER_NETNS_OWN),
         cell_text(protocol_name(row->protocol)),
         cell_text(endpoint(table, row, &row->local, row->local_port, local)),
         cell_text(endpoint(table, row, &row->remote, row->remote_port, remote)),
@@ -241,6 +244,8 @@ static size_t choose_columns(struct socket_table *table)
         return n_fields[table->kind];
     }
     memcpy(table->columns, headings, sizeof(headings));
+    if (!table->many_netns)
+        leave_out(table, HEADING_NETNS, HEADING_NETNS);
     if (table->kind == SOCKETS_LIST)
         leave_out(table, HEADING_RECV_Q, HEADING_SEND_Q);
     if (table->open_only)
@@ -248,6 +253,18 @@ static size_t choose_columns(struct socket_table *table)
     else
         leave_out(table, HEADING_RTT, HEADING_IDLE);
     return n_headings[table->kind];
+}
+
+int socket_table_choose_netns(struct socket_table *table, struct context *ctx,
+                              const struct filter *filter)
+{
+    struct err err = {0};
+    size_t n = 0;
+
+    if (filter_count_netns(filter, ctx->db, &n, &err) < 0)
+        return cannot_answer("%s", err.text);
+    table->many_netns = n > 1;
+    return EXIT_ANSWERED;
 }
 
 int socket_table_begin(struct socket_table *table, const struct context *ctx,

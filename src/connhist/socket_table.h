@@ -26,11 +26,17 @@ struct socket_table {
     bool cut;                  /* there were more than limit */
     bool open_only;            /* list: no closings are shown, but what open ones do */
     bool people;               /* the format is a table */
+    bool many_netns;           /* a column shows the network namespace */
     int failed;                /* negative errno: the output is broken; 0 */
     struct writer *writer;     /* owned */
     struct column columns[30]; /* of the document */
     struct document document;
 };
+
+/* Whether a column is to show the namespace: the record has more than one that fits the filter.
+ * Returns an exit status. */
+int socket_table_choose_netns(struct socket_table *table, struct context *ctx,
+                              const struct filter *filter);
 
 /* Begins the output. document: schema, fields and coverage are taken from it, and must stay until
  * socket_table_end(). Returns an exit status. */

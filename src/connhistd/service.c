@@ -53,7 +53,7 @@ static int start(struct service *service, struct settings *settings, struct err 
             service->options->count > service->ticks ? service->options->count - service->ticks : 1;
     settings->recorder.notice = log_notice;
     settings->recorder.notice_arg = service;
-    r = source_live(&settings->recorder.clock, (size_t)settings->config.events_bytes, &source, err);
+    r = source_live(&settings->source, &source, err);
     if (r == 0)
         r = recorder_new(&settings->recorder, &source, &recorder, err);
     if (r == 0)
@@ -107,6 +107,23 @@ static bool same_names(const struct recorder_options *a, const struct recorder_o
     return true;
 }
 
+static bool same_patterns(const char *const *a, size_t n_a, const char *const *b, size_t n_b)
+{
+    if (n_a != n_b)
+        return false;
+    for (size_t i = 0; i < n_a; i++)
+        if (strcmp(a[i], b[i]) != 0)
+            return false;
+    return true;
+}
+
+static bool same_source(const struct source_live_options *a, const struct source_live_options *b)
+{
+    return a->event_buffer_bytes == b->event_buffer_bytes &&
+           same_patterns(a->include, a->n_include, b->include, b->n_include) &&
+           same_patterns(a->exclude, a->n_exclude, b->exclude, b->n_exclude);
+}
+
 /* Whether a recorder with the one would do the same as one with the other. */
 static bool same_recorder(const struct recorder_options *a, const struct recorder_options *b)
 {
@@ -150,7 +167,8 @@ static void reload(struct service *service)
         log_line(&service->log, LOG_ERR, "%s; the configuration in force stays", err.text);
     } else {
         service->log.max_level = settings->config.log_level;
-        if (service->recorder && same_recorder(&settings->recorder, &service->settings->recorder))
+        if (service->recorder && same_source(&settings->source, &service->settings->source) &&
+            same_recorder(&settings->recorder, &service->settings->recorder))
             settings_free(settings);
         else
             replace_recorder(service, settings);

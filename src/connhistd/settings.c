@@ -72,6 +72,7 @@ static struct ledger_options ledger_options(const struct config *config)
 
 static void fill_recorder(const struct daemon_options *options, struct settings *settings)
 {
+    static const char *const all[] = {"*"};
     const struct config *config = &settings->config;
 
     settings->recorder = (struct recorder_options){
@@ -86,6 +87,14 @@ static void fill_recorder(const struct daemon_options *options, struct settings 
         .queue_bytes = (size_t)config->queue_bytes,
         .version = CONNHIST_VERSION,
         .clock = clock_system(),
+    };
+    settings->source = (struct source_live_options){
+        .clock = &settings->recorder.clock,
+        .event_buffer_bytes = (size_t)config->events_bytes,
+        .include = config->include.given ? (const char *const *)config->include.items : all,
+        .n_include = config->include.given ? config->include.n : 1,
+        .exclude = (const char *const *)config->exclude.items,
+        .n_exclude = config->exclude.n,
     };
     if (options->log_level >= 0)
         settings->config.log_level = options->log_level;

@@ -9,10 +9,11 @@
 #include "options.h"
 
 struct settings {
-    struct config config;             /* as read; owned */
-    char *path;                       /* the database; owned */
-    struct service_name *names;       /* names of one's own; owned */
-    struct recorder_options recorder; /* points into the above */
+    struct config config;              /* as read; owned */
+    char *path;                        /* the database; owned */
+    struct service_name *names;        /* names of one's own; owned */
+    struct recorder_options recorder;  /* points into the above */
+    struct source_live_options source; /* likewise */
 };
 
 /* Reads the configuration. Negative errno: err says what is wrong and what would be right. */

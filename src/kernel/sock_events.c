@@ -24,9 +24,12 @@
 #define LOSSES_MAX 16
 
 struct sock_events {
-    const struct clock *clock;         /* caller's */
-    int fd;                            /* -1: none */
-    size_t buffer_bytes;               /* SO_RCVBUF as the kernel has it */
+    const struct clock *clock; /* caller's */
+    size_t buffer_bytes;       /* SO_RCVBUF as the kernel has it */
+    int fd;                    /* -1: none */
+};
+
+struct sock_events_reader {
     struct mmsghdr headers[BATCH];     /* each with its iovec, sender and datagram */
     struct iovec iovecs[BATCH];        /* into datagrams */
     struct sockaddr_nl senders[BATCH]; /* who sent each */
@@ -80,15 +83,15 @@ static int open_socket(struct sock_events *events, size_t buffer_bytes, struct e
     return 0;
 }
 
-static void prepare_batch(struct sock_events *events)
+static void prepare_batch(struct sock_events_reader *reader)
 {
     for (size_t i = 0; i < BATCH; i++) {
-        events->iovecs[i] =
-            (struct iovec){.iov_base = events->datagrams[i], .iov_len = DATAGRAM_BYTES};
-        events->headers[i].msg_hdr = (struct msghdr){
-            .msg_name = &events->senders[i],
-            .msg_namelen = sizeof(events->senders[i]),
-            .msg_iov = &events->iovecs[i],
+        reader->iovecs[i] =
+            (struct iovec){.iov_base = reader->datagrams[i], .iov_len = DATAGRAM_BYTES};
+        reader->headers[i].msg_hdr = (struct msghdr){
+            .msg_name = &reader->senders[i],
+            .msg_namelen = sizeof(reader->senders[i]),
+            .msg_iov = &reader->iovecs[i],
             .msg_iovlen = 1,
         };
     }
@@ -106,9 +109,24 @@ int sock_events_open(const struct clock *clock, size_t buffer_bytes, struct sock
     r = open_socket(events, buffer_bytes, err);
     if (r < 0)
         return r;
-    prepare_batch(events);
     *ret = TAKE_PTR(events);
     return 0;
+}
+
+int sock_events_reader_new(struct sock_events_reader **ret)
+{
+    struct sock_events_reader *reader = calloc(1, sizeof(*reader));
+
+    if (!reader)
+        return -ENOMEM;
+    prepare_batch(reader);
+    *ret = reader;
+    return 0;
+}
+
+void sock_events_reader_free(struct sock_events_reader *reader)
+{
+    free(reader);
 }
 
 void sock_events_close(struct sock_events *events)
@@ -130,18 +148,23 @@ size_t sock_events_buffer_bytes(const struct sock_events *events)
     return events->buffer_bytes;
 }
 
-static void take_datagram(struct sock_events *events, size_t i, int64_t received_ns, closing_fn fn,
-                          void *arg, struct sock_events_drained *drained)
+int sock_events_resize(struct sock_events *events, size_t buffer_bytes)
 {
-    const struct mmsghdr *header = &events->headers[i];
+    return set_buffer(events->fd, buffer_bytes, &events->buffer_bytes);
+}
+
+static void take_datagram(struct sock_events_reader *reader, size_t i, int64_t received_ns,
+                          closing_fn fn, void *arg, struct sock_events_drained *drained)
+{
+    const struct mmsghdr *header = &reader->headers[i];
     struct closing closing;
 
-    if (header->msg_hdr.msg_namelen != sizeof(events->senders[i]) || events->senders[i].nl_pid) {
+    if (header->msg_hdr.msg_namelen != sizeof(reader->senders[i]) || reader->senders[i].nl_pid) {
         drained->n_foreign++;
         return;
     }
     if (header->msg_hdr.msg_flags & MSG_TRUNC ||
-        decode_event(events->datagrams[i], header->msg_len, received_ns, &closing) < 0) {
+        decode_event(reader->datagrams[i], header->msg_len, received_ns, &closing) < 0) {
         drained->n_bad++;
         return;
     }
@@ -150,32 +173,32 @@ static void take_datagram(struct sock_events *events, size_t i, int64_t received
 }
 
 /* Reads one batch: how many datagrams, or a negative errno. */
-static int read_batch(struct sock_events *events, closing_fn fn, void *arg,
-                      struct sock_events_drained *drained)
+static int read_batch(struct sock_events *events, struct sock_events_reader *reader, closing_fn fn,
+                      void *arg, struct sock_events_drained *drained)
 {
-    int n = recvmmsg(events->fd, events->headers, BATCH, MSG_DONTWAIT, NULL);
+    int n = recvmmsg(events->fd, reader->headers, BATCH, MSG_DONTWAIT, NULL);
     int64_t received_ns;
 
     if (n < 0)
         return -errno;
     received_ns = clock_boottime_ns(events->clock);
     for (int i = 0; i < n; i++) {
-        take_datagram(events, (size_t)i, received_ns, fn, arg, drained);
-        events->headers[i].msg_hdr.msg_namelen = sizeof(events->senders[i]);
-        events->headers[i].msg_hdr.msg_flags = 0;
+        take_datagram(reader, (size_t)i, received_ns, fn, arg, drained);
+        reader->headers[i].msg_hdr.msg_namelen = sizeof(reader->senders[i]);
+        reader->headers[i].msg_hdr.msg_flags = 0;
     }
     return n;
 }
 
-int sock_events_drain(struct sock_events *events, closing_fn fn, void *arg, size_t max,
-                      struct sock_events_drained *ret, struct err *err)
+int sock_events_drain(struct sock_events *events, struct sock_events_reader *reader, closing_fn fn,
+                      void *arg, size_t max, struct sock_events_drained *ret, struct err *err)
 {
     struct sock_events_drained drained = {0};
     size_t n_read = 0;
     int r = 0, errors = 0;
 
     while (n_read < max && errors < LOSSES_MAX) {
-        r = read_batch(events, fn, arg, &drained);
+        r = read_batch(events, reader, fn, arg, &drained);
         if (r >= 0)
             n_read += (size_t)r;
         else if (r == -ENOBUFS)

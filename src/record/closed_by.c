@@ -20,17 +20,19 @@ static bool entered(const struct entry *entry, unsigned state)
 
 /* Whether what this snapshot does not show was not there: nothing was given up early, and nothing
  * that lasts for `ms` came and went since the complete snapshot before. */
-static bool would_show(const struct ledger *ledger, int64_t ms)
+static bool would_show(const struct ledger *ledger, const struct ledger_place *place, int64_t ms)
 {
-    return !ledger->time_wait_lost &&
+    return !place->time_wait_lost &&
            (ledger->complete_ms == TIME_UNKNOWN || ledger->start_ms - ledger->complete_ms < ms);
 }
 
 /* A mini-socket of either kind. */
-static bool mini_would_show(const struct ledger *ledger)
+static bool mini_would_show(const struct ledger *ledger, uint32_t netns)
 {
-    return would_show(ledger, ledger->fin_timeout_ms < TIME_WAIT_MS ? ledger->fin_timeout_ms
-                                                                    : TIME_WAIT_MS);
+    struct ledger_place place = ledger_place(ledger, netns);
+
+    return would_show(ledger, &place,
+                      place.fin_timeout_ms < TIME_WAIT_MS ? place.fin_timeout_ms : TIME_WAIT_MS);
 }
 
 bool ledger_is_reset(const struct closing *closing)
@@ -42,13 +44,14 @@ bool ledger_is_reset(const struct closing *closing)
 
 /* Who closed, by the event alone, when no mini-socket was seen to follow. Where the peer's FIN had
  * not come, one did follow, and only a reset ends it before it would show. */
-static enum closed_by by_event(const struct ledger *ledger, const struct ending *ending)
+static enum closed_by by_event(const struct ledger *ledger, uint32_t netns,
+                               const struct ending *ending)
 {
     const struct closing *closing = &ending->closing;
 
     if (ledger_is_reset(closing))
         return CLOSED_BY_RESET;
-    if (!closing->fin_acked || ending->blind || !mini_would_show(ledger))
+    if (!closing->fin_acked || ending->blind || !mini_would_show(ledger, netns))
         return CLOSED_BY_UNKNOWN;
     return closing->no_peer_fin ? CLOSED_BY_RESET : CLOSED_BY_REMOTE;
 }
@@ -58,13 +61,14 @@ static enum closed_by by_event(const struct ledger *ledger, const struct ending 
 static bool timed_out(const struct ledger *ledger, const struct entry *entry,
                       const struct ending *ending)
 {
+    struct ledger_place place = ledger_place(ledger, entry->netns);
     bool is_mini = entry->ending &&
                    (ending->kind == ENDING_ORPHAN ||
                     (ledger->complete_ms != TIME_UNKNOWN && ending->at_ms <= ledger->complete_ms));
 
-    return is_mini && !ending->blind && would_show(ledger, TIME_WAIT_MS) &&
+    return is_mini && !ending->blind && would_show(ledger, &place, TIME_WAIT_MS) &&
            ledger->start_ms - entry->changed_ms + ledger->options.interval_ms >=
-               ledger->fin_timeout_ms;
+               place.fin_timeout_ms;
 }
 
 enum closed_by ledger_closed_by(const struct ledger *ledger, const struct entry *entry)
@@ -83,7 +87,7 @@ enum closed_by ledger_closed_by(const struct ledger *ledger, const struct entry 
         return timed_out(ledger, entry, ending) ? CLOSED_BY_TIMEOUT : CLOSED_BY_UNKNOWN;
     if (!entry->ending || ending->kind != ENDING_ATTACHED)
         return CLOSED_BY_UNKNOWN;
-    return by_event(ledger, ending);
+    return by_event(ledger, entry->netns, ending);
 }
 
 void ledger_learn_opener(struct closing *closing, enum opener opener)
@@ -108,7 +112,7 @@ void ledger_settle(struct ledger *ledger, const struct entry *entry)
         closing_settle(&ending->closing, SEQUEL_TIME_WAIT);
     } else {
         ledger_learn_opener(&ending->closing, ledger_opener(ledger, entry));
-        if (!ending->blind && mini_would_show(ledger))
+        if (!ending->blind && mini_would_show(ledger, entry->netns))
             closing_settle(&ending->closing, SEQUEL_NONE);
     }
 }

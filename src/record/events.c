@@ -156,9 +156,9 @@ static void *events_main(void *arg)
 {
     struct events *events = arg;
     int fd = events->source->ops->events_fd(events->source->ctx);
-    int period_ms = drain_period_ms(events);
 
-    while (wait_for_events(events, fd, period_ms)) {
+    /* buffers are shared out anew as namespaces come and go */
+    while (wait_for_events(events, fd, drain_period_ms(events))) {
         pthread_mutex_lock(&events->lock);
         if (drain(events, NULL) < 0 && events->waiting)
             note_loss(events, 0, false);

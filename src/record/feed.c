@@ -49,17 +49,3 @@ bool feed_events(struct recorder *recorder)
     closings_free(closings);
     return lost;
 }
-
-void feed_time_wait(struct recorder *recorder)
-{
-    const struct source_ops *ops = recorder->source.ops;
-    uint64_t dropped;
-
-    if (!recorder->events)
-        return;
-    ledger_set_fin_timeout(recorder->ledger, ops->fin_timeout_ms(recorder->source.ctx));
-    dropped = ops->time_wait_dropped(recorder->source.ctx);
-    if (dropped != recorder->time_wait_dropped)
-        ledger_time_wait_lost(recorder->ledger);
-    recorder->time_wait_dropped = dropped;
-}

@@ -22,7 +22,6 @@ int ledger_new(const struct ledger_options *options, struct ledger **ret)
     ledger->options = *options;
     ledger->next_life = options->next_life;
     ledger->complete_ms = ledger->complete_before_ms = TIME_UNKNOWN;
-    ledger->fin_timeout_ms = TIME_WAIT_MS;
     services_init(&ledger->services, options->max_client_services);
     ledger->previous_ms = TIME_UNKNOWN;
     if (lives_init(&ledger->lives) < 0 || endings_init(&ledger->endings) < 0 ||
@@ -51,22 +50,13 @@ void ledger_free(struct ledger *ledger)
     vec_finish(&ledger->listeners);
     vec_finish(&ledger->touched);
     vec_finish(&ledger->sampled_entries);
+    vec_finish(&ledger->places);
     free(ledger);
-}
-
-void ledger_set_ephemeral(struct ledger *ledger, const struct port_range *range)
-{
-    ledger->options.ephemeral = *range;
 }
 
 void ledger_resume_at(struct ledger *ledger, int64_t last_complete_ms)
 {
     ledger->complete_ms = last_complete_ms;
-}
-
-void ledger_set_fin_timeout(struct ledger *ledger, int64_t ms)
-{
-    ledger->fin_timeout_ms = ms;
 }
 
 int ledger_resume(struct ledger *ledger, const struct life *life)
@@ -317,7 +307,7 @@ static int end_snapshot(struct ledger *ledger, enum snapshot_status status, bool
         vec_clear(&ledger->fresh);
     }
     if (complete) {
-        ledger->time_wait_lost = false;
+        ledger_places_complete(ledger);
         ledger->complete_before_ms = ledger->complete_ms;
         ledger->complete_ms = ledger->start_ms;
     }

@@ -278,11 +278,6 @@ int ledger_closing(struct ledger *ledger, uint32_t netns, const struct closing *
     return take_closing(ledger, netns, &key, at_ms);
 }
 
-void ledger_time_wait_lost(struct ledger *ledger)
-{
-    ledger->time_wait_lost = true;
-}
-
 static struct closing endpoints_of(const struct sample *sample)
 {
     return (struct closing){.local = sample->local,

@@ -202,7 +202,7 @@ static void fill_entry(struct ledger *ledger, struct entry *entry, const struct 
     if (sample->state == STATE_TIME_WAIT)
         entry->since_ms = entry->changed_ms =
             time_wait_entry(ledger, sample, just_after(ledger->complete_ms));
-    else if (ledger->opening_known)
+    else if (ledger_opening_known(ledger, entry->netns))
         entry->flags |= ENTRY_OPENED_KNOWN;
     if (sample->v6only)
         entry->flags |= ENTRY_V6ONLY;

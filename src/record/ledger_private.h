@@ -15,6 +15,16 @@ struct entry_vec {
     VEC_FIELDS(uint32_t);
 };
 
+/* What is known of one network namespace (ledger_netns.c). */
+struct ledger_place {
+    int64_t fin_timeout_ms;      /* how long a FIN_WAIT2 may wait */
+    uint32_t netns;              /* id */
+    struct port_range ephemeral; /* its range */
+    bool strange;                /* not dumped before: new here does not mean opened since */
+    bool time_wait_lost; /* TIME_WAITs vanished since the complete snapshot before: absence tells
+                            nothing */
+};
+
 struct ledger {
     struct ledger_options options;
     struct lives lives;
@@ -55,17 +65,26 @@ struct ledger {
     } rate_chain; /* for each of the batch's rates the one before of its service + 1; 0: none */
     struct {
         VEC_FIELDS(uint32_t);
-    } sampled_entries;      /* the entry of each of the batch's sampled facts */
-    struct late_vec late;   /* facts of lives that closed before; not in a batch yet */
-    int64_t previous_ms;    /* start of the snapshot before, complete or not; TIME_UNKNOWN: none */
-    bool time_wait_lost;    /* TIME_WAITs vanished since the complete snapshot before: absence tells
-                               nothing */
-    int64_t fin_timeout_ms; /* how long a FIN_WAIT2 may wait */
-    uint64_t closings;      /* events of sockets that were connected */
-    uint64_t unconnected;   /* events of sockets that never were */
-    uint64_t unresolved;    /* events of aborted sockets that no snapshot saw */
-    int error;              /* -ENOMEM that made the snapshot unusable */
+    } sampled_entries;    /* the entry of each of the batch's sampled facts */
+    struct late_vec late; /* facts of lives that closed before; not in a batch yet */
+    int64_t previous_ms;  /* start of the snapshot before, complete or not; TIME_UNKNOWN: none */
+    struct {
+        VEC_FIELDS(struct ledger_place);
+    } places;             /* sorted by namespace */
+    uint64_t closings;    /* events of sockets that were connected */
+    uint64_t unconnected; /* events of sockets that never were */
+    uint64_t unresolved;  /* events of aborted sockets that no snapshot saw */
+    int error;            /* -ENOMEM that made the snapshot unusable */
 };
+
+/* What is known of a namespace; defaults where nothing was told. */
+struct ledger_place ledger_place(const struct ledger *ledger, uint32_t netns);
+
+/* A snapshot is complete: no namespace is strange any more. */
+void ledger_places_complete(struct ledger *ledger);
+
+/* Whether what a snapshot shows first in a namespace has opened since the one before. */
+bool ledger_opening_known(const struct ledger *ledger, uint32_t netns);
 
 /* Room to remember lives that closed without an event. 0 or -ENOMEM. */
 int ledger_recent_init(struct ledger *ledger);

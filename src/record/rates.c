@@ -39,7 +39,8 @@ int rates_opened(struct ledger *ledger, const struct entry *entry)
 {
     struct rate_change *rate;
 
-    if (!ledger->opening_known || !is_connection(entry) || ledger_was_closed(ledger, entry))
+    if (!ledger_opening_known(ledger, entry->netns) || !is_connection(entry) ||
+        ledger_was_closed(ledger, entry))
         return 0;
     rate = rate_at(ledger, entry->service, entry->since_ms);
     if (!rate)

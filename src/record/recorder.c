@@ -56,12 +56,18 @@ static int begin_time(struct recorder *recorder, const struct store_past *past)
 
 static int resume_life(void *arg, const struct life *life)
 {
-    return ledger_resume(arg, life);
+    struct recorder *recorder = arg;
+
+    namespaces_known(&recorder->namespaces, life->service.netns);
+    return ledger_resume(recorder->ledger, life);
 }
 
 static int resume_planned(void *arg, const struct life *life)
 {
-    return ledger_resume_planned(arg, life);
+    struct recorder *recorder = arg;
+
+    namespaces_known(&recorder->namespaces, life->service.netns);
+    return ledger_resume_planned(recorder->ledger, life);
 }
 
 /* Lives that the file holds as open are still those of this boot: they are matched by cookie. Those
@@ -74,11 +80,13 @@ static int resume_lives(struct recorder *recorder, const struct store_past *past
 
     if (r < 0)
         return r;
+    if (namespaces_note(&recorder->namespaces, netns, n) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
     if (past->last_complete_ms != TIME_UNKNOWN)
         ledger_resume_at(recorder->ledger, past->last_complete_ms);
-    r = store_each_open(recorder->store, netns, n, resume_life, recorder->ledger, &skipped, err);
+    r = store_each_open(recorder->store, netns, n, resume_life, recorder, &skipped, err);
     if (r == 0)
-        r = store_each_planned(recorder->store, netns, n, resume_planned, recorder->ledger, err);
+        r = store_each_planned(recorder->store, netns, n, resume_planned, recorder, err);
     if (r == 0 && skipped > 0)
         recorder->full_next = true;
     return r;
@@ -88,7 +96,6 @@ static int begin_ledger(struct recorder *recorder, const struct store_past *past
 {
     struct ledger_options options = recorder->options.ledger;
 
-    recorder->source.ops->ephemeral(recorder->source.ctx, &options.ephemeral);
     options.base_ms = recorder->timeline.base_ms;
     options.interval_ms = recorder->options.interval_ms;
     options.next_life = past->next_life;
@@ -117,7 +124,6 @@ static int begin_events(struct recorder *recorder, struct err *err)
     if (events_new(&recorder->source, &recorder->options.clock, recorder->options.queue_bytes,
                    recorder->wake_fd, recorder->stop_fd, &recorder->events) < 0)
         return err_set(err, -ENOMEM, "out of memory");
-    recorder->time_wait_dropped = ops->time_wait_dropped(recorder->source.ctx);
     return 0;
 }
 
@@ -244,6 +250,7 @@ void recorder_free(struct recorder *recorder)
     ledger_free(recorder->ledger);
     store_close(recorder->store);
     source_finish(&recorder->source);
+    vec_finish(&recorder->namespaces);
     vec_finish(&recorder->losses);
     vec_finish(&recorder->epochs);
     if (recorder->wake_fd >= 0)

@@ -11,6 +11,7 @@
 #include "connhist/record/recorder.h"
 #include "connhist/record/timeline.h"
 #include "events.h"
+#include "namespaces.h"
 
 #define WRITE_ERRORS_TOLD 4 /* kinds of failure told in a row */
 
@@ -26,28 +27,29 @@ struct recorder {
     int64_t cpu_base_ms; /* the process's CPU time when this recorder began */
 
     /* dump */
-    int64_t last_start_ms;      /* record time of the last snapshot */
-    int64_t first_start_ms;     /* record time of the first snapshot; 0: none yet */
-    int64_t next_ns;            /* boot time of the next planned tick; 0: the first is due */
-    int64_t sampled_ns;         /* boot time of the last snapshot that sampled tcp_info; 0: none */
-    int64_t last_extra_ns;      /* boot time of the last snapshot out of turn */
-    int64_t anchor_hour;        /* hour of record time of the last anchor */
-    uint64_t ticks_missed;      /* in this recording */
-    uint64_t time_wait_dropped; /* the kernel's counter at the last look */
-    struct loss_vec losses;     /* not in a batch yet */
-    struct epoch_vec epochs;    /* not in a batch yet */
-    struct loss dropped;        /* batches that did not fit; count 0: none */
+    int64_t last_start_ms;  /* record time of the last snapshot */
+    int64_t first_start_ms; /* record time of the first snapshot; 0: none yet */
+    int64_t next_ns;        /* boot time of the next planned tick; 0: the first is due */
+    int64_t watch_ns;       /* boot time of the next look whether namespaces have gone */
+    int64_t last_extra_ns;  /* boot time of the last snapshot out of turn */
+    int64_t anchor_hour;    /* hour of record time of the last anchor */
+    uint64_t ticks_missed;  /* in this recording */
+    struct namespaces namespaces;
+    struct loss_vec losses;  /* not in a batch yet */
+    struct epoch_vec epochs; /* not in a batch yet */
+    struct loss dropped;     /* batches that did not fit; count 0: none */
     struct loss failing; /* snapshots whose dump failed in a row; count 0: none since it was told */
-    uint32_t ephemeral_age; /* ticks since the ephemeral range was read */
-    bool sampling;          /* this snapshot samples tcp_info */
-    bool full_next;         /* the file must be told everything again */
-    bool info_next;         /* ask for tcp_info of all sockets, there are many new ones */
-    bool first_done;        /* the first snapshot was taken */
-    bool is_failing;        /* the last dump failed */
-    bool extra_due;         /* events were lost: a snapshot out of turn is due */
-    bool events_lost;       /* that was told once */
-    bool had_udp;           /* the kernel dumped UDP in this recording */
-    bool lacks_udp;         /* it could not, and that was said */
+    unsigned lacks_told; /* enum netns_lack that a person was told of */
+    int64_t sampled_ns;  /* boot time of the last snapshot that sampled tcp_info; 0: none */
+    bool sampling;       /* this snapshot samples tcp_info */
+    bool full_next;      /* the file must be told everything again */
+    bool info_next;      /* ask for tcp_info of all sockets, there are many new ones */
+    bool first_done;     /* the first snapshot was taken */
+    bool is_failing;     /* the last dump failed */
+    bool extra_due;      /* events were lost: a snapshot out of turn is due */
+    bool events_lost;    /* that was told once */
+    bool had_udp;        /* the kernel dumped UDP in this recording */
+    bool lacks_udp;      /* it could not, and that was said */
 
     /* disk */
     struct batch *held; /* taken from the queue, not written yet */
@@ -85,9 +87,6 @@ void tick_take(struct recorder *recorder);
 
 /* Hands all events that are known to the ledger (feed.c). True: some were lost, which was noted. */
 bool feed_events(struct recorder *recorder);
-
-/* Tells the ledger when the kernel dropped TIME_WAIT sockets since the last look (feed.c). */
-void feed_time_wait(struct recorder *recorder);
 
 /* Notes a loss for the next batch (tick.c). */
 void tick_add_loss(struct recorder *recorder, const struct loss *loss);

@@ -90,7 +90,7 @@ static int collect_listeners(struct ledger *ledger)
 static struct verdict of_unconnected(const struct ledger *ledger, const struct entry *entry,
                                      enum role_source source)
 {
-    if (entry->local_port && entry->local_port < ledger->options.ephemeral.low)
+    if (entry->local_port && entry->local_port < ledger_place(ledger, entry->netns).ephemeral.low)
         return (struct verdict){ROLE_SERVER, source, false};
     return (struct verdict){ROLE_CLIENT, source, true};
 }
@@ -105,6 +105,8 @@ static struct verdict of_udp(const struct ledger *ledger, const struct entry *en
 static struct verdict of_tcp(const struct ledger *ledger, const struct entry *entry,
                              enum opener opener)
 {
+    struct ledger_place place;
+
     if (entry->state == STATE_LISTEN || entry->state == STATE_SYN_RECV)
         return (struct verdict){ROLE_SERVER, ROLE_BY_STATE, false};
     if (entry->state == STATE_SYN_SENT)
@@ -116,9 +118,9 @@ static struct verdict of_tcp(const struct ledger *ledger, const struct entry *en
         return of_unconnected(ledger, entry, ROLE_BY_PORT_CLASS);
     if (has_listener(ledger, entry))
         return (struct verdict){ROLE_SERVER, ROLE_BY_LISTENER, false};
-    return (struct verdict){
-        role_by_ports(entry->local_port, entry->remote_port, &ledger->options.ephemeral),
-        ROLE_BY_PORT_CLASS, false};
+    place = ledger_place(ledger, entry->netns);
+    return (struct verdict){role_by_ports(entry->local_port, entry->remote_port, &place.ephemeral),
+                            ROLE_BY_PORT_CLASS, false};
 }
 
 static int32_t service_port(const struct verdict *verdict, const struct entry *entry)

@@ -1,27 +1,120 @@
 /* SPDX-License-Identifier: MIT */
 /* Samples from the kernel this process runs on. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "connhist/kernel/host.h"
 #include "connhist/kernel/sock_diag.h"
-#include "connhist/kernel/sock_events.h"
 #include "connhist/record/source.h"
+#include "spaces.h"
+
+/* Between looks whether namespaces have gone; half of the second that they may be held. */
+#define WATCH_MS 500
 
 struct live {
-    struct sock_diag *diag;
-    struct sock_events *events; /* NULL: not listened to */
-    struct netns_ref netns;     /* the namespace that diag belongs to */
+    struct spaces *spaces;
+    struct sock_diag *own;     /* of the own namespace */
+    struct sock_diag *foreign; /* of the one that is entered, if it is another; else NULL */
+    struct space *entered;     /* NULL: none */
+    size_t n_samples;          /* of the one that is entered */
 };
 
 static int live_namespaces(void *ctx, const struct netns_ref **ret, size_t *ret_n, struct err *err)
 {
     struct live *live = ctx;
+    int r = spaces_search(live->spaces, true, err);
 
-    (void)err;
-    *ret = &live->netns;
-    *ret_n = 1;
+    if (r < 0)
+        return r;
+    *ret = live->spaces->refs.items;
+    *ret_n = live->spaces->refs.n;
     return 0;
+}
+
+/* Nothing of ours may be in a foreign namespace but between enter and leave. */
+static int go_home(struct live *live, struct err *err)
+{
+    sock_diag_close(live->foreign);
+    live->foreign = NULL;
+    live->entered = NULL;
+    return spaces_return(live->spaces, err);
+}
+
+static int enter_foreign(struct live *live, struct space *space, const struct netns_ref *netns,
+                         struct err *err)
+{
+    uint64_t cookie;
+    int r = spaces_enter(live->spaces, space, err);
+
+    if (r < 0)
+        return r;
+    cookie = netns_cookie();
+    if (cookie && cookie != netns->cookie)
+        r = err_set(err, -ENOENT, "network namespace %" PRIu64 " is another one now", netns->inode);
+    if (r == 0)
+        r = sock_diag_open(live->spaces->options.clock, &live->foreign, err);
+    if (r < 0) {
+        struct err back = {0};
+
+        if (go_home(live, &back) < 0)
+            return err_set(err, back.code, "%s", back.text);
+    }
+    return r;
+}
+
+static int live_enter(void *ctx, const struct netns_ref *netns, struct err *err)
+{
+    struct live *live = ctx;
+    struct space *space = spaces_get(live->spaces, netns->id);
+    int r = go_home(live, err);
+
+    if (r < 0)
+        return r;
+    if (!space)
+        return err_set(err, -ENOENT, "network namespace %" PRIu64 " is gone", netns->inode);
+    if (netns->id)
+        r = enter_foreign(live, space, netns, err);
+    if (r < 0)
+        return r;
+    live->entered = space;
+    live->n_samples = 0;
+    return 0;
+}
+
+static int live_leave(void *ctx, struct netns_facts *ret, struct err *err)
+{
+    struct live *live = ctx;
+    struct space *space = live->entered;
+    uint64_t n_heard;
+
+    pthread_mutex_lock(&live->spaces->lock);
+    n_heard = space->n_heard;
+    pthread_mutex_unlock(&live->spaces->lock);
+    *ret = (struct netns_facts){.known = !space->ref.id || live->n_samples > 0 ||
+                                         n_heard != space->n_heard_before};
+    space->n_heard_before = n_heard;
+    if (ret->known) {
+        host_ephemeral_range(&ret->ephemeral, NULL);
+        ret->fin_timeout_ms = host_fin_timeout_ms();
+        ret->time_wait_dropped = host_time_wait_dropped();
+    }
+    return go_home(live, err);
+}
+
+struct counter {
+    source_sample_fn fn;
+    void *arg;
+    size_t n;
+};
+
+static int count_sample(void *arg, const struct sample *sample)
+{
+    struct counter *counter = arg;
+
+    counter->n++;
+    return counter->fn(counter->arg, sample);
 }
 
 static int live_dump(void *ctx, const struct netns_ref *netns, enum protocol protocol,
@@ -29,9 +122,14 @@ static int live_dump(void *ctx, const struct netns_ref *netns, enum protocol pro
 {
     struct live *live = ctx;
     struct sock_diag_dump dump = {.protocol = protocol, .want_info = want_info};
+    struct counter counter = {.fn = fn, .arg = arg};
+    int r;
 
-    (void)netns;
-    return sock_diag_dump(live->diag, &dump, fn, arg, err);
+    if (!netns->id)
+        return sock_diag_dump(live->own, &dump, fn, arg, err);
+    r = sock_diag_dump(live->foreign, &dump, count_sample, &counter, err);
+    live->n_samples += counter.n;
+    return r;
 }
 
 static int live_ask_info(void *ctx, const struct netns_ref *netns, struct sample *samples, size_t n,
@@ -39,105 +137,115 @@ static int live_ask_info(void *ctx, const struct netns_ref *netns, struct sample
 {
     struct live *live = ctx;
 
-    (void)netns;
-    return sock_diag_ask_info(live->diag, samples, n, err);
+    return sock_diag_ask_info(netns->id ? live->foreign : live->own, samples, n, err);
 }
 
-static void live_ephemeral(void *ctx, struct port_range *ret)
+static int live_watch(void *ctx, bool *ret_gone)
 {
-    (void)ctx;
-    host_ephemeral_range(ret, NULL);
+    struct live *live = ctx;
+
+    *ret_gone = false;
+    spaces_reap(live->spaces);
+    if (live->spaces->items.n < 2)
+        return -1;
+    /* Without a search that worked nothing is known to have gone. New ones are opened at ticks
+     * alone, so that nobody hears of one that no tick knew. */
+    if (!spaces_all_show(live->spaces) && spaces_search(live->spaces, false, NULL) == 0)
+        for (size_t i = 1; i < live->spaces->items.n; i++)
+            *ret_gone |= live->spaces->items.items[i]->leaving;
+    return WATCH_MS;
+}
+
+/* Counts namespaces and the sizes of their buffers. */
+static void measure(struct spaces *spaces, struct source_state *ret)
+{
+    pthread_mutex_lock(&spaces->lock);
+    for (size_t i = 0; i < spaces->items.n; i++) {
+        const struct space *space = spaces->items.items[i];
+        size_t bytes = space->events ? sock_events_buffer_bytes(space->events) : 0;
+
+        if (space->leaving)
+            continue;
+        ret->n_netns++;
+        if (i == 0)
+            ret->event_buffer = bytes;
+        else if (!ret->event_buffer_others || bytes < ret->event_buffer_others)
+            ret->event_buffer_others = bytes;
+    }
+    pthread_mutex_unlock(&spaces->lock);
+}
+
+static void live_state(void *ctx, struct source_state *ret)
+{
+    struct live *live = ctx;
+
+    *ret = (struct source_state){.lacks = live->spaces->lacks};
+    snprintf(ret->lack, sizeof(ret->lack), "%s", live->spaces->lack);
+    measure(live->spaces, ret);
 }
 
 static int live_events_fd(void *ctx)
 {
     const struct live *live = ctx;
 
-    return live->events ? sock_events_fd(live->events) : -1;
+    return live->spaces->options.event_buffer_bytes ? live->spaces->epoll_fd : -1;
 }
 
 static size_t live_event_buffer(void *ctx)
 {
-    const struct live *live = ctx;
+    struct live *live = ctx;
+    struct source_state state = {0};
 
-    return sock_events_buffer_bytes(live->events);
-}
-
-struct forward {
-    source_closing_fn fn;
-    void *arg;
-    uint32_t netns;
-};
-
-static void forward_closing(void *arg, const struct closing *closing)
-{
-    const struct forward *forward = arg;
-
-    forward->fn(forward->arg, forward->netns, closing);
+    measure(live->spaces, &state);
+    return state.event_buffer_others && state.event_buffer_others < state.event_buffer
+               ? state.event_buffer_others
+               : state.event_buffer;
 }
 
 static int live_drain(void *ctx, source_closing_fn fn, void *arg, size_t max,
                       struct source_drained *ret, struct err *err)
 {
     struct live *live = ctx;
-    struct forward forward = {.fn = fn, .arg = arg, .netns = live->netns.id};
-    struct sock_events_drained drained = {0};
-    int r = sock_events_drain(live->events, forward_closing, &forward, max, &drained, err);
 
-    *ret = (struct source_drained){.lost = drained.lost || drained.n_bad > 0, .more = drained.more};
-    return r;
-}
-
-static uint64_t live_time_wait_dropped(void *ctx)
-{
-    (void)ctx;
-    return host_time_wait_dropped();
-}
-
-static int64_t live_fin_timeout_ms(void *ctx)
-{
-    (void)ctx;
-    return host_fin_timeout_ms();
+    return spaces_drain(live->spaces, fn, arg, max, ret, err);
 }
 
 static void live_free(void *ctx)
 {
     struct live *live = ctx;
 
-    sock_events_close(live->events);
-    sock_diag_close(live->diag);
+    sock_diag_close(live->own);
+    sock_diag_close(live->foreign);
+    spaces_free(live->spaces);
     free(live);
 }
 
 static const struct source_ops live_ops = {
     .namespaces = live_namespaces,
+    .enter = live_enter,
+    .leave = live_leave,
     .dump = live_dump,
     .ask_info = live_ask_info,
-    .ephemeral = live_ephemeral,
+    .watch = live_watch,
+    .state = live_state,
     .events_fd = live_events_fd,
     .event_buffer = live_event_buffer,
     .drain = live_drain,
-    .time_wait_dropped = live_time_wait_dropped,
-    .fin_timeout_ms = live_fin_timeout_ms,
     .free = live_free,
 };
 
-int source_live(const struct clock *clock, size_t event_buffer_bytes, struct source *ret,
-                struct err *err)
+int source_live(const struct source_live_options *options, struct source *ret, struct err *err)
 {
     struct live *live = calloc(1, sizeof(*live));
     int r;
 
     if (!live)
         return err_set(err, -ENOMEM, "out of memory");
-    r = host_netns_inode(&live->netns.inode, err);
+    r = spaces_new(options, &live->spaces, err);
     if (r == 0)
-        r = sock_diag_open(clock, &live->diag, err);
-    if (r == 0 && event_buffer_bytes)
-        r = sock_events_open(clock, event_buffer_bytes, &live->events, err);
+        r = sock_diag_open(options->clock, &live->own, err);
     if (r < 0) {
-        sock_diag_close(live->diag);
-        free(live);
+        live_free(live);
         return r;
     }
     *ret = (struct source){.ops = &live_ops, .ctx = live};

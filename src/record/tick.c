@@ -13,7 +13,6 @@
 #include "recorder_private.h"
 
 #define ASK_INFO_MAX      4096       /* sockets asked one by one for tcp_info in a tick */
-#define EPHEMERAL_EVERY   60         /* ticks between looks at the ephemeral range */
 #define FAILING_TOLD_EACH 60         /* failed snapshots in a row between loss records */
 #define EXTRA_EVERY_NS    NS_PER_SEC /* at most one snapshot out of turn in this time */
 #define HOUR_MS           INT64_C(3600000)
@@ -109,7 +108,7 @@ static int dump_protocol(struct recorder *recorder, const struct netns_ref *netn
     return r;
 }
 
-static int dump_namespace(struct recorder *recorder, const struct netns_ref *netns, struct err *err)
+static int dump_inside(struct recorder *recorder, const struct netns_ref *netns, struct err *err)
 {
     struct err udp_err = {0};
     int tcp = dump_protocol(recorder, netns, PROTOCOL_TCP, err), udp;
@@ -121,6 +120,26 @@ static int dump_namespace(struct recorder *recorder, const struct netns_ref *net
     return tcp < 0 ? tcp : udp;
 }
 
+/* One that went since it was looked for has no sockets any more. */
+static int dump_namespace(struct recorder *recorder, const struct netns_ref *netns, struct err *err)
+{
+    const struct source *source = &recorder->source;
+    struct netns_facts facts = {0};
+    struct err leave_err = {0};
+    int r = source->ops->enter(source->ctx, netns, err), left;
+
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    r = dump_inside(recorder, netns, err);
+    left = source->ops->leave(source->ctx, &facts, &leave_err);
+    if (left == 0 &&
+        namespaces_facts(&recorder->namespaces, netns->id, &facts, recorder->ledger) < 0)
+        left = err_set(&leave_err, -ENOMEM, "out of memory");
+    if (r == 0 && left < 0)
+        *err = leave_err;
+    return r < 0 ? r : left;
+}
+
 /* What can be had is had, also after a failure, which is returned. */
 static int dump_all(struct recorder *recorder, struct batch *batch, struct err *err)
 {
@@ -128,11 +147,13 @@ static int dump_all(struct recorder *recorder, struct batch *batch, struct err *
     size_t n;
     int first = recorder->source.ops->namespaces(recorder->source.ctx, &netns, &n, err);
 
+    if (first == 0 && (namespaces_note(&recorder->namespaces, netns, n) < 0 ||
+                       namespaces_warn(&recorder->namespaces, recorder->ledger) < 0))
+        first = err_set(err, -ENOMEM, "out of memory");
+    if (namespaces_put(&recorder->namespaces, batch) < 0)
+        first = err_set(err, -ENOMEM, "out of memory");
     if (first < 0)
         return first;
-    for (size_t i = 0; i < n; i++)
-        if (vec_push(&batch->netns, netns[i]) < 0)
-            return err_set(err, -ENOMEM, "out of memory");
     for (size_t i = 0; i < n; i++) {
         struct err one = {0};
         int r = dump_namespace(recorder, &netns[i], &one);
@@ -183,9 +204,28 @@ static void look_at_clock(struct recorder *recorder)
         recorder->timeline.offset_ms = before; /* seen again at the next tick */
 }
 
+/* A privilege that is missing is told once, and stands in the record. */
+static void tell_lacks(struct recorder *recorder, const struct source_state *state)
+{
+    unsigned lacks = state->lacks & ~recorder->lacks_told;
+
+    recorder->lacks_told |= lacks;
+    if (lacks & NETNS_LACKS_ADMIN)
+        recorder_notice(recorder, LOG_NOTICE,
+                        "only the own network namespace is recorded: CAP_SYS_ADMIN is missing");
+    if (lacks & NETNS_LACKS_PTRACE)
+        recorder_notice(recorder, LOG_NOTICE,
+                        "network namespaces that only processes of others show are not recorded: "
+                        "CAP_SYS_PTRACE is missing");
+    if (lacks & NETNS_LACKS_SOME)
+        recorder_notice(recorder, LOG_WARNING, "not all network namespaces are recorded: %s",
+                        state->lack);
+}
+
 static void fill_cost(struct recorder *recorder, struct recorder_cost *cost)
 {
     struct ledger_stats stats;
+    struct source_state state;
 
     ledger_stats(recorder->ledger, &stats);
     host_own_cost(&cost->cpu_ms, &cost->rss_bytes);
@@ -197,8 +237,14 @@ static void fill_cost(struct recorder *recorder, struct recorder_cost *cost)
     cost->closings = stats.closings;
     cost->unconnected = stats.unconnected;
     cost->unresolved = stats.unresolved;
-    if (recorder->events)
-        cost->event_buffer = (int64_t)recorder->source.ops->event_buffer(recorder->source.ctx);
+    recorder->source.ops->state(recorder->source.ctx, &state);
+    tell_lacks(recorder, &state);
+    cost->netns = state.n_netns;
+    cost->netns_lacks = state.lacks;
+    if (recorder->events) {
+        cost->event_buffer = (int64_t)state.event_buffer;
+        cost->event_buffer_others = (int64_t)state.event_buffer_others;
+    }
 }
 
 static int put_notes(struct recorder *recorder, struct batch *batch)
@@ -239,6 +285,7 @@ static void drop_batch(struct recorder *recorder, struct batch *batch, const cha
 
 static void send_batch(struct recorder *recorder, struct batch *batch)
 {
+    bool complete = batch->snapshot.status == SNAPSHOT_COMPLETE;
     int r = put_notes(recorder, batch);
 
     if (r == 0) {
@@ -254,6 +301,8 @@ static void send_batch(struct recorder *recorder, struct batch *batch)
                         (unsigned long long)recorder->dropped.count);
     recorder->dropped.count = 0;
     recorder->full_next = false;
+    if (complete)
+        namespaces_sent(&recorder->namespaces, recorder->ledger);
     vec_clear(&recorder->losses);
     vec_clear(&recorder->epochs);
 }
@@ -304,7 +353,6 @@ static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now
     ledger_begin(recorder->ledger, start_ms, batch);
     begin_sampling(recorder, now_ns, full);
     r = dump_all(recorder, batch, &err);
-    feed_time_wait(recorder);
     /* what the walk no longer saw has its event by now; after a loss the table is looked at once
      * more */
     if (feed_events(recorder))
@@ -338,12 +386,6 @@ static void take(struct recorder *recorder, bool planned)
     atomic_store(&recorder->busy_since_ns, now_ns);
     if (planned)
         account_missed(recorder, now_ns);
-    if (recorder->ephemeral_age++ % EPHEMERAL_EVERY == 0) {
-        struct port_range range;
-
-        recorder->source.ops->ephemeral(recorder->source.ctx, &range);
-        ledger_set_ephemeral(recorder->ledger, &range);
-    }
     if (batch)
         snapshot(recorder, batch, now_ns);
     else
@@ -373,6 +415,23 @@ static void on_wake(struct recorder *recorder)
     take(recorder, false);
 }
 
+/* Between two ticks: namespaces that have gone are let go, and their last events taken. Returns how
+ * long to wait before it is called again, in ms; -1: for ever. */
+static int watch_namespaces(struct recorder *recorder)
+{
+    int64_t now_ns = clock_boottime_ns(&recorder->timeline.clock);
+    bool gone = false;
+    int wait_ms;
+
+    if (now_ns < recorder->watch_ns)
+        return (int)((recorder->watch_ns - now_ns) / NS_PER_MS) + 1;
+    wait_ms = recorder->source.ops->watch(recorder->source.ctx, &gone);
+    if (gone && feed_events(recorder))
+        eventfd_write(recorder->wake_fd, 1);
+    recorder->watch_ns = now_ns + wait_ms * NS_PER_MS;
+    return wait_ms;
+}
+
 /* Waits for the next tick. 1: it is due; 0: the recorder shall end; or a negative errno. */
 static int wait_for_tick(struct recorder *recorder, int timer_fd)
 {
@@ -386,7 +445,7 @@ static int wait_for_tick(struct recorder *recorder, int timer_fd)
     if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &at, NULL) < 0)
         return -errno;
     for (;;) {
-        if (poll(fds, 3, -1) < 0 && errno != EINTR)
+        if (poll(fds, 3, watch_namespaces(recorder)) < 0 && errno != EINTR)
             return -errno;
         if (fds[0].revents)
             return 0;

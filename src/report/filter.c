@@ -182,5 +182,7 @@ bool filter_netns(const struct filter *filter, const char *name, uint64_t inode)
     if (strncmp(filter->netns, "inode:", 6) == 0 &&
         parse_u64(filter->netns + 6, 0, UINT64_MAX, &number) == 0)
         return number == inode;
+    if (strcmp(filter->netns, FILTER_NETNS_OWN) == 0)
+        return !*name;
     return strcmp(filter->netns, name) == 0;
 }

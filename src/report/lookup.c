@@ -13,6 +13,9 @@ static const char services_sql[] =
     "SELECT s.id, s.protocol, s.role, s.port, n.id, n.inode, n.name "
     "FROM services AS s JOIN netns AS n ON n.id = s.netns ORDER BY s.id";
 static const char netns_sql[] = "SELECT inode, name FROM netns";
+static const char used_netns_sql[] =
+    "SELECT max(inode), name FROM netns AS n "
+    "WHERE EXISTS (SELECT 1 FROM services AS s WHERE s.netns = n.id) GROUP BY name";
 static const char owners_sql[] = "SELECT id, uid FROM owners ORDER BY id";
 static const char address_sql[] = "SELECT bytes FROM addresses WHERE id = ?1";
 
@@ -35,6 +38,19 @@ int filter_check_netns(const struct filter *filter, struct db *db, struct err *e
     return r == 0 && any
                ? err_set(err, -ENOENT, "network namespace %s was never recorded", filter->netns)
                : r;
+}
+
+int filter_count_netns(const struct filter *filter, struct db *db, size_t *ret, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    size_t n = 0;
+    int r = db_prepare(db, used_netns_sql, &stmt, err);
+
+    while (r >= 0 && (r = stmt_step(stmt, err)) > 0)
+        n += filter_netns(filter, stmt_text(stmt, 1), (uint64_t)stmt_i64(stmt, 0));
+    if (r == 0)
+        *ret = n;
+    return r;
 }
 
 static int load_services(struct lookup *lookup, struct db *db, const struct filter *filter,

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "connhist/base/cleanup.h"
 #include "connhist/base/clock.h"
-#include "connhist/kernel/host.h"
 #include "connhist/kernel/sock_diag.h"
 #include "connhist/model/life.h"
 #include "connhist/report/sockets.h"
+#include "netns_live.h"
 #include "socket_row.h"
 
 /* A walk that was inconsistent is walked again, this often in all. */
@@ -23,7 +22,8 @@ struct seen {
 
 struct live {
     const struct filter *filter; /* not owned */
-    struct socket_row_vec rows;  /* owned */
+    struct netns_live netns;
+    struct socket_row_vec rows; /* owned */
     struct {
         VEC_FIELDS(struct seen);
     } seen; /* of the protocol that is being walked; owned */
@@ -74,6 +74,7 @@ static int add_sample(void *arg, const struct sample *sample)
     struct socket_row row = row_of_sample(sample);
     struct seen seen = {.cookie = sample->cookie, .row = live->rows.n};
 
+    memcpy(row.netns, live->netns.name, sizeof(row.netns));
     if (!socket_ports_match(live->filter, sample->local_port, sample->remote_port) ||
         !filter_endpoints(live->filter, sample->family, &sample->local, &sample->remote))
         return 0;
@@ -197,18 +198,15 @@ static int walk_all(struct live *live, struct sock_diag *diag, struct err *err)
 
 int sockets_live_check(const struct filter *filter, struct err *err)
 {
-    uint64_t inode = 0;
-    int r;
+    struct clock clock = clock_system();
+    struct sock_diag *diag = NULL;
+    struct netns_live netns;
+    int r = netns_live_find(filter, &netns, err);
 
-    if (!filter->netns)
-        return 0;
-    r = host_netns_inode(&inode, err);
-    if (r < 0 || filter_netns(filter, "", inode))
-        return r;
-    return err_set(
-        err, -ENOENT,
-        "network namespace %s can't be looked into from here: this one is inode:%" PRIu64,
-        filter->netns, inode);
+    if (r == 0)
+        r = netns_live_open(&netns, &clock, &diag, err);
+    sock_diag_close(diag);
+    return r;
 }
 
 int sockets_live(const struct filter *filter, socket_row_fn fn, void *arg, struct err *err)
@@ -221,10 +219,10 @@ int sockets_live(const struct filter *filter, socket_row_fn fn, void *arg, struc
     if (filter->role)
         return err_set(err, -EOPNOTSUPP,
                        "the kernel does not tell the roles of sockets: ask the record");
-    r = sockets_live_check(filter, err);
+    r = netns_live_find(filter, &live.netns, err);
     if (r < 0)
         return r;
-    r = sock_diag_open(&clock, &diag, err);
+    r = netns_live_open(&live.netns, &clock, &diag, err);
     if (r < 0)
         return r;
     lacks = walk_all(&live, diag, err);

@@ -28,7 +28,8 @@ static const char open_sql[] = "SELECT count(*) FROM open";
 static const char closed_sql[] = "SELECT count(*) FROM (SELECT 1 FROM closed LIMIT ?1)";
 static const char lives_sql[] = "SELECT next_life - 1 FROM program WHERE id = 1";
 
-static const char events_sql[] = "SELECT closings, unconnected, unresolved, event_buffer "
+static const char events_sql[] = "SELECT closings, unconnected, unresolved, event_buffer, "
+                                 "event_buffer_others, netns, netns_lacks "
                                  "FROM recordings ORDER BY id DESC LIMIT 1";
 
 /* One question to the file; the row that it gave, if any, is in *ret. 1: a row is there. */
@@ -82,6 +83,9 @@ static int ask_events(struct db *db, struct status *status, struct err *err)
     status->unconnected = stmt_i64(stmt, 1);
     status->unresolved = stmt_i64(stmt, 2);
     status->event_buffer = stmt_i64(stmt, 3);
+    status->event_buffer_others = stmt_i64(stmt, 4);
+    status->netns = stmt_i64(stmt, 5);
+    status->netns_lacks = stmt_i64(stmt, 6);
     return 0;
 }
 

@@ -116,27 +116,53 @@ static int recall_or_find(struct store *store, const struct key *key, const stru
     return 0;
 }
 
+struct netns_what {
+    const struct netns_ref *ref;
+    int64_t recording; /* of the boot that it is in */
+};
+
 static void bind_netns(sqlite3_stmt *stmt, const void *what)
 {
-    const struct netns_ref *netns = what;
+    const struct netns_what *w = what;
 
-    sqlite3_bind_int64(stmt, 1, (int64_t)netns->inode);
-    sql_bind_string(stmt, 2, netns->name);
+    SQL_BIND(stmt, w->ref->inode, w->ref->cookie, w->recording);
+    sql_bind_string(stmt, 4, w->ref->name);
+}
+
+/* The own one is that of all boots; others are gone with theirs. */
+#define NETNS_BOOT "iif(?2 = 0, NULL, (SELECT boot FROM recordings WHERE id = ?3))"
+
+/* It may have got another name meanwhile, such as a bind mount's. */
+static int rename_netns(struct store *store, int64_t id, const char *name, struct err *err)
+{
+    static const char sql[] = "UPDATE netns SET name = ?2 WHERE id = ?1 AND name != ?2";
+    sqlite3_stmt *stmt;
+    int r = writer_stmt(store, STMT_RENAME_NETNS, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, id);
+    sql_bind_string(stmt, 2, name);
+    return sql_run(stmt, err);
 }
 
 int dictionary_netns(struct store *store, const struct netns_ref *netns, int64_t *ret,
                      struct err *err)
 {
+    const struct netns_what what = {netns, store->recording};
     const struct lookup lookup = {
         .find = STMT_FIND_NETNS,
-        .find_sql = "SELECT id FROM netns WHERE inode = ?1 AND name = ?2",
+        .find_sql = "SELECT id FROM netns WHERE inode = ?1 AND cookie = ?2 AND boot IS " NETNS_BOOT
+                    " AND (?2 != 0 OR name = ?4)",
         .add = STMT_ADD_NETNS,
-        .add_sql = "INSERT INTO netns (inode, name) VALUES (?1, ?2)",
+        .add_sql =
+            "INSERT INTO netns (inode, cookie, boot, name) VALUES (?1, ?2, " NETNS_BOOT ", ?4)",
         .bind = bind_netns,
-        .what = netns,
+        .what = &what,
     };
+    int r = find_or_add(store, &lookup, ret, err);
 
-    return find_or_add(store, &lookup, ret, err);
+    return r < 0 ? r : rename_netns(store, *ret, netns->name, err);
 }
 
 struct service_what {

@@ -11,7 +11,7 @@
 static const char open_sql[] =
     "SELECT o.life, o.cookie, o.inode, o.since_ms, o.traits, o.states, "
     "o.scope, w.uid, coalesce(o.local_port, s.port), coalesce(o.remote_port, s.port), "
-    "s.port, s.protocol, s.role, n.inode, n.name, l.bytes, o.remote, a.bytes "
+    "s.port, s.protocol, s.role, n.inode, n.cookie, l.bytes, o.remote, a.bytes "
     "FROM open AS o JOIN services AS s ON s.id = o.service JOIN netns AS n ON n.id = s.netns "
     "JOIN addresses AS l ON l.id = o.local "
     "LEFT JOIN addresses AS a ON a.id = -o.remote AND o.remote < 0 "
@@ -22,7 +22,7 @@ static const char planned_sql[] =
     "SELECT coalesce(c.life, 0), 0, 0, (c.key >> 16 & (1 << 42) - 1) - c.late_ms - c.duration_ms, "
     "c.traits, c.states, "
     "c.scope, w.uid, coalesce(c.local_port, s.port), coalesce(c.remote_port, s.port), "
-    "s.port, s.protocol, s.role, n.inode, n.name, l.bytes, c.remote, a.bytes, "
+    "s.port, s.protocol, s.role, n.inode, n.cookie, l.bytes, c.remote, a.bytes, "
     "(c.key >> 16 & (1 << 42) - 1) - c.late_ms AS ended_ms, coalesce(c.closed_by, 0), "
     "c.sent_bytes, c.received_bytes, c.segs_out, c.segs_in, c.retrans, c.rtt_us, "
     "coalesce(x.closed_by, 0), "
@@ -48,7 +48,7 @@ enum column {
     COLUMN_PROTOCOL,
     COLUMN_ROLE,
     COLUMN_NETNS_INODE,
-    COLUMN_NETNS_NAME,
+    COLUMN_NETNS_COOKIE,
     COLUMN_LOCAL_BYTES,
     COLUMN_REMOTE,
     COLUMN_REMOTE_BYTES,
@@ -61,10 +61,10 @@ enum column {
 static bool find_netns(sqlite3_stmt *stmt, const struct netns_ref *netns, size_t n, uint32_t *ret)
 {
     uint64_t inode = (uint64_t)sqlite3_column_int64(stmt, COLUMN_NETNS_INODE);
-    const char *name = (const char *)sqlite3_column_text(stmt, COLUMN_NETNS_NAME);
+    uint64_t cookie = (uint64_t)sqlite3_column_int64(stmt, COLUMN_NETNS_COOKIE);
 
     for (size_t i = 0; i < n; i++)
-        if (netns[i].inode == inode && name && strcmp(netns[i].name, name) == 0) {
+        if (netns[i].inode == inode && netns[i].cookie == cookie) {
             *ret = netns[i].id;
             return true;
         }

@@ -27,9 +27,18 @@ struct row {
 int lives_find_service(struct store *store, const struct netns_ids *netns,
                        const struct service_key *service, int64_t *ret, struct err *err)
 {
-    for (size_t i = 0; i < netns->n; i++)
-        if (netns->refs[i].id == service->netns)
-            return dictionary_service(store, netns->ids[i], service, ret, err);
+    size_t low = 0, high = netns->n;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (netns->refs[middle].id < service->netns)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < netns->n && netns->refs[low].id == service->netns)
+        return dictionary_service(store, netns->ids[low], service, ret, err);
     return err_set(err, -EINVAL, "network namespace %u is not in the batch", service->netns);
 }
 

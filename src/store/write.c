@@ -210,7 +210,8 @@ static int write_recording(struct store *store, const struct batch *batch, struc
                               "queue_peak_bytes = ?4, roles_guessed = ?5, services_other = ?6, "
                               "closings = ?7, unconnected = ?8, unresolved = ?9, "
                               "event_buffer = ?10, done = done + ?11, "
-                              "interrupted = interrupted + ?12, missed = missed + ?13 "
+                              "interrupted = interrupted + ?12, missed = missed + ?13, "
+                              "event_buffer_others = ?14, netns = ?15, netns_lacks = ?16 "
                               "WHERE id = ?1";
     const struct recorder_cost *cost = &batch->cost;
     bool complete = batch->snapshot.status == SNAPSHOT_COMPLETE;
@@ -220,7 +221,8 @@ static int write_recording(struct store *store, const struct batch *batch, struc
                       (int64_t)cost->services_other, (int64_t)cost->closings,
                       (int64_t)cost->unconnected, (int64_t)cost->unresolved, cost->event_buffer,
                       batch->has_snapshot && complete, batch->has_snapshot && !complete,
-                      count_missed(&batch->losses));
+                      count_missed(&batch->losses), cost->event_buffer_others, (int64_t)cost->netns,
+                      cost->netns_lacks);
 }
 
 /* Ends do not count: none is later than the snapshot but planned ones, which are in the future. */

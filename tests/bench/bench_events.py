@@ -51,7 +51,9 @@ def measure(traffic, bare_events, connhistd, folder, count, per_second):
     db = folder / "connhist.db"
     inside = ["ip", "netns", "exec", SERVER]
     bare = subprocess.Popen([*inside, bare_events], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    recorder = subprocess.Popen([*inside, connhistd, "--db", db, "--interval", f"{INTERVAL}s"],
+    own_only = folder / "own.yaml"
+    own_only.write_text("namespaces: {include: []}\n")
+    recorder = subprocess.Popen([*inside, connhistd, "--config", own_only, "--db", db, "--interval", f"{INTERVAL}s"],
                                 stderr=subprocess.DEVNULL)
     time.sleep(INTERVAL + 1)
     idle_ms, size = cpu_ms(recorder.pid), ask(db, SIZE)

@@ -97,7 +97,7 @@ static struct recorder *open_recorder(const char *path, struct clock *clock, int
     struct recorder *recorder = NULL;
     struct err err = {0};
 
-    if (source_live(clock, 0, &source, &err) < 0 ||
+    if (source_live(&(struct source_live_options){.clock = clock}, &source, &err) < 0 ||
         recorder_new(&options, &source, &recorder, &err) < 0)
         bench_die("%s", err.text);
     return recorder;

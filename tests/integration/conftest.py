@@ -115,6 +115,10 @@ def db(tmp_path):
     return tmp_path / "connhist.db"
 
 
+# Line of a configuration: tests are about the recorder's own namespace, unless they say so.
+OWN_ONLY = "namespaces: {include: []}"
+
+
 class Recorder:
     """A running connhistd. What it says is in `log`, a file."""
 
@@ -165,10 +169,15 @@ class Recorder:
 
 @pytest.fixture
 def record(db):
-    """Starts connhistd: record(netns, "--interval", "1s"). It is stopped after the test."""
+    """Starts connhistd: record(netns, "--interval", "1s"). It is stopped after the test. Without a configuration of the
+    test's it records its own namespace alone."""
     started = []
 
     def start(netns=HERE, *args, path=None, env=None):
+        if "--config" not in args:
+            own_only = Path(path or db).with_suffix(".own.yaml")
+            own_only.write_text(OWN_ONLY + "\n")
+            args = ("--config", own_only, *args)
         recorder = Recorder(netns, path or db, args, env)
         started.append(recorder)
         return recorder

@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 
 import pytest
 
-from conftest import CONNHIST, CONNHISTD
+from conftest import CONNHIST, CONNHISTD, OWN_ONLY
 
 NOBODY = 65534
 READ = """
@@ -40,7 +40,7 @@ def place(group):
     for program in (CONNHIST, CONNHISTD):
         shutil.copy(program, top / program.name)
         (top / program.name).chmod(0o755)
-    (top / "connhist.yaml").write_text(f"group: {group.gr_name}\ninterval: 100ms\n")
+    (top / "connhist.yaml").write_text(f"group: {group.gr_name}\ninterval: 100ms\n{OWN_ONLY}\n")
     yield top
     shutil.rmtree(top)
 

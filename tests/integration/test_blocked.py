@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import SANITIZER, count, query
+from conftest import OWN_ONLY, SANITIZER, count, query
 from record_files import hold_exact, hold_whole
 from test_events import both, closed_by, end_traffic, hold_no_lies, start_traffic, wait_past
 from test_storage import fill, lines, small_disk, wait_line
@@ -119,7 +119,7 @@ def test_a_frozen_file_system_loses_no_event(both, tmp_path, loop_disk, record, 
 def test_what_does_not_fit_into_memory_is_told_as_lost(both, tmp_path, db, record, ask):
     server, _ = both
     config = tmp_path / "connhist.yaml"
-    config.write_text("limits:\n  queue: 1MiB\n")
+    config.write_text(f"limits:\n  queue: 1MiB\n{OWN_ONLY}\n")
     recorder = record(server, "--config", config, "--interval", "500ms")
     recorder.wait_snapshots()
     before, _ = end_traffic(start_traffic(both, 300, 300))

@@ -52,7 +52,7 @@ def make_file(path, now, editions=None):
     database.execute("INSERT INTO recordings (id, boot, started_ms, ended_ms, interval_ms, detail, version,"
                      " pid, uid) VALUES (1, 1, ?, ?, ?, 'on', '0.1.0', 1, 0)", (begin, now, INTERVAL))
     database.execute("INSERT INTO epochs VALUES (?, 0)", (begin,))
-    database.execute("INSERT INTO netns VALUES (1, 4026531840, '')")
+    database.execute("INSERT INTO netns (id, inode, name) VALUES (1, 4026531840, '')")
     database.execute("INSERT INTO services VALUES (1, 1, 6, 1, 8000)")
     database.execute("INSERT INTO service_names VALUES (8000, 6, 'qq')")
     database.executemany("INSERT INTO snapshots (start_ms, recording, status, anchor, sockets, took_us, doubles, unkept)"

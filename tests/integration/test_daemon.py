@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BUILD, CONNHISTD, HERE, PATIENCE, SANITIZER, Recorder, query, wait_until
+from conftest import BUILD, CONNHISTD, HERE, OWN_ONLY, PATIENCE, SANITIZER, Recorder, query, wait_until
 
 NOBODY = 65534
 LISTENER = """
@@ -47,7 +47,7 @@ def configure(tmp_path):
     path = tmp_path / "connhist.yaml"
 
     def write(*lines):
-        path.write_text("".join(line + "\n" for line in lines))
+        path.write_text("".join(line + "\n" for line in [*lines, OWN_ONLY]))
         return path
     return write
 

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from conftest import BUILD, PATIENCE, SANITIZER, count, query, strict_json, wait_until
+from conftest import BUILD, OWN_ONLY, PATIENCE, SANITIZER, count, query, strict_json, wait_until
 from record_files import hold_exact, hold_whole
 
 TRAFFIC = BUILD / "tests" / "integration" / "traffic"
@@ -154,7 +154,7 @@ def closed_by(truth, end):
 def test_events_lost_are_told_and_the_table_is_looked_at_at_once(both, tmp_path, db, record, ask):
     server, _ = both
     config = tmp_path / "connhist.yaml"
-    config.write_text("limits:\n  events: 16KiB\n")
+    config.write_text(f"limits:\n  events: 16KiB\n{OWN_ONLY}\n")
     recorder = record(server, "--config", config, "--interval", "1h")
     wait_until(recorder.snapshots, "the first snapshot")
     recorder.process.send_signal(signal.SIGSTOP)

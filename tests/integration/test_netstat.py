@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import connhist, query, strict_json
+from conftest import OWN_ONLY, connhist, query, strict_json
 from socket_tables import bound_only, endpoint, live, ss, table
 
 # Listeners, connections, and UDP of both families; ports with 80 in them that are not 80.
@@ -159,7 +159,7 @@ def test_ports_have_names_unless_numbers_are_asked_for(host):
 def own_names(tmp_path, db):
     """A configuration that calls 8000/tcp qq."""
     path = tmp_path / "connhist.yaml"
-    path.write_text(f"database: {db}\nservices:\n  8000/tcp: qq\n")
+    path.write_text(f"database: {db}\nservices:\n  8000/tcp: qq\n{OWN_ONLY}\n")
     return path
 
 

@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 
 import pytest
 
-from conftest import CONNHISTD, HERE, Recorder, count, query, wait_until
+from conftest import CONNHISTD, HERE, OWN_ONLY, Recorder, count, query, wait_until
 
 NOBODY = 65534
 NUMBER = {"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_DAC_READ_SEARCH": 2, "CAP_FOWNER": 3, "CAP_FSETID": 4,
@@ -128,7 +128,7 @@ def test_root_records_where_the_modes_deny_it(root, libcapng, record, tmp_path, 
 def test_a_group_that_root_is_not_in_is_given_the_file(root, libcapng, record, db, tmp_path):
     group = next(group for group in grp.getgrall() if group.gr_gid not in (*os.getgroups(), os.getegid()))
     config = tmp_path / "connhist.yaml"
-    config.write_text(f"interval: 200ms\ngroup: {group.gr_gid}\n")
+    config.write_text(f"interval: 200ms\n{OWN_ONLY}\ngroup: {group.gr_gid}\n")
     recorder = record(HERE, "--config", config)
     recorder.wait_snapshots()
     assert_sets(db, DOCUMENTED + OVER_FILES)
@@ -138,15 +138,15 @@ def test_a_group_that_root_is_not_in_is_given_the_file(root, libcapng, record, d
 
 def test_a_reload_that_needs_what_was_given_up_is_refused(root, libcapng, record, db, place, tmp_path):
     config = tmp_path / "connhist.yaml"
-    config.write_text("interval: 200ms\n")
+    config.write_text(f"interval: 200ms\n{OWN_ONLY}\n")
     recorder = record(HERE, "--config", config)
     recorder.wait_snapshots()
-    config.write_text("interval: 200ms\ngroup: 12345\n")
+    config.write_text(f"interval: 200ms\n{OWN_ONLY}\ngroup: 12345\n")
     recorder.process.send_signal(1)
     wait_until(lambda: "given up at the start: restart it; the configuration in force stays" in recorder.text(),
                "the refusal")
     recorder.wait_snapshots()
-    config.write_text("interval: 100ms\n")
+    config.write_text(f"interval: 100ms\n{OWN_ONLY}\n")
     recorder.process.send_signal(1)
     wait_until(lambda: "every 100ms" in recorder.text(), "what it takes")
     recorder.wait_snapshots()

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import connhist, query, wait_until
+from conftest import OWN_ONLY, connhist, query, wait_until
 
 # Obeys lines of JSON and answers each with one. Ends are named CLIENT or SERVER and a number.
 ENDS = r"""
@@ -71,7 +71,7 @@ def configure(tmp_path):
     path = tmp_path / "connhist.yaml"
 
     def write(pace, *more):
-        path.write_text("\n".join(["interval: 100ms", f"sampling: {{tcp_info: {pace}}}", *more]) + "\n")
+        path.write_text("\n".join(["interval: 100ms", f"sampling: {{tcp_info: {pace}}}", OWN_ONLY, *more]) + "\n")
         return path
     return write
 

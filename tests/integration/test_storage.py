@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import CONNHISTD, connhist, count, query, wait_until
+from conftest import CONNHISTD, OWN_ONLY, connhist, count, query, wait_until
 from record_files import Traffic, hold_exact, hold_lasting, hold_whole, ss_table, table
 
 NOBODY = 65534
@@ -110,7 +110,7 @@ def test_a_full_disk_costs_nothing_when_memory_suffices(netns, record, traffic, 
 
 def test_what_a_full_disk_costs_is_recorded(netns, record, traffic, small_disk, tmp_path):
     config = tmp_path / "connhist.yaml"
-    config.write_text("limits:\n  queue: 1MiB\n")
+    config.write_text(f"limits:\n  queue: 1MiB\n{OWN_ONLY}\n")
     traffic.churn(1500, 0)
     recorder = record(netns, *FAST, "--config", config, path=small_disk / "connhist.db")
     recorder.wait_snapshots(1)

@@ -17,7 +17,7 @@ KEPT = [
     (re.compile(r"sqlite3(?:ext)?\.h"), "store"),
     (re.compile(r"yaml\.h"), "config"),
     (re.compile(r"libsmartcols(?:/libsmartcols)?\.h"), "render"),
-    (re.compile(r"cap-ng\.h|linux/capability\.h"), "connhistd"),
+    (re.compile(r"cap-ng\.h"), "connhistd"),
 ]
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.M)
 

@@ -126,10 +126,37 @@ static int stage_ask_info(void *ctx, const struct netns_ref *netns, struct sampl
     return 0;
 }
 
-static void stage_ephemeral(void *ctx, struct port_range *ret)
+static int stage_enter(void *ctx, const struct netns_ref *netns, struct err *err)
 {
     (void)ctx;
-    *ret = (struct port_range){.low = 32768, .high = 60999};
+    (void)netns;
+    (void)err;
+    return 0;
+}
+
+static int stage_leave(void *ctx, struct netns_facts *ret, struct err *err)
+{
+    (void)err;
+    *ret = (struct netns_facts){
+        .fin_timeout_ms = 60000,
+        .time_wait_dropped = ((struct stage *)ctx)->time_wait_dropped,
+        .ephemeral = {.low = 32768, .high = 60999},
+        .known = true,
+    };
+    return 0;
+}
+
+static int stage_watch(void *ctx, bool *ret_gone)
+{
+    (void)ctx;
+    *ret_gone = false;
+    return -1;
+}
+
+static void stage_state(void *ctx, struct source_state *ret)
+{
+    (void)ctx;
+    *ret = (struct source_state){.n_netns = 1, .event_buffer = 1 << 20};
 }
 
 static int stage_events_fd(void *ctx)
@@ -165,17 +192,6 @@ static int stage_drain(void *ctx, source_closing_fn fn, void *arg, size_t max,
     return 0;
 }
 
-static int64_t stage_fin_timeout_ms(void *ctx)
-{
-    (void)ctx;
-    return 60000;
-}
-
-static uint64_t stage_time_wait_dropped(void *ctx)
-{
-    return ((struct stage *)ctx)->time_wait_dropped;
-}
-
 static void stage_free(void *ctx)
 {
     (void)ctx;
@@ -185,12 +201,13 @@ static const struct source_ops stage_ops = {
     .namespaces = stage_namespaces,
     .dump = stage_dump,
     .ask_info = stage_ask_info,
-    .ephemeral = stage_ephemeral,
+    .enter = stage_enter,
+    .leave = stage_leave,
+    .watch = stage_watch,
+    .state = stage_state,
     .events_fd = stage_events_fd,
     .event_buffer = stage_event_buffer,
     .drain = stage_drain,
-    .time_wait_dropped = stage_time_wait_dropped,
-    .fin_timeout_ms = stage_fin_timeout_ms,
     .free = stage_free,
 };
 

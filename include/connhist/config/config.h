@@ -2,6 +2,7 @@
 /* The configuration, read strictly from YAML. See connhist.yaml(5) and config/connhist.yaml. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,12 @@ struct config_service_vec {
     VEC_FIELDS(struct config_service);
 };
 
+/* Shell patterns that names of network namespaces are held against. */
+struct config_patterns {
+    VEC_FIELDS(char *); /* each owned */
+    bool given;         /* the file has this list, be it empty */
+};
+
 struct config {
     char *database;      /* path; NULL: file_default_path(); owned */
     char *group;         /* who may read; NULL: the folder's group; owned */
@@ -43,6 +50,9 @@ struct config {
     int64_t sampling_ms;          /* from one sampling of tcp_info to the next; 0: off */
     int64_t queue_bytes;          /* bound of what may wait for the disk */
     struct config_service_vec services; /* names of one's own; owned */
+    struct config_patterns
+        include; /* namespaces recorded besides the own one; not given: all; owned */
+    struct config_patterns exclude; /* of those, the ones that are not; owned */
 };
 
 /* Defaults: those that config/connhist.yaml states. */
@@ -50,7 +60,7 @@ void config_init(struct config *config);
 void config_finish(struct config *config);
 
 /* Reads a file over the defaults in *ret (which must be initialised); keys that the file does not
- * name stay as they are, `services` is replaced as a whole. On error *ret is unchanged. -ENOENT,
+ * name stay as they are, `services` and lists are replaced as a whole. On error *ret is unchanged. -ENOENT,
  * -EACCES …: not readable; -ENOMEM; -EINVAL: err is "FILE:LINE:COLUMN: …" with what is wrong and
  * what would be right (for an unknown key the nearest known one). */
 int config_load(const char *path, struct config *ret, struct err *err);

@@ -12,6 +12,7 @@
 #include "connhist/model/closing.h"
 
 struct sock_events;
+struct sock_events_reader;
 
 /* What one event takes of the receive buffer (Linux 6.18), for reckoning how many it holds. */
 #define SOCK_EVENTS_BYTES_EACH 1280
@@ -36,14 +37,22 @@ int sock_events_open(const struct clock *clock, size_t buffer_bytes, struct sock
                      struct err *err);
 void sock_events_close(struct sock_events *events);
 
+/* The memory that events are read into, 80 KiB; one does for many objects. 0 or -ENOMEM. */
+int sock_events_reader_new(struct sock_events_reader **ret);
+void sock_events_reader_free(struct sock_events_reader *reader);
+
 /* For poll(2): readable when an event or a loss waits. Don't read from it. */
 int sock_events_fd(const struct sock_events *events);
 
 /* The size of the receive buffer that was really got. */
 size_t sock_events_buffer_bytes(const struct sock_events *events);
 
+/* Sets another size, which may be missed as in sock_events_open(). What waits is not lost. 0 or
+ * negative errno, the size is then as it was. */
+int sock_events_resize(struct sock_events *events, size_t buffer_bytes);
+
 /* Reads what waits, but about max datagrams at most (rounded up to whole batches), and gives each
  * closing to fn. Never blocks. After a loss it goes on. 0, or as recvmmsg(2): what was read before
  * the error was handed on, and *ret tells of it in either case. */
-int sock_events_drain(struct sock_events *events, closing_fn fn, void *arg, size_t max,
-                      struct sock_events_drained *ret, struct err *err);
+int sock_events_drain(struct sock_events *events, struct sock_events_reader *reader, closing_fn fn,
+                      void *arg, size_t max, struct sock_events_drained *ret, struct err *err);

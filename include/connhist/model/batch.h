@@ -65,7 +65,6 @@ struct sampled_facts {
 struct rate_vec {
     VEC_FIELDS(struct rate_change);
 };
-
 struct late_vec {
     VEC_FIELDS(struct late_facts);
 };
@@ -93,29 +92,31 @@ struct netns_vec {
 
 /* The recorder's own cost, as of this batch. */
 struct recorder_cost {
-    int64_t cpu_ms;          /* CPU time of the process, user and system, in this recording */
-    int64_t rss_bytes;       /* resident memory */
-    int64_t queue_peak;      /* most bytes that ever waited for the disk */
-    uint64_t ticks_missed;   /* in this recording */
-    uint64_t roles_guessed;  /* lives whose role rests on the port class alone, in this recording */
-    uint64_t closings;       /* destroy events of sockets that were connected, in this recording */
-    uint64_t unconnected;    /* … of sockets that never were: counted, not stored */
-    uint64_t unresolved;     /* … of aborted ones whose endpoints nobody knows */
-    int64_t event_buffer;    /* bytes of receive buffer for events; 0: no events */
-    uint64_t services_other; /* lives that count for `other`, in this recording */
+    int64_t cpu_ms;         /* CPU time of the process, user and system, in this recording */
+    int64_t rss_bytes;      /* resident memory */
+    int64_t queue_peak;     /* most bytes that ever waited for the disk */
+    uint64_t ticks_missed;  /* in this recording */
+    uint64_t roles_guessed; /* lives whose role rests on the port class alone, in this recording */
+    uint64_t closings;      /* destroy events of sockets that were connected, in this recording */
+    uint64_t unconnected;   /* … of sockets that never were: counted, not stored */
+    uint64_t unresolved;    /* … of aborted ones whose endpoints nobody knows */
+    int64_t event_buffer;   /* bytes of receive buffer for events, own namespace; 0: no events */
+    int64_t event_buffer_others; /* … of each other namespace; 0: there is none */
+    uint64_t netns;              /* namespaces recorded, with the own one */
+    uint32_t netns_lacks;        /* why others are not: enum netns_lack */
+    uint64_t services_other;     /* lives that count for `other`, in this recording */
 };
 
 struct batch {
     bool has_snapshot;        /* snapshot is meaningful (a batch may carry losses alone) */
     struct snapshot snapshot; /* what was seen, as counts and status */
     struct recorder_cost cost;
-    struct netns_vec netns;  /* every namespace that keys in this batch use */
-    struct life_vec opened;  /* new lives, alive; when snapshot.full: all lives alive */
-    struct life_vec changed; /* state, owner or inode changed, alive */
-    struct life_vec closed;  /* ended; some were never in opened */
-    struct life_vec
-        amended;          /* closed before with a planned end (life.planned_ms), ended otherwise */
-    struct late_vec late; /* facts of lives that were closed before */
+    struct netns_vec netns;     /* every namespace that keys in this batch use, sorted by id */
+    struct life_vec opened;     /* new lives, alive; when snapshot.full: all lives alive */
+    struct life_vec changed;    /* state, owner or inode changed, alive */
+    struct life_vec closed;     /* ended; some were never in opened */
+    struct life_vec amended;    /* closed before with a planned end (planned_ms), ended otherwise */
+    struct late_vec late;       /* facts of lives that were closed before */
     struct sampled_vec sampled; /* facts of open lives that changed since they were told */
     struct rate_vec rates;      /* what came and went: to be added to what the file has */
     struct tally_vec tallies;   /* counts that changed; all that are not 0 when snapshot.anchor */

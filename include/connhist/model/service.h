@@ -30,11 +30,23 @@ struct service_key {
     uint8_t role;     /* enum role */
 };
 
+#define NETNS_NAME_MAX 64
+
 /* A network namespace as the recorder numbers it within one run. */
 struct netns_ref {
-    uint32_t id;    /* number within this run, from 0 */
-    uint64_t inode; /* st_ino of its /proc/PID/ns/net */
-    char name[64];  /* "" for the recorder's own; later `ip netns` or container name */
+    uint64_t inode;  /* st_ino of its /proc/PID/ns/net; the kernel gives it again to a later one */
+    uint64_t cookie; /* never given twice within a boot; 0 for the recorder's own */
+    uint32_t id;     /* number within this run, never given twice; 0: the recorder's own */
+    bool is_new;     /* it was not there at the search before: no socket in it is older than that */
+    char name[NETNS_NAME_MAX]; /* of `ip netns`, Docker's, or "net:[INODE]"; "" for the recorder's
+                                  own. Data of others: may hold anything but NUL */
+};
+
+/* Why namespaces are not recorded: bits. */
+enum netns_lack {
+    NETNS_LACKS_ADMIN = 1,  /* no CAP_SYS_ADMIN: only the own one is */
+    NETNS_LACKS_PTRACE = 2, /* no CAP_SYS_PTRACE: those that only others' processes show are not */
+    NETNS_LACKS_SOME = 4,   /* some could not be opened, or are too many */
 };
 
 /* Port classes of IANA (RFC 6335). */

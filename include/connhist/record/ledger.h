@@ -40,12 +40,19 @@ int ledger_new(const struct ledger_options *options, struct ledger **ret);
 void ledger_free(struct ledger *ledger);
 DEFINE_CLEANUP(struct ledger *, ledger_free)
 
-/* The ephemeral range may change while the recorder runs. */
-void ledger_set_ephemeral(struct ledger *ledger, const struct port_range *range);
+/* What a namespace's settings are now, at best between its samples and ledger_end(). ephemeral: its
+ * range, which is options.ephemeral until told. fin_timeout_ms: how long a mini-socket in FIN_WAIT2
+ * may wait, 60 s until told; one that no snapshot saw may have come and gone when that is shorter
+ * than their distance. 0 or -ENOMEM. */
+int ledger_netns_facts(struct ledger *ledger, uint32_t netns, const struct port_range *ephemeral,
+                       int64_t fin_timeout_ms);
 
-/* How long a mini-socket in FIN_WAIT2 may wait (60 s until told): one that no snapshot saw may have
- * come and gone when that is shorter than their distance. */
-void ledger_set_fin_timeout(struct ledger *ledger, int64_t ms);
+/* A namespace that was not dumped before though it may have been there: its sockets are of any age,
+ * until a snapshot is complete. To be called before its first sample. 0 or -ENOMEM. */
+int ledger_netns_strange(struct ledger *ledger, uint32_t netns);
+
+/* The namespace is gone, its lives have ended, and nothing more will be told of it. */
+void ledger_netns_forget(struct ledger *ledger, uint32_t netns);
 
 /* A life that the file holds as open, from an earlier run in the same boot; before the first
  * snapshot. life->service.netns must be this run's id. Its number must be below next_life. 0 or
@@ -82,9 +89,9 @@ size_t ledger_unsure(struct ledger *ledger, size_t max, struct sample **ret);
  * lost). */
 int ledger_closing(struct ledger *ledger, uint32_t netns, const struct closing *closing);
 
-/* The kernel dropped TIME_WAIT sockets (table full, or reused) since the snapshot before: that none
- * is there proves nothing. To be called before ledger_end(). */
-void ledger_time_wait_lost(struct ledger *ledger);
+/* The kernel dropped TIME_WAIT sockets of a namespace (table full, or reused) since the snapshot
+ * before: that none is there proves nothing. To be called before ledger_end(). 0 or -ENOMEM. */
+int ledger_time_wait_lost(struct ledger *ledger, uint32_t netns);
 
 /* A life that an earlier run in the same boot closed in the file with an end that is still to come
  * (life->planned_ms); as ledger_resume(). */

@@ -24,10 +24,31 @@ struct source_drained {
     bool more; /* the bound was reached, others may wait */
 };
 
+/* What holds for one namespace now. */
+struct netns_facts {
+    int64_t fin_timeout_ms; /* how long a mini-socket in FIN_WAIT2 may wait */
+    uint64_t
+        time_wait_dropped; /* TIME_WAITs given up before their time, ever (a counter); 0: not known */
+    struct port_range ephemeral;
+    bool known; /* false: nothing happened in the namespace, and it was not asked */
+};
+
+struct source_state {
+    size_t n_netns;             /* namespaces that are recorded, with the own one */
+    size_t event_buffer;        /* the own namespace's receive buffer for events, bytes */
+    size_t event_buffer_others; /* that of each other one, the smallest; 0: there is none */
+    unsigned lacks;             /* enum netns_lack */
+    char lack[160];             /* with NETNS_LACKS_SOME: words about the latest failure */
+};
+
 struct source_ops {
-    /* The namespaces to dump at this tick; *ret stays valid until the next call. 0 or negative
-     * errno. */
+    /* The namespaces to dump at this tick, the own one first; *ret stays valid until the next call.
+     * 0 or negative errno. */
     int (*namespaces)(void *ctx, const struct netns_ref **ret, size_t *ret_n, struct err *err);
+    /* What follows until leave() is about this namespace, one of those above. -ENOENT: it has gone
+     * meanwhile; others: it can't be dumped now. After an error leave() is not called. */
+    int (*enter)(void *ctx, const struct netns_ref *netns, struct err *err);
+    int (*leave)(void *ctx, struct netns_facts *ret, struct err *err);
     /* One pass over a namespace's sockets of one protocol. 0: complete; negative errno: whatever
      * was delivered is true, but nothing may be concluded from absence. */
     int (*dump)(void *ctx, const struct netns_ref *netns, enum protocol protocol, bool want_info,
@@ -35,22 +56,20 @@ struct source_ops {
     /* Sets the opener of n TCP samples of one namespace where it can be told. */
     int (*ask_info)(void *ctx, const struct netns_ref *netns, struct sample *samples, size_t n,
                     struct err *err);
-    /* The ephemeral range now. */
-    void (*ephemeral)(void *ctx, struct port_range *ret);
+    /* To be called between ticks: lets go of namespaces that have gone, for what holds one keeps its
+     * devices alive too. *ret_gone: some have; drain() has their last events. Returns in how many ms
+     * it wants to be called again; -1: not before the next namespaces(). */
+    int (*watch)(void *ctx, bool *ret_gone);
+    /* For status. */
+    void (*state)(void *ctx, struct source_state *ret);
     /* Readable when destroy events wait; -1: this source has none, and the three ops below are not
      * called. */
     int (*events_fd)(void *ctx);
-    /* The receive buffer for events that was got, bytes. */
+    /* The smallest receive buffer for events, bytes; any thread. */
     size_t (*event_buffer)(void *ctx);
     /* Reads about max events that wait, never blocks. One thread at a time, but any. */
     int (*drain)(void *ctx, source_closing_fn fn, void *arg, size_t max, struct source_drained *ret,
                  struct err *err);
-    /* How many TIME_WAIT sockets the kernel dropped before their time, ever (a counter); 0: not
-     * known. */
-    uint64_t (*time_wait_dropped)(void *ctx);
-
-    /* How long a mini-socket in FIN_WAIT2 may wait now, ms. */
-    int64_t (*fin_timeout_ms)(void *ctx);
     void (*free)(void *ctx);
 };
 
@@ -59,10 +78,20 @@ struct source {
     void *ctx; /* handed to each op; owned by the source, see source_finish() */
 };
 
-/* The live kernel, in the calling thread's network namespace; use it on one thread alone. clock
- * must outlive it. */
-int source_live(const struct clock *clock, size_t event_buffer_bytes, struct source *ret,
-                struct err *err);
+struct source_live_options {
+    const struct clock *clock;
+    size_t event_buffer_bytes;  /* of all namespaces together; 0: no events */
+    const char *const *include; /* shell patterns of the names, or inode:N, of namespaces besides
+                                   the own one */
+    size_t n_include;           /* 0: the own namespace alone */
+    const char *const *exclude; /* likewise; goes before include */
+    size_t n_exclude;
+};
+
+/* The live kernel: the calling thread's network namespace, and others where that is allowed; use it
+ * on one thread at a time, which is back in its own namespace after each op but between enter() and
+ * leave(). What options point to must outlive it. */
+int source_live(const struct source_live_options *options, struct source *ret, struct err *err);
 
 /* Frees ctx by ops->free; a zeroed source is left alone. */
 void source_finish(struct source *source);

@@ -17,6 +17,9 @@ struct port_choice {
     uint16_t high; /* last port, included */
 };
 
+/* Word for the recorder's own namespace, or that of a question to the kernel. */
+#define FILTER_NETNS_OWN "own"
+
 struct filter {
     struct port_choice ports[FILTER_PORTS_MAX];
     size_t n_ports;      /* 0: any port */
@@ -29,7 +32,7 @@ struct filter {
     bool has_local;      /* local is meaningful */
     struct prefix peer;  /* remote address */
     struct prefix local; /* local address */
-    const char *netns;   /* name or "inode:N"; NULL: any; not owned */
+    const char *netns;   /* name, "inode:N" or FILTER_NETNS_OWN; NULL: any; not owned */
 };
 
 struct err;   /* base/err.h */
@@ -61,6 +64,10 @@ bool filter_endpoints(const struct filter *filter, uint8_t family, const struct 
 
 /* Whether a namespace belongs to the answer. */
 bool filter_netns(const struct filter *filter, const char *name, uint64_t inode);
+
+/* How many of the namespaces whose sockets a file has belong to the answer; those of one name count
+ * as one. */
+int filter_count_netns(const struct filter *filter, struct db *db, size_t *ret, struct err *err);
 
 /* Whether the filter's namespace is in a file at all: 0, also when nothing is recorded yet;
  * -ENOENT: it was never recorded. */

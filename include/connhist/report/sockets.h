@@ -57,14 +57,16 @@ struct socket_row {
 /* Gets each row; valid during the call. A negative return ends the query with it. */
 typedef int (*socket_row_fn)(void *arg, const struct socket_row *row);
 
-/* The kernel's tables now, of this thread's network namespace; no file, no recorder. Rows come
+/* The kernel's tables now, of this thread's network namespace or the one that the filter names; no
+ * file, no recorder. Rows come
  * sorted: protocol, listeners (and unconnected UDP) first, local port, local, remote. 0: all; 1:
  * rows came, but err says what lacks (a kernel module for one protocol; the tables changed each of
  * the 3 times that they were read). -EOPNOTSUPP: the filter asks for a role. Others as
  * sock_diag_dump(). */
 int sockets_live(const struct filter *filter, socket_row_fn fn, void *arg, struct err *err);
 
-/* Whether sockets_live() can answer a filter's namespace: 0; -ENOENT: it is not this thread's. */
+/* Whether sockets_live() can look into the filter's namespace: 0; -ENOENT: there is none; -EPERM:
+ * CAP_SYS_ADMIN is missing. */
 int sockets_live_check(const struct filter *filter, struct err *err);
 
 /* Which snapshot stands for an instant. */

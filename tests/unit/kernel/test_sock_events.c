@@ -14,11 +14,11 @@
 #include "real_sockets.h"
 
 #define BIG_BUFFER (32UL << 20)
-
 struct stage {
     struct clock clock;
-    struct sock_events *events; /* owned */
-    struct closing *items;      /* owned; all that came */
+    struct sock_events *events;        /* owned */
+    struct sock_events_reader *reader; /* owned */
+    struct closing *items;             /* owned; all that came */
     size_t n, capacity;
     struct sock_events_drained last; /* of the last drain */
     bool lost;                       /* in any drain */
@@ -28,6 +28,8 @@ static void open_events(struct stage *stage, size_t buffer_bytes)
 {
     struct err err = {0};
 
+    if (!stage->reader)
+        assert_int_equal(sock_events_reader_new(&stage->reader), 0);
     sock_events_close(stage->events);
     stage->events = NULL;
     if (sock_events_open(&stage->clock, buffer_bytes, &stage->events, &err) < 0)
@@ -38,7 +40,6 @@ static int set_up(void **state)
 {
     struct stage *stage = calloc(1, sizeof(*stage));
 
-    assert_non_null(stage);
     stage->clock = clock_system();
     open_events(stage, BIG_BUFFER);
     *state = stage;
@@ -50,6 +51,7 @@ static int tear_down(void **state)
     struct stage *stage = *state;
 
     sock_events_close(stage->events);
+    sock_events_reader_free(stage->reader);
     free(stage->items);
     free(stage);
     return 0;
@@ -71,7 +73,8 @@ static void drain(struct stage *stage)
 {
     struct err err = {0};
 
-    if (sock_events_drain(stage->events, keep, stage, SIZE_MAX, &stage->last, &err) < 0)
+    if (sock_events_drain(stage->events, stage->reader, keep, stage, SIZE_MAX, &stage->last, &err) <
+        0)
         fail_msg("%s", err.text);
     assert_int_equal(stage->last.n_bad, 0);
     assert_int_equal(stage->last.n_foreign, 0);
@@ -399,6 +402,7 @@ static void an_overflow_is_told_and_later_events_come_again(void **state)
     expect_unconnected(stage, socket(AF_INET, SOCK_DGRAM, 0), 0);
     assert_false(stage->lost);
     sock_events_close(witness.events);
+    sock_events_reader_free(witness.reader);
     free(witness.items);
 }
 
@@ -422,7 +426,8 @@ static void a_drain_stops_near_its_maximum(void **state)
     for (int i = 0; i < 300; i++)
         close(socket(AF_INET, SOCK_DGRAM, 0));
     do {
-        assert_int_equal(sock_events_drain(stage->events, keep, stage, 1, &drained, NULL), 0);
+        assert_int_equal(
+            sock_events_drain(stage->events, stage->reader, keep, stage, 1, &drained, NULL), 0);
         assert_in_range(drained.n_closings, 0, 64);
     } while (!drained.more);
     all = stage->n;
@@ -467,8 +472,8 @@ static void no_event_of_5000_quick_connections_is_missing(void **state)
 
 static void closing_nothing_is_allowed(void **state)
 {
-    (void)state;
-    sock_events_close(NULL);
+    sock_events_close(*state = NULL);
+    sock_events_reader_free(NULL);
 }
 
 #define staged(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

@@ -102,7 +102,8 @@ static void a_fin_wait2_whose_endpoints_are_used_again_did_not_surely_time_out(v
     mini.inode = 0;
     mini.has_uid = false;
     open_scene(&scene);
-    ledger_set_fin_timeout(scene.ledger, 2 * STEP_MS);
+    assert_int_equal(
+        ledger_netns_facts(scene.ledger, 0, &(struct port_range){32768, 60999}, 2 * STEP_MS), 0);
     snapshot(&scene, NULL, 0);
     hear_of(&scene, 6, FIRST_MS + 2500, 1);
     snapshot(&scene, &mini, 1);

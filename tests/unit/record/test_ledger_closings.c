@@ -207,7 +207,7 @@ static void without_time_wait_sockets_nothing_follows_from_their_absence(void **
     open_scene(&scene);
     snapshot(&scene, NULL, 0);
     hear(&scene, &closing);
-    ledger_time_wait_lost(scene.ledger);
+    assert_int_equal(ledger_time_wait_lost(scene.ledger, 0), 0);
     snapshot(&scene, NULL, 0);
     assert_int_equal(scene.batch->closed.items[0].closed_by, CLOSED_BY_UNKNOWN);
     close_scene(&scene);

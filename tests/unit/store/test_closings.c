@@ -102,7 +102,7 @@ static void make_first_edition(const struct place *place)
          "INSERT INTO boots VALUES (1, '" BOOT_A "', 1763799995000);"
          "INSERT INTO recordings (boot, started_ms, interval_ms, detail, version, pid, uid) "
          "VALUES (1, 1763800000000, 1000, 'on', 'old', 1, 0);"
-         "INSERT INTO netns VALUES (1, 4026531840, '');"
+         "INSERT INTO netns (id, inode, name) VALUES (1, 4026531840, '');"
          "INSERT INTO services VALUES (1, 1, 6, 2, 80);"
          "INSERT INTO addresses (id, bytes) VALUES (1, x'c0000207');"
          "INSERT INTO snapshots VALUES (1763800001000, 1, 0, 1, 2, 10, 0, 0);"

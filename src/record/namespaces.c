@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#include "namespaces.h"
+
+#include <errno.h>
+
+/* The snapshot that no longer sees a namespace ends its lives; its last events may be read while
+ * that is taken, and are told with the next. One more, because it costs nothing. */
+#define ABSENT_MAX 3
+
+static struct namespace *find(const struct namespaces *namespaces, uint32_t id)
+{
+    size_t low = 0, high = namespaces->n;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (namespaces->items[middle].ref.id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < namespaces->n && namespaces->items[low].ref.id == id ? &namespaces->items[low]
+                                                                      : NULL;
+}
+
+int namespaces_note(struct namespaces *namespaces, const struct netns_ref *refs, size_t n)
+{
+    for (size_t i = 0; i < namespaces->n; i++)
+        namespaces->items[i].present = false;
+    for (size_t i = 0; i < n; i++) {
+        struct namespace *old = find(namespaces, refs[i].id);
+        struct namespace added = {
+            .ref = refs[i],
+            .known = refs[i].is_new || refs[i].id == 0,
+            .present = true,
+        };
+
+        if (old) {
+            old->ref = refs[i]; /* it may have got a name */
+            old->present = true;
+        } else if (vec_push(namespaces, added) < 0) { /* later ones have higher numbers */
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+void namespaces_known(struct namespaces *namespaces, uint32_t id)
+{
+    struct namespace *one = find(namespaces, id);
+
+    if (one)
+        one->known = true;
+}
+
+int namespaces_warn(struct namespaces *namespaces, struct ledger *ledger)
+{
+    for (size_t i = 0; i < namespaces->n; i++) {
+        if (namespaces->items[i].known)
+            continue;
+        if (ledger_netns_strange(ledger, namespaces->items[i].ref.id) < 0)
+            return -ENOMEM;
+        namespaces->items[i].known = true;
+    }
+    return 0;
+}
+
+int namespaces_facts(struct namespaces *namespaces, uint32_t id, const struct netns_facts *facts,
+                     struct ledger *ledger)
+{
+    struct namespace *one = find(namespaces, id);
+    bool grew;
+
+    if (!facts->known || !one)
+        return 0;
+    /* at the first look nobody knows when those were that it counted */
+    grew = facts->time_wait_dropped != one->time_wait_dropped;
+    one->time_wait_dropped = facts->time_wait_dropped;
+    if (grew && ledger_time_wait_lost(ledger, id) < 0)
+        return -ENOMEM;
+    return ledger_netns_facts(ledger, id, &facts->ephemeral, facts->fin_timeout_ms);
+}
+
+int namespaces_put(const struct namespaces *namespaces, struct batch *batch)
+{
+    for (size_t i = 0; i < namespaces->n; i++)
+        if (vec_push(&batch->netns, namespaces->items[i].ref) < 0)
+            return -ENOMEM;
+    return 0;
+}
+
+void namespaces_sent(struct namespaces *namespaces, struct ledger *ledger)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < namespaces->n; i++) {
+        struct namespace *one = &namespaces->items[i];
+
+        one->n_absent = one->present ? 0 : (uint8_t)(one->n_absent + 1);
+        if (one->n_absent < ABSENT_MAX)
+            namespaces->items[kept++] = *one;
+        else
+            ledger_netns_forget(ledger, one->ref.id);
+    }
+    namespaces->n = kept;
+}
