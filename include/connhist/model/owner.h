@@ -2,6 +2,7 @@
 /* The owner of a socket: the process that holds it, as it was when it was seen to. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,13 +45,16 @@ enum owner_answer {
 /* One socket whose owner is wanted, and the answer. */
 struct owner_want {
     uint64_t cgroup; /* the sample's cgroup v2 id; 0: not known */
-    uint32_t inode;  /* the socket's; 0: cgroup alone is asked for */
-    uint32_t uid;    /* the sample's, or UID_UNKNOWN */
-    uint32_t hint;   /* pid of a process that may hold it (the listener's); 0: none */
-    uint32_t n_others;
-    const struct owner *owner; /* the process that has held it longest; for a cgroup alone one
-                                   without pid. Valid until the next look */
     const struct owner
-        *others;    /* n_others processes that hold it, too; valid until the next look */
-    uint8_t answer; /* enum owner_answer */
+        *owner; /* the process that has held it longest; for a cgroup alone one without
+                                   pid, and so where no process was found but the cgroup is known;
+                                   NULL: not known. Valid until the next look */
+    const struct owner
+        *others; /* n_others processes that hold it, too; valid until the next look */
+    uint32_t n_others;
+    uint32_t inode;   /* the socket's; 0: cgroup alone is asked for */
+    uint32_t uid;     /* the sample's, or UID_UNKNOWN */
+    uint32_t hint;    /* pid of a process that may hold it (the listener's); 0: none */
+    bool all_holders; /* others are wanted, too: for listeners */
+    uint8_t answer;   /* enum owner_answer */
 };
