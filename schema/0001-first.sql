@@ -25,6 +25,9 @@ CREATE TABLE recordings (                -- one run of the recorder
     queue_peak_bytes INTEGER NOT NULL DEFAULT 0, -- most that ever waited for the disk
     roles_guessed  INTEGER NOT NULL DEFAULT 0,  -- lives whose role rests on the port class alone
     services_other INTEGER NOT NULL DEFAULT 0,  -- lives that count for services that are not told apart
+    owners_later   INTEGER NOT NULL DEFAULT 0,  -- sockets alive without a known owner: not looked for to the end yet
+    owners_absent  INTEGER NOT NULL DEFAULT 0,  -- ... no process has them: half-open connections, orphans
+    owners_denied  INTEGER NOT NULL DEFAULT 0,  -- ... some processes could not be looked into
     done        INTEGER NOT NULL DEFAULT 0, -- complete snapshots, counted as they are written
     interrupted INTEGER NOT NULL DEFAULT 0, -- snapshots that were not complete
     missed      INTEGER NOT NULL DEFAULT 0  -- snapshots not taken or not written (losses of kind 1, 3, 4)
@@ -99,10 +102,39 @@ CREATE TABLE service_names (             -- names of one's own from the configur
     PRIMARY KEY (port, protocol)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE owners (                    -- who owns a socket
-    id          INTEGER PRIMARY KEY,     -- number; NULL where sockets refer to it: not known
-    uid         INTEGER NOT NULL UNIQUE  -- user id
+-- Names below are bytes of processes and folders. What is no UTF-8 in them is written as \xNN for each byte.
+
+CREATE TABLE processes (                 -- a process that owns sockets, or did
+    id          INTEGER PRIMARY KEY,     -- number
+    boot        INTEGER NOT NULL REFERENCES boots (id), -- the boot it ran in
+    pid         INTEGER NOT NULL,        -- process id, as the recorder sees it
+    start_ms    INTEGER NOT NULL,        -- when it started: with boot and pid it names the process for ever
+    UNIQUE (pid, start_ms, boot)
 ) STRICT;
+
+CREATE TABLE programs (                  -- what processes run
+    id          INTEGER PRIMARY KEY,     -- number
+    process     TEXT NOT NULL,           -- name of the process (comm); '' where not known
+    exe         TEXT NOT NULL,           -- path of the program; '' where not known
+    UNIQUE (exe, process)
+) STRICT;
+
+CREATE TABLE cgroups (                   -- where processes belong
+    id          INTEGER PRIMARY KEY,     -- number
+    path        TEXT NOT NULL UNIQUE,    -- path in the hierarchy of cgroup v2, or in systemd's own of v1
+    unit        TEXT NOT NULL,           -- systemd unit: service, scope, or unit of a user's manager; '' if none
+    container   TEXT NOT NULL            -- container: docker:ID, podman:ID, lxc:NAME ...; '' if none
+) STRICT;
+
+CREATE TABLE owners (                    -- who owns a socket: each combination once
+    id          INTEGER PRIMARY KEY,     -- number; NULL where sockets refer to it: not known
+    uid         INTEGER,                 -- user id of the socket, or where that is not known of the process; NULL: not known
+    process     INTEGER REFERENCES processes (id), -- process; NULL: not known
+    program     INTEGER REFERENCES programs (id),  -- program; NULL: not known
+    cgroup      INTEGER REFERENCES cgroups (id)    -- cgroup; NULL: not known
+) STRICT;
+
+CREATE INDEX owners_all ON owners (process, uid, program, cgroup);
 
 CREATE TABLE addresses (                 -- local addresses, and remote ones of IPv6
     id          INTEGER PRIMARY KEY,     -- number
@@ -160,7 +192,9 @@ CREATE TABLE open (
     scope       INTEGER,                 -- interface of a link-local or device-bound socket
     owner       INTEGER REFERENCES owners (id), -- owner; NULL: not known
     since_ms    INTEGER NOT NULL,        -- first instant it is known to have existed
-    traits      INTEGER NOT NULL,        -- last state | (role source - 1) << 4 | opening seen << 6
+    -- last state | (role source - 1) << 4 | opening seen << 6 | owner source << 7: 0 seen among the descriptors of
+    -- the owner's process (not known where it has none), 1 listener, 2 cgroup, 3 a socket of the kernel
+    traits      INTEGER NOT NULL,
     states      BLOB NOT NULL            -- state at since_ms, then (ms since the last change as LEB128, state) for each change
 ) STRICT;
 
@@ -180,8 +214,14 @@ CREATE TABLE closed (
     late_ms     INTEGER NOT NULL,        -- closing = (key >> 16 & (1 << 42) - 1) - late_ms; 0 but for floods
     traits      INTEGER NOT NULL,
     states      BLOB NOT NULL,
-    life        INTEGER                  -- number of the life, kept for listeners alone (see queues)
+    life        INTEGER                  -- number of the life, kept for listeners (see queues) and shared sockets (see holders) alone
 ) STRICT;
+
+CREATE TABLE holders (                   -- further processes that hold a socket, beside its owner
+    life        INTEGER NOT NULL,        -- number of the life
+    owner       INTEGER NOT NULL REFERENCES owners (id), -- who holds it, too
+    PRIMARY KEY (life, owner)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE queues (                    -- accept queues of listeners, written when they change
     life        INTEGER NOT NULL,        -- number of the listener's life

@@ -2,7 +2,8 @@
 -- connhist: the file, second edition: what the kernel tells of closed sockets. See connhist-schema(5).
 
 -- What became of a socket, and what it carried. A closing in `closed` may lie ahead of the last snapshot: the
--- planned end of a TIME_WAIT. `life` is kept for listeners, and for sockets that closed before they were told of.
+-- planned end of a TIME_WAIT. `life` is kept for listeners,
+-- for shared sockets, and for sockets that closed before they were told of.
 ALTER TABLE closed ADD COLUMN closed_by INTEGER;      -- 1 local, 2 remote, 3 reset, 4 timeout; + 16: received_bytes may be 1 too many; NULL: not known
 ALTER TABLE closed ADD COLUMN sent_bytes INTEGER;     -- payload sent, each byte once; NULL here and below: the kernel told nothing
 ALTER TABLE closed ADD COLUMN received_bytes INTEGER; -- payload received
@@ -103,6 +104,17 @@ SELECT c.life, c.service, c.local, c.remote, c.local_port, c.remote_port, c.scop
        NULL, NULL
 FROM closed AS c;
 
+CREATE VIEW owner_names AS               -- owners in words; times are of the wall clock
+SELECT o.id, o.uid, p.pid,
+       p.start_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= p.start_ms
+           ORDER BY e.from_ms DESC LIMIT 1), 0) AS started_ms,
+       nullif(g.process, '') AS process, nullif(g.exe, '') AS exe,
+       nullif(c.unit, '') AS unit, nullif(c.container, '') AS container, nullif(c.path, '') AS cgroup
+FROM owners AS o
+LEFT JOIN processes AS p ON p.id = o.process
+LEFT JOIN programs AS g ON g.id = o.program
+LEFT JOIN cgroups AS c ON c.id = o.cgroup;
+
 CREATE VIEW sockets AS                   -- every socket ever recorded, for people
 WITH wall AS (
     SELECT l.*,
@@ -134,13 +146,21 @@ SELECT n.name AS netns,
        iif(w.closed_ms IS NULL, NULL, w.closed_by) AS closed_by, w.tx_bytes, w.rx_bytes, w.rx_uncertain, w.rtt_us, w.retrans,
        w.sampled_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= w.sampled_ms
            ORDER BY e.from_ms DESC LIMIT 1), 0) AS sampled_ms,
-       w.sampled_ms - w.active_ms AS idle_ms
+       w.sampled_ms - w.active_ms AS idle_ms,
+       op.pid, nullif(og.process, '') AS process, nullif(og.exe, '') AS exe,
+       nullif(oc.unit, '') AS unit, nullif(oc.container, '') AS container,
+       CASE w.traits >> 7 & 3 WHEN 1 THEN 'listener' WHEN 2 THEN 'cgroup' WHEN 3 THEN 'kernel'
+            ELSE iif(ow.process IS NULL, 'unknown', iif(w.traits & 15 IN (4, 5, 6, 9, 11), 'cookie', 'inode'))
+       END AS owner_source
 FROM wall AS w
 JOIN services AS s ON s.id = w.service
 JOIN netns AS n ON n.id = s.netns
 JOIN states AS st ON st.state = (w.traits & 15)
 JOIN addresses AS a ON a.id = w.local
-LEFT JOIN owners AS ow ON ow.id = w.owner;
+LEFT JOIN owners AS ow ON ow.id = w.owner
+LEFT JOIN processes AS op ON op.id = ow.process
+LEFT JOIN programs AS og ON og.id = ow.program
+LEFT JOIN cgroups AS oc ON oc.id = ow.cgroup;
 
 CREATE VIEW coverage AS                  -- one row for each run of the recorder
 WITH runs AS (
@@ -192,11 +212,19 @@ SELECT n.name AS netns,
        l.since_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
            WHERE e.from_ms <= l.since_ms ORDER BY e.from_ms DESC LIMIT 1), 0) AS first_seen_ms,
        l.ended_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
-           WHERE e.from_ms <= l.ended_ms ORDER BY e.from_ms DESC LIMIT 1), 0) AS closed_ms
+           WHERE e.from_ms <= l.ended_ms ORDER BY e.from_ms DESC LIMIT 1), 0) AS closed_ms,
+       op.pid, nullif(og.process, '') AS process, nullif(og.exe, '') AS exe,
+       nullif(oc.unit, '') AS unit, nullif(oc.container, '') AS container,
+       CASE l.traits >> 7 & 3 WHEN 1 THEN 'listener' WHEN 2 THEN 'cgroup' WHEN 3 THEN 'kernel'
+            ELSE iif(ow.process IS NULL, 'unknown', iif(l.traits & 15 IN (4, 5, 6, 9, 11), 'cookie', 'inode'))
+       END AS owner_source
 FROM lives AS l
 JOIN services AS s ON s.id = l.service
 JOIN netns AS n ON n.id = s.netns
 JOIN addresses AS a ON a.id = l.local
 LEFT JOIN owners AS ow ON ow.id = l.owner
+LEFT JOIN processes AS op ON op.id = ow.process
+LEFT JOIN programs AS og ON og.id = ow.program
+LEFT JOIN cgroups AS oc ON oc.id = ow.cgroup
 -- each listener has its queue noted when it begins; one that is shut down may be in another state
 WHERE (l.traits & 15) = 10 OR EXISTS (SELECT 1 FROM queues AS q WHERE q.life = l.life);

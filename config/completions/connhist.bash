@@ -6,7 +6,7 @@ _connhist_options() {
     local common="--db --config --format --color --utc --help --version"
     case $1 in
     report) echo "$common --netns --port --proto --state --role --by --peer --since --until --step --top --measure" ;;
-    netstat) echo "$common --netns --all --numeric --proto --at --port --state --peer --local --role" ;;
+    netstat) echo "$common --netns --all --numeric --owner --program --proto --at --port --state --peer --local --role" ;;
     list) echo "$common --netns --port --proto --peer --local --state --role --since --until --open --closed-by --limit" ;;
     sql) echo "$common --timeout" ;;
     status) echo "$common" ;;

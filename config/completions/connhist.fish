@@ -35,6 +35,8 @@ complete -c connhist -n '__fish_seen_subcommand_from report' -l top -x -d 'Only 
 complete -c connhist -n '__fish_seen_subcommand_from report' -l measure -x -a 'opened closed bytes duration rtt' -d 'What came and went'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s a -l all -d 'Listening ones, too'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s n -l numeric -d 'Ports as numbers'
+complete -c connhist -n '__fish_seen_subcommand_from netstat' -s o -l owner -d 'Process ids'
+complete -c connhist -n '__fish_seen_subcommand_from netstat' -s b -l program -d 'Programs'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -l at -x -a 'now today yesterday' -d 'Instant'
 complete -c connhist -n '__fish_seen_subcommand_from list' -l open -d 'Only those still open'
 complete -c connhist -n '__fish_seen_subcommand_from list' -l closed-by -x -a 'local remote reset timeout unknown' -d 'How it ended'

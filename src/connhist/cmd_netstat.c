@@ -18,6 +18,9 @@
 static const struct option_row rows[] = {
     {OPT_ALL, REPEAT_LAST, 'a', "all", NULL, "listening, bound and unconnected sockets, too"},
     {OPT_NUMERIC, REPEAT_LAST, 'n', "numeric", NULL, "ports as numbers, not by name"},
+    {OPT_OWNER, REPEAT_LAST, 'o', "owner", NULL, "the id of the process that owns each socket"},
+    {OPT_PROGRAM, REPEAT_LAST, 'b', "program", NULL,
+     "the program that owns each socket, and its systemd unit\nor container"},
     {OPT_PROTO, REPEAT_NOT, 'p', "proto", "NAME",
      "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only those\nof one family"},
     {OPT_AT, REPEAT_NOT, 0, "at", "TIME",
@@ -40,6 +43,12 @@ static int read_filter(struct context *ctx, struct filter *filter)
         !options_has(&ctx->options, OPT_NUMERIC))
         status = context_names(ctx);
     return status;
+}
+
+static void choose_owners(const struct context *ctx, struct socket_table *table)
+{
+    table->pids = options_has(&ctx->options, OPT_OWNER);
+    table->programs = options_has(&ctx->options, OPT_PROGRAM);
 }
 
 static struct names *shown_names(const struct context *ctx)
@@ -89,10 +98,11 @@ static int netstat_now(struct context *ctx)
     if (sockets_live_check(&filter, &err) < 0)
         return cannot_answer("%s", err.text);
     table.names = shown_names(ctx);
+    choose_owners(ctx, &table);
     status = socket_table_begin(&table, ctx, &document);
     if (status != EXIT_ANSWERED)
         return status;
-    r = sockets_live(&filter, socket_table_row, &table, &err);
+    r = sockets_live(&filter, table.pids || table.programs, socket_table_row, &table, &err);
     return end_table(&table, &filter, r, &err);
 }
 
@@ -190,6 +200,7 @@ static int put_table_at(struct context *ctx, const struct snapshot_choice *choic
     int r, status;
 
     table.names = shown_names(ctx);
+    choose_owners(ctx, &table);
     if (ctx->format == FORMAT_TABLE)
         print_choice(ctx, choice, at_ms);
     status = socket_table_choose_netns(&table, ctx, filter);

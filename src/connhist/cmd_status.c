@@ -31,7 +31,7 @@ __attribute__((format(printf, 2, 3))) static void line(const char *label, const 
     va_start(args, format);
     vsnprintf(words, sizeof(words), format, args);
     va_end(args);
-    printf("%s:%*s", label, LABEL_WIDTH - (int)strlen(label), "");
+    printf("%s%s%*s", label, *label ? ":" : " ", LABEL_WIDTH - (int)strlen(label), "");
     text_for_terminal(stdout, words);
     putchar('\n');
 }
@@ -140,6 +140,23 @@ static void namespace_words(const struct status *status)
              lack_words(status->netns_lacks));
 }
 
+static void owner_words(const struct status *status)
+{
+    int64_t lacking = status->owners_later + status->owners_absent + status->owners_denied;
+
+    if (status->last_snapshot_ms == TIME_UNKNOWN)
+        return;
+    line("owners",
+         lacking ? "not known of %lld sockets: %lld that no process holds (half-open, closing), "
+                   "%lld of processes that can't be looked into, %lld still being looked for"
+                 : "known of all sockets",
+         (long long)lacking, (long long)status->owners_absent, (long long)status->owners_denied,
+         (long long)status->owners_later);
+    if (status->owners_denied)
+        line("", "for processes of other users connhistd needs CAP_SYS_PTRACE and "
+                 "CAP_DAC_READ_SEARCH");
+}
+
 static void event_words(const struct status *status)
 {
     char buffer[TIME_TEXT_MAX], others[TIME_TEXT_MAX];
@@ -170,6 +187,7 @@ static int put_words(const struct context *ctx, const struct status *status)
     recording_words(ctx, status);
     cost_words(status);
     namespace_words(status);
+    owner_words(status);
     event_words(status);
     if (status->coverage_from_ms != TIME_UNKNOWN && status->last_snapshot_ms != TIME_UNKNOWN) {
         char from[TIME_TEXT_MAX];
@@ -187,7 +205,7 @@ struct fact {
     struct cell value;
 };
 
-#define FACTS_MAX 32
+#define FACTS_MAX 35
 
 static struct cell pid_cell(int pid)
 {
@@ -222,6 +240,9 @@ static size_t collect(const struct context *ctx, const struct status *s,
         {"queue_peak_bytes", cell_int(s->queue_peak_bytes)},
         {"roles_guessed", cell_int(s->roles_guessed)},
         {"services_other", cell_int(s->services_other)},
+        {"owners_later", cell_int(s->owners_later)},
+        {"owners_absent", cell_int(s->owners_absent)},
+        {"owners_denied", cell_int(s->owners_denied)},
         {"closings", cell_int(s->closings)},
         {"unconnected", cell_int(s->unconnected)},
         {"unresolved", cell_int(s->unresolved)},

@@ -33,6 +33,8 @@ enum option_id {
     OPT_TOP,
     OPT_ALL,
     OPT_NUMERIC,
+    OPT_OWNER,
+    OPT_PROGRAM,
     OPT_AT,
     OPT_OPEN,
     OPT_CLOSED_BY,

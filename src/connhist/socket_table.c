@@ -14,28 +14,33 @@
 #include "complain.h"
 
 #define SCOPED_MAX   (ADDRESS_TEXT_MAX + IF_NAMESIZE + 2)
+#define PROCESS_MAX  260
 #define ENDPOINT_MAX (SCOPED_MAX + 70)
 
 /* Fields for programs: a live table has the first ones, the record's tables more. */
 static const struct column fields[] = {
-    {"netns", NULL, false},          {"protocol", NULL, false},
-    {"state", NULL, false},          {"local_address", NULL, false},
-    {"local_port", NULL, true},      {"remote_address", NULL, false},
-    {"remote_port", NULL, true},     {"recv_queue", NULL, true},
-    {"send_queue", NULL, true},      {"uid", NULL, true},
-    {"opened_ms", NULL, true},       {"closed_ms", NULL, true},
-    {"first_seen_ms", NULL, true},   {"state_since_ms", NULL, true},
-    {"role", NULL, false},           {"role_source", NULL, false},
-    {"opened_after_ms", NULL, true}, {"close_wait_ms", NULL, true},
-    {"time_wait_ms", NULL, true},    {"duration_ms", NULL, true},
-    {"closed_by", NULL, false},      {"rx_bytes", NULL, true},
-    {"tx_bytes", NULL, true},        {"rtt_us", NULL, true},
-    {"retrans", NULL, true},         {"rx_segs", NULL, true},
-    {"tx_segs", NULL, true},         {"rx_uncertain", NULL, true},
-    {"sampled_ms", NULL, true},      {"idle_ms", NULL, true},
+    {"netns", NULL, false},         {"protocol", NULL, false},
+    {"state", NULL, false},         {"local_address", NULL, false},
+    {"local_port", NULL, true},     {"remote_address", NULL, false},
+    {"remote_port", NULL, true},    {"recv_queue", NULL, true},
+    {"send_queue", NULL, true},     {"uid", NULL, true},
+    {"user", NULL, false},          {"pid", NULL, true},
+    {"process", NULL, false},       {"exe", NULL, false},
+    {"unit", NULL, false},          {"container", NULL, false},
+    {"owner_source", NULL, false},  {"opened_ms", NULL, true},
+    {"closed_ms", NULL, true},      {"first_seen_ms", NULL, true},
+    {"state_since_ms", NULL, true}, {"role", NULL, false},
+    {"role_source", NULL, false},   {"opened_after_ms", NULL, true},
+    {"close_wait_ms", NULL, true},  {"time_wait_ms", NULL, true},
+    {"duration_ms", NULL, true},    {"closed_by", NULL, false},
+    {"rx_bytes", NULL, true},       {"tx_bytes", NULL, true},
+    {"rtt_us", NULL, true},         {"retrans", NULL, true},
+    {"rx_segs", NULL, true},        {"tx_segs", NULL, true},
+    {"rx_uncertain", NULL, true},   {"sampled_ms", NULL, true},
+    {"idle_ms", NULL, true},
 };
 
-enum { FIELDS_LIVE = 12, FIELDS_AT = 16, FIELDS_LIST = 30 };
+enum { FIELDS_LIVE = 19, FIELDS_AT = 23, FIELDS_LIST = 37 };
 
 _Static_assert(sizeof(fields) / sizeof(fields[0]) == FIELDS_LIST, "one more field");
 
@@ -47,6 +52,10 @@ static const struct column headings[] = {
     {"remote", "REMOTE", false},
     {"state", "STATE", false},
     {"uid", "UID", true},
+    {"process", "PROCESS", false},
+    {"pid", "PID", true},
+    {"program", "PROGRAM", false},
+    {"unit", "UNIT", false},
     {"recv_q", "RECV-Q", true},
     {"send_q", "SEND-Q", true},
     {"role", "ROLE", false},
@@ -61,19 +70,23 @@ static const struct column headings[] = {
     {"idle", "IDLE", true},
 };
 
-enum { HEADINGS_LIVE = 8, HEADINGS_AT = 11, HEADINGS_LIST = 18 };
+enum { HEADINGS_LIVE = 12, HEADINGS_AT = 15, HEADINGS_LIST = 22 };
 enum {
     HEADING_NETNS = 0,
-    HEADING_RECV_Q = 6,
-    HEADING_SEND_Q = 7,
-    HEADING_CLOSED = 11,
-    HEADING_LIVED = 13,
-    HEADING_RTT = 16,
-    HEADING_IDLE = 17
+    HEADING_PROCESS = 6,
+    HEADING_PID = 7,
+    HEADING_PROGRAM = 8,
+    HEADING_UNIT = 9,
+    HEADING_RECV_Q = 10,
+    HEADING_SEND_Q = 11,
+    HEADING_CLOSED = 15,
+    HEADING_LIVED = 17,
+    HEADING_RTT = 20,
+    HEADING_IDLE = 21
 };
 
 _Static_assert(sizeof(headings) / sizeof(headings[0]) == HEADINGS_LIST, "one more heading");
-_Static_assert((int)FIELDS_LIST <= 30 && (int)HEADINGS_LIST <= 30, "see struct socket_table");
+_Static_assert((int)FIELDS_LIST <= 40 && (int)HEADINGS_LIST <= 40, "see struct socket_table");
 
 static bool is_link_local(uint8_t family, const struct address *address)
 {
@@ -148,6 +161,69 @@ static struct cell role_source_cell(const struct socket_row *row)
     return row->role_source ? cell_text(role_source_name(row->role_source)) : cell_null();
 }
 
+enum owner_name { NAME_COMM, NAME_EXE, NAME_UNIT, NAME_CONTAINER };
+
+/* "" where not known. */
+static const char *owner_text(const struct socket_row *row, enum owner_name which)
+{
+    if (!row->owner)
+        return "";
+    switch (which) {
+    case NAME_COMM:
+        return row->owner->comm;
+    case NAME_EXE:
+        return row->owner->exe;
+    case NAME_UNIT:
+        return row->owner->unit;
+    default:
+        return row->owner->container;
+    }
+}
+
+static struct cell owner_cell(const struct socket_row *row, enum owner_name which)
+{
+    const char *text = owner_text(row, which);
+
+    return *text ? cell_text(text) : cell_null();
+}
+
+static struct cell pid_cell(const struct socket_row *row)
+{
+    return row->owner && row->owner->pid ? cell_int(row->owner->pid) : cell_null();
+}
+
+/* Without a look at the processes there is nothing to be said of how it was found. */
+static struct cell source_cell(const struct socket_table *table, const struct socket_row *row)
+{
+    if (table->kind == SOCKETS_LIVE && !table->pids && !table->programs)
+        return cell_null();
+    return cell_text(owner_source_name(row->owner_source, row->state));
+}
+
+/* The program's path; where that is not known its name. */
+static struct cell program_cell(const struct socket_row *row)
+{
+    return owner_cell(row, *owner_text(row, NAME_EXE) ? NAME_EXE : NAME_COMM);
+}
+
+/* "nginx/812"; without a process the unit. */
+static const char *process_text(const struct socket_row *row, char buf[static PROCESS_MAX])
+{
+    const char *name = owner_text(row, NAME_COMM);
+
+    if (row->owner_source == OWNER_IS_KERNEL)
+        return "(kernel)";
+    if (row->owner && row->owner->pid)
+        snprintf(buf, PROCESS_MAX, "%.63s/%u", *name ? name : "?", (unsigned)row->owner->pid);
+    else if (*name)
+        snprintf(buf, PROCESS_MAX, "%.63s", name);
+    else if (*owner_text(row, NAME_UNIT))
+        snprintf(buf, PROCESS_MAX, "(%.250s)", owner_text(row, NAME_UNIT));
+    else
+        return "";
+    return buf;
+}
+
 static int row_for_programs(struct socket_table *table, const struct socket_row *row)
 {
     char local[SCOPED_MAX], remote[SCOPED_MAX];
@@ -162,6 +238,13 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
         known_int(row->recv_queue),
         known_int(row->send_queue),
         known_int(row->uid),
+        cell_text(users_name(&table->users, row->uid)),
+        pid_cell(row),
+        owner_cell(row, NAME_COMM),
+        owner_cell(row, NAME_EXE),
+        owner_cell(row, NAME_UNIT),
+        owner_cell(row, NAME_CONTAINER),
+        source_cell(table, row),
         cell_time(row->opened_ms),
         cell_time(row->closed_ms),
         cell_time(row->first_seen_ms),
@@ -190,8 +273,9 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
 static int row_for_people(struct socket_table *table, const struct socket_row *row)
 {
     char local[ENDPOINT_MAX], remote[ENDPOINT_MAX];
-    char lived[TIME_TEXT_MAX], rx[TIME_TEXT_MAX], tx[TIME_TEXT_MAX];
+    char lived[TIME_TEXT_MAX], rx[TIME_TEXT_MAX], tx[TIME_TEXT_MAX], words[PROCESS_MAX];
     char idle[TIME_TEXT_MAX];
+    const char *process = process_text(row, words);
     const struct cell cells[HEADINGS_LIST] = {
         cell_text(*row->netns ? row->netns : FILTER_NETNS_OWN),
         cell_text(protocol_name(row->protocol)),
@@ -199,6 +283,10 @@ static int row_for_people(struct socket_table *table, const struct socket_row *r
         cell_text(endpoint(table, row, &row->remote, row->remote_port, remote)),
         cell_text(state_name(row->state)),
         known_int(row->uid),
+        cell_text(process),
+        pid_cell(row),
+        program_cell(row),
+        owner_cell(row, *owner_text(row, NAME_CONTAINER) ? NAME_CONTAINER : NAME_UNIT),
         known_int(row->recv_queue),
         known_int(row->send_queue),
         role_cell(row),
@@ -246,8 +334,14 @@ static size_t choose_columns(struct socket_table *table)
     memcpy(table->columns, headings, sizeof(headings));
     if (!table->many_netns)
         leave_out(table, HEADING_NETNS, HEADING_NETNS);
+    if (!table->pids)
+        leave_out(table, HEADING_PID, HEADING_PID);
+    if (!table->programs)
+        leave_out(table, HEADING_PROGRAM, HEADING_UNIT);
     if (table->kind == SOCKETS_LIST)
         leave_out(table, HEADING_RECV_Q, HEADING_SEND_Q);
+    else
+        leave_out(table, HEADING_PROCESS, HEADING_PROCESS);
     if (table->open_only)
         leave_out(table, HEADING_CLOSED, HEADING_LIVED);
     else
@@ -292,4 +386,5 @@ int socket_table_end(struct socket_table *table)
 void socket_table_finish(struct socket_table *table)
 {
     writer_free(table->writer);
+    users_finish(&table->users);
 }

@@ -11,6 +11,7 @@
 #include "connhist/report/sockets.h"
 
 #include "context.h"
+#include "users.h"
 
 enum socket_table_kind {
     SOCKETS_LIVE, /* what the kernel tells now */
@@ -29,7 +30,10 @@ struct socket_table {
     bool many_netns;           /* a column shows the network namespace */
     int failed;                /* negative errno: the output is broken; 0 */
     struct writer *writer;     /* owned */
-    struct column columns[30]; /* of the document */
+    bool pids;                 /* people see process ids */
+    bool programs;             /* ... and programs, units and containers */
+    struct users users;        /* owned */
+    struct column columns[40]; /* of the document */
     struct document document;
 };
 

@@ -26,6 +26,9 @@ void batch_free(struct batch *batch)
     vec_finish(&batch->losses);
     vec_finish(&batch->epochs);
     vec_finish(&batch->histories);
+    vec_finish(&batch->owners);
+    vec_finish(&batch->holders);
+    vec_finish(&batch->texts);
     free(batch);
 }
 
@@ -41,6 +44,44 @@ int batch_add_life(struct batch *batch, struct life_vec *to, const struct life *
     return 0;
 }
 
+/* The strings of an owner, one after the other. */
+static const char **strings_of(struct owner *owner, size_t i)
+{
+    const char **const all[] = {&owner->comm, &owner->exe, &owner->unit, &owner->container,
+                                &owner->cgroup};
+
+    return i < sizeof(all) / sizeof(all[0]) ? all[i] : NULL;
+}
+
+int batch_add_owner(struct batch *batch, uint32_t number, const struct owner *owner)
+{
+    struct owner_ref ref = {.owner = *owner, .number = number};
+    const char **string;
+    size_t n = 0;
+
+    for (size_t i = 0; (string = strings_of(&ref.owner, i)); i++)
+        n += strlen(*string) + 1;
+    if (vec_reserve(&batch->texts, n) < 0 || vec_reserve(&batch->owners, 1) < 0)
+        return -ENOMEM;
+    for (size_t i = 0; (string = strings_of(&ref.owner, i)); i++) {
+        n = strlen(*string) + 1;
+        memcpy(batch->texts.items + batch->texts.n, *string, n);
+        *string = (const char *)(uintptr_t)batch->texts.n; /* as histories above */
+        batch->texts.n += n;
+    }
+    batch->owners.items[batch->owners.n++] = ref;
+    return 0;
+}
+
+static void seal_owners(struct batch *batch)
+{
+    const char **string;
+
+    for (size_t i = 0; i < batch->owners.n; i++)
+        for (size_t j = 0; (string = strings_of(&batch->owners.items[i].owner, j)); j++)
+            *string = batch->texts.items + (uintptr_t)*string;
+}
+
 static void seal_lives(struct batch *batch, struct life_vec *lives)
 {
     for (size_t i = 0; i < lives->n; i++) {
@@ -53,11 +94,14 @@ static void seal_lives(struct batch *batch, struct life_vec *lives)
 
 void batch_seal(struct batch *batch)
 {
+    seal_owners(batch);
     seal_lives(batch, &batch->opened);
     seal_lives(batch, &batch->changed);
     seal_lives(batch, &batch->closed);
     seal_lives(batch, &batch->amended);
-    batch->bytes = sizeof(*batch) + batch->histories.capacity +
+    batch->bytes = sizeof(*batch) + batch->histories.capacity + batch->texts.capacity +
+                   batch->owners.capacity * sizeof(struct owner_ref) +
+                   batch->holders.capacity * sizeof(struct life_holder) +
                    (batch->opened.capacity + batch->changed.capacity + batch->closed.capacity +
                     batch->amended.capacity) *
                        sizeof(struct life) +

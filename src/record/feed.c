@@ -49,3 +49,24 @@ bool feed_events(struct recorder *recorder)
     closings_free(closings);
     return lost;
 }
+
+static void look_for_owners(void *arg, struct owner_want *wants, size_t n, bool recheck)
+{
+    const struct recorder *recorder = arg;
+
+    recorder->source.ops->owners(recorder->source.ctx, wants, n, recheck);
+}
+
+static int check_owner(void *arg, const struct owner *owner)
+{
+    const struct recorder *recorder = arg;
+
+    return recorder->source.ops->check_owner(recorder->source.ctx, owner);
+}
+
+void feed_owners(struct recorder *recorder, enum snapshot_status status)
+{
+    /* what fails here makes ledger_end() fail */
+    if (recorder->source.ops->owners)
+        ledger_find_owners(recorder->ledger, status, look_for_owners, check_owner, recorder);
+}

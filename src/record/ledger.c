@@ -38,6 +38,7 @@ void ledger_free(struct ledger *ledger)
     if (!ledger)
         return;
     lives_finish(&ledger->lives);
+    owner_table_finish(&ledger->owners);
     services_finish(&ledger->services);
     endings_finish(&ledger->endings);
     free(ledger->recent);
@@ -51,6 +52,7 @@ void ledger_free(struct ledger *ledger)
     vec_finish(&ledger->touched);
     vec_finish(&ledger->sampled_entries);
     vec_finish(&ledger->places);
+    vec_finish(&ledger->asks);
     free(ledger);
 }
 
@@ -85,6 +87,7 @@ int ledger_resume(struct ledger *ledger, const struct life *life)
     entry->protocol = life->service.protocol;
     entry->role_source = life->role_source;
     entry->flags = ENTRY_TOLD | (life->opened_known ? ENTRY_OPENED_KNOWN : 0);
+    owning_resume(ledger, entry, life);
     if (memcmp(&entry->remote, &life->remote, sizeof(entry->remote)) != 0) {
         /* it was recorded in full before: the file forgets the peer with the next batch */
         entry->flags |= ENTRY_DIRTY;
@@ -103,13 +106,13 @@ int ledger_resume(struct ledger *ledger, const struct life *life)
     if (r == 0)
         r = services_get(&ledger->services, &life->service, &entry->service);
     if (r < 0) {
-        lives_remove(&ledger->lives, index);
+        ledger_remove(ledger, index);
         return r;
     }
     ledger->services.slots.items[entry->service].lives++;
     if (!ledger_is_for_file(ledger, entry)) {
         ledger->services.slots.items[entry->service].lives--;
-        lives_remove(&ledger->lives, index);
+        ledger_remove(ledger, index);
     }
     return 0;
 }
@@ -180,6 +183,10 @@ void ledger_begin(struct ledger *ledger, int64_t start_ms, struct batch *batch)
     vec_clear(&ledger->unsure);
     vec_clear(&ledger->unsure_entries);
     vec_clear(&ledger->sampled_entries);
+    vec_clear(&ledger->asks);
+    memset(ledger->lacks, 0, sizeof(ledger->lacks));
+    ledger->decided = false;
+    owner_table_sweep(&ledger->owners);
     services_begin(&ledger->services);
 }
 
@@ -249,7 +256,7 @@ static void forget_fresh(struct ledger *ledger)
             ledger->services.slots.items[entry->service].lives--;
         if (entry->ending)
             endings_remove(&ledger->endings, entry->ending);
-        lives_remove(&ledger->lives, ledger->fresh.items[i]);
+        ledger_remove(ledger, ledger->fresh.items[i]);
     }
     vec_clear(&ledger->fresh);
 }
@@ -268,21 +275,29 @@ static void give_scratch_back(struct ledger *ledger)
     give_back(&ledger->unsure_entries);
     give_back(&ledger->listeners);
     give_back(&ledger->sampled_entries);
+    give_back(&ledger->asks);
     if (ledger->touched.n == 0) /* else they wait to be told */
         give_back(&ledger->touched);
+}
+
+int ledger_decide(struct ledger *ledger, enum snapshot_status status)
+{
+    int r = ledger->error;
+
+    if (r < 0 || ledger->decided)
+        return r;
+    ledger->decided = true;
+    r = ledger_join_fresh(ledger);
+    if (r == 0 && status == SNAPSHOT_COMPLETE)
+        r = ledger_resolve_pending(ledger);
+    return r < 0 ? r : roles_decide(ledger);
 }
 
 static int end_snapshot(struct ledger *ledger, enum snapshot_status status, bool anchor, bool full)
 {
     bool complete = status == SNAPSHOT_COMPLETE;
-    int r = ledger->error;
+    int r = ledger_decide(ledger, status);
 
-    if (r == 0)
-        r = ledger_join_fresh(ledger);
-    if (r == 0 && complete)
-        r = ledger_resolve_pending(ledger);
-    if (r == 0)
-        r = roles_decide(ledger);
     if (r == 0 && complete)
         r = end_unseen(ledger);
     if (r == 0)
@@ -327,7 +342,8 @@ static size_t scratch_bytes(const struct ledger *ledger)
     return ledger->unsure.capacity * sizeof(*ledger->unsure.items) +
            (ledger->fresh.capacity + ledger->unsure_entries.capacity + ledger->listeners.capacity +
             ledger->touched.capacity + ledger->sampled_entries.capacity) *
-               sizeof(uint32_t);
+               sizeof(uint32_t) +
+           ledger->asks.capacity * sizeof(struct ask);
 }
 
 void ledger_stats(const struct ledger *ledger, struct ledger_stats *ret)
@@ -340,8 +356,11 @@ void ledger_stats(const struct ledger *ledger, struct ledger_stats *ret)
         .closings = ledger->closings,
         .unconnected = ledger->unconnected,
         .unresolved = ledger->unresolved,
-        .bytes = lives_bytes(&ledger->lives) + endings_bytes(&ledger->endings) +
-                 scratch_bytes(ledger) +
+        .owners_later = ledger->lacks[OWNER_LATER],
+        .owners_absent = ledger->lacks[OWNER_ABSENT],
+        .owners_denied = ledger->lacks[OWNER_DENIED],
+        .bytes = lives_bytes(&ledger->lives) + owner_table_bytes(&ledger->owners) +
+                 endings_bytes(&ledger->endings) + scratch_bytes(ledger) +
                  ledger->services.slots.capacity * sizeof(struct service_slot),
     };
 }

@@ -6,6 +6,8 @@
 #include "connhist/record/ledger.h"
 #include "endings.h"
 #include "lives.h"
+#include "owner_table.h"
+#include "owning.h"
 #include "services.h"
 
 /* TIME_WAIT lasts 2 MSL: TCP_TIMEWAIT_LEN of the kernel, 60 s in ms. */
@@ -65,9 +67,20 @@ struct ledger {
     } rate_chain; /* for each of the batch's rates the one before of its service + 1; 0: none */
     struct {
         VEC_FIELDS(uint32_t);
-    } sampled_entries;    /* the entry of each of the batch's sampled facts */
-    struct late_vec late; /* facts of lives that closed before; not in a batch yet */
-    int64_t previous_ms;  /* start of the snapshot before, complete or not; TIME_UNKNOWN: none */
+    } sampled_entries; /* the entry of each of the batch's sampled facts */
+    struct owner_table owners;
+    struct {
+        VEC_FIELDS(struct ask);
+    } asks;                /* lives of this snapshot whose owner is looked for */
+    uint32_t lacks[4];     /* those seen in it without a known owner, by enum owner_answer */
+    uint32_t recheck;      /* owner whose sockets are held against what is now; 0: none */
+    uint32_t next_check;   /* where the processes that are looked at go on */
+    uint32_t next_recheck; /* likewise for recheck */
+    uint32_t listeners_at; /* the snapshot that listeners are of */
+    bool looked;           /* there were wants at the look before */
+    bool decided;          /* roles of this snapshot are */
+    struct late_vec late;  /* facts of lives that closed before; not in a batch yet */
+    int64_t previous_ms;   /* start of the snapshot before, complete or not; TIME_UNKNOWN: none */
     struct {
         VEC_FIELDS(struct ledger_place);
     } places;             /* sorted by namespace */
@@ -153,6 +166,27 @@ static inline bool ledger_is_left(unsigned protocol, unsigned state, uint16_t re
 {
     return protocol == PROTOCOL_TCP && state == STATE_CLOSE && remote_port != 0;
 }
+
+/* Roles of what began in this snapshot, once: pending events become lives before if it is complete.
+ * 0 or -ENOMEM. */
+int ledger_decide(struct ledger *ledger, enum snapshot_status status);
+
+/* Marks the entry as changed. 0 or -ENOMEM. */
+int ledger_touch(struct ledger *ledger, uint32_t index, uint8_t flag);
+
+/* Puts an owner into the batch if it is not there yet. 0 or -ENOMEM. */
+int ledger_tell_owner(struct ledger *ledger, uint32_t owner);
+
+/* Frees an entry with what it refers to in the owner table. */
+void ledger_remove(struct ledger *ledger, uint32_t index);
+
+/* Listeners of this snapshot and the one before, for the next function. 0 or -ENOMEM. */
+int roles_collect_listeners(struct ledger *ledger);
+
+/* The next listener that a connection may have come from; NULL after the last. *at: SIZE_MAX for
+ * the first. */
+const struct entry *roles_next_listener(const struct ledger *ledger, const struct entry *entry,
+                                        size_t *at);
 
 /* Decides the role and service of all fresh lives. 0 or -ENOMEM. */
 int roles_decide(struct ledger *ledger);

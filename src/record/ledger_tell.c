@@ -22,6 +22,9 @@ static struct life life_of(const struct ledger *ledger, const struct entry *entr
         .family = entry->family,
         .state = entry->state,
         .role_source = entry->role_source,
+        .owner = entry->owner,
+        .owner_source = (uint8_t)owning_source(entry),
+        .shared = entry->shared,
         .opened_known = entry->flags & ENTRY_OPENED_KNOWN,
         .untold = !(entry->flags & ENTRY_TOLD),
         .history_bytes = entry->history_bytes,
@@ -46,6 +49,36 @@ static struct life ended_life(struct ledger *ledger, const struct entry *entry, 
     return life;
 }
 
+int ledger_tell_owner(struct ledger *ledger, uint32_t owner)
+{
+    struct owner_slot *slot;
+    int r;
+
+    if (!owner)
+        return 0;
+    slot = owner_table_get(&ledger->owners, owner);
+    if (slot->told == ledger->snapshot)
+        return 0;
+    r = batch_add_owner(ledger->batch, owner, &slot->owner);
+    if (r == 0)
+        slot->told = ledger->snapshot;
+    return r;
+}
+
+/* A life with its owner into one of the batch's vectors. */
+static int tell_life(struct ledger *ledger, struct life_vec *to, const struct life *life)
+{
+    int r = ledger_tell_owner(ledger, life->owner);
+
+    return r < 0 ? r : batch_add_life(ledger->batch, to, life);
+}
+
+void ledger_remove(struct ledger *ledger, uint32_t index)
+{
+    owner_table_drop(&ledger->owners, lives_get(&ledger->lives, index)->owner);
+    lives_remove(&ledger->lives, index);
+}
+
 /* Without detail only what has no peer is told: listeners, and UDP sockets that serve. */
 bool ledger_is_for_file(const struct ledger *ledger, const struct entry *entry)
 {
@@ -68,9 +101,9 @@ int ledger_end_life(struct ledger *ledger, uint32_t index, int64_t ended_ms)
         return r;
     if (entry->flags & ENTRY_PLANNED) {
         if (life.planned_ms != ended_ms)
-            r = batch_add_life(batch, &batch->amended, &life);
+            r = tell_life(ledger, &batch->amended, &life);
     } else if (ledger_is_for_file(ledger, entry) || (entry->flags & ENTRY_TOLD)) {
-        r = batch_add_life(batch, &batch->closed, &life);
+        r = tell_life(ledger, &batch->closed, &life);
     }
     if (r < 0)
         return r;
@@ -79,7 +112,7 @@ int ledger_end_life(struct ledger *ledger, uint32_t index, int64_t ended_ms)
     if (entry->ending)
         endings_remove(&ledger->endings, entry->ending);
     ledger->services.slots.items[entry->service].lives--;
-    lives_remove(&ledger->lives, index);
+    ledger_remove(ledger, index);
     return 0;
 }
 
@@ -110,7 +143,7 @@ static int tell_planned(struct ledger *ledger, struct entry *entry, bool full)
     life = ended_life(ledger, entry, ending->planned_ms);
     /* whether the file has it is not certain after a batch was lost: amending makes it so */
     life.planned_ms = is_new ? TIME_UNKNOWN : ending->told_ms;
-    r = batch_add_life(batch, is_new ? &batch->closed : &batch->amended, &life);
+    r = tell_life(ledger, is_new ? &batch->closed : &batch->amended, &life);
     if (r < 0)
         return r;
     ending->told_ms = ending->planned_ms;
@@ -150,9 +183,9 @@ static int tell_entry(struct ledger *ledger, uint32_t index, bool full)
         return tell_planned(ledger, entry, full);
     life = life_of(ledger, entry, TIME_UNKNOWN);
     if (full || !(entry->flags & ENTRY_TOLD))
-        r = batch_add_life(batch, &batch->opened, &life);
+        r = tell_life(ledger, &batch->opened, &life);
     else if (entry->flags & ENTRY_DIRTY)
-        r = batch_add_life(batch, &batch->changed, &life);
+        r = tell_life(ledger, &batch->changed, &life);
     if (r == 0 && entry->state == STATE_LISTEN && (full || (entry->flags & ENTRY_QUEUE_DIRTY)))
         r = tell_queue(ledger, entry);
     if (r < 0)

@@ -50,6 +50,7 @@ struct entry {
         uint32_t facts_digest; /* of others: what it carried, as told last; 0: nothing was told */
     };
     uint32_t limit;        /* LISTEN: its limit */
+    uint32_t owner;        /* number in the owner table; 0: none */
     uint32_t ending;       /* what an event told of it, or an orphan's place; ENDINGS_NONE */
     uint16_t local_port;   /* host byte order */
     uint16_t remote_port;  /* host byte order */
@@ -59,6 +60,10 @@ struct entry {
     uint8_t role_source;   /* enum role_source; 0: not decided yet */
     uint8_t flags;         /* enum entry_flags */
     uint8_t history_bytes; /* in use */
+    uint8_t owning;        /* see owning.h */
+    bool pending : 1;      /* the last look did not come to an end */
+    bool shared : 1;       /* further holders were told */
+    bool suspect : 1;      /* its owner was not seen to hold it any more */
 };
 
 struct lives {

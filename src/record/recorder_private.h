@@ -88,6 +88,9 @@ void tick_take(struct recorder *recorder);
 /* Hands all events that are known to the ledger (feed.c). True: some were lost, which was noted. */
 bool feed_events(struct recorder *recorder);
 
+/* Lets the ledger look for owners (feed.c). */
+void feed_owners(struct recorder *recorder, enum snapshot_status status);
+
 /* Notes a loss for the next batch (tick.c). */
 void tick_add_loss(struct recorder *recorder, const struct loss *loss);
 

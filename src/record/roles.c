@@ -37,8 +37,9 @@ static bool listener_matches(const struct entry *listener, const struct entry *e
            is_listened_address(listener, entry);
 }
 
-/* Listeners sorted by port, so that a burst of new sockets doesn't scan them all. */
-static bool has_listener(const struct ledger *ledger, const struct entry *entry)
+/* Listeners sorted by port, so that a burst of new sockets doesn't scan them all: the first of a
+ * port. */
+static size_t first_of_port(const struct ledger *ledger, const struct entry *entry)
 {
     size_t low = 0, high = ledger->listeners.n;
 
@@ -51,15 +52,29 @@ static bool has_listener(const struct ledger *ledger, const struct entry *entry)
         else
             high = middle;
     }
-    for (size_t i = low; i < ledger->listeners.n; i++) {
-        const struct entry *listener = lives_get(&ledger->lives, ledger->listeners.items[i]);
+    return low;
+}
+
+const struct entry *roles_next_listener(const struct ledger *ledger, const struct entry *entry,
+                                        size_t *at)
+{
+    *at = *at == SIZE_MAX ? first_of_port(ledger, entry) : *at + 1;
+    for (; *at < ledger->listeners.n; (*at)++) {
+        const struct entry *listener = lives_get(&ledger->lives, ledger->listeners.items[*at]);
 
         if (listener->local_port != entry->local_port)
             break;
         if (listener_matches(listener, entry))
-            return true;
+            return listener;
     }
-    return false;
+    return NULL;
+}
+
+static bool has_listener(const struct ledger *ledger, const struct entry *entry)
+{
+    size_t at = SIZE_MAX;
+
+    return roles_next_listener(ledger, entry, &at);
 }
 
 static int by_port(const void *a, const void *b, void *lives)
@@ -71,8 +86,10 @@ static int by_port(const void *a, const void *b, void *lives)
 }
 
 /* Listeners of the snapshot before count too: what came just before they stopped is theirs. */
-static int collect_listeners(struct ledger *ledger)
+int roles_collect_listeners(struct ledger *ledger)
 {
+    if (ledger->listeners_at == ledger->snapshot)
+        return 0;
     vec_clear(&ledger->listeners);
     for (uint32_t i = 0; i < ledger->lives.end; i++) {
         const struct entry *entry = lives_get(&ledger->lives, i);
@@ -83,6 +100,7 @@ static int collect_listeners(struct ledger *ledger)
     if (ledger->listeners.n)
         qsort_r(ledger->listeners.items, ledger->listeners.n, sizeof(uint32_t), by_port,
                 &ledger->lives);
+    ledger->listeners_at = ledger->snapshot;
     return 0;
 }
 
@@ -184,7 +202,7 @@ int roles_decide(struct ledger *ledger)
 
     if (ledger->fresh.n == 0)
         return 0;
-    r = collect_listeners(ledger);
+    r = roles_collect_listeners(ledger);
     for (size_t i = 0; i < ledger->unsure.n && r == 0; i++)
         r = decide(ledger, lives_get(&ledger->lives, ledger->unsure_entries.items[i]),
                    (enum opener)ledger->unsure.items[i].opener);

@@ -8,6 +8,7 @@
 #include "connhist/kernel/host.h"
 #include "connhist/kernel/sock_diag.h"
 #include "connhist/record/source.h"
+#include "owners_live.h"
 #include "spaces.h"
 
 /* Between looks whether namespaces have gone; half of the second that they may be held. */
@@ -15,6 +16,7 @@
 
 struct live {
     struct spaces *spaces;
+    struct owners_live *owners;
     struct sock_diag *own;     /* of the own namespace */
     struct sock_diag *foreign; /* of the one that is entered, if it is another; else NULL */
     struct space *entered;     /* NULL: none */
@@ -210,10 +212,21 @@ static int live_drain(void *ctx, source_closing_fn fn, void *arg, size_t max,
     return spaces_drain(live->spaces, fn, arg, max, ret, err);
 }
 
+static void live_owners(void *ctx, struct owner_want *wants, size_t n, bool recheck)
+{
+    owners_live_look(((struct live *)ctx)->owners, wants, n, recheck);
+}
+
+static int live_check_owner(void *ctx, const struct owner *owner)
+{
+    return owners_live_check(((struct live *)ctx)->owners, owner);
+}
+
 static void live_free(void *ctx)
 {
     struct live *live = ctx;
 
+    owners_live_free(live->owners);
     sock_diag_close(live->own);
     sock_diag_close(live->foreign);
     spaces_free(live->spaces);
@@ -231,6 +244,8 @@ static const struct source_ops live_ops = {
     .events_fd = live_events_fd,
     .event_buffer = live_event_buffer,
     .drain = live_drain,
+    .owners = live_owners,
+    .check_owner = live_check_owner,
     .free = live_free,
 };
 
@@ -244,11 +259,14 @@ int source_live(const struct source_live_options *options, struct source *ret, s
     r = spaces_new(options, &live->spaces, err);
     if (r == 0)
         r = sock_diag_open(options->clock, &live->own, err);
+    if (r == 0)
+        r = owners_live_new(options->clock, &live->owners, err);
     if (r < 0) {
         live_free(live);
         return r;
     }
-    *ret = (struct source){.ops = &live_ops, .ctx = live};
+    *ret = (struct source){
+        .ops = &live_ops, .ctx = live, .sees_all_processes = owners_live_sees_all()};
     return 0;
 }
 

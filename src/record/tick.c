@@ -245,6 +245,9 @@ static void fill_cost(struct recorder *recorder, struct recorder_cost *cost)
         cost->event_buffer = (int64_t)state.event_buffer;
         cost->event_buffer_others = (int64_t)state.event_buffer_others;
     }
+    cost->owners_later = stats.owners_later;
+    cost->owners_absent = stats.owners_absent;
+    cost->owners_denied = stats.owners_denied;
 }
 
 static int put_notes(struct recorder *recorder, struct batch *batch)
@@ -336,6 +339,7 @@ static void begin_sampling(struct recorder *recorder, int64_t now_ns, bool full)
 static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now_ns)
 {
     int64_t start_ms = timeline_record_ms(&recorder->timeline, now_ns);
+    enum snapshot_status status;
     struct err err = {0};
     bool full, anchor;
     int r;
@@ -358,8 +362,9 @@ static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now
     if (feed_events(recorder))
         eventfd_write(recorder->wake_fd, 1);
     account_failure(recorder, r, &err, timeline_now_ms(&recorder->timeline));
-    r = ledger_end(recorder->ledger, r < 0 ? SNAPSHOT_INTERRUPTED : SNAPSHOT_COMPLETE, anchor,
-                   full);
+    status = r < 0 ? SNAPSHOT_INTERRUPTED : SNAPSHOT_COMPLETE;
+    feed_owners(recorder, status);
+    r = ledger_end(recorder->ledger, status, anchor, full);
     if (r < 0) {
         drop_batch(recorder, batch, "out of memory");
         return;

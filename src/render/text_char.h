@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "utf8.h"
+#include "connhist/base/utf8.h"
 
 /* Whether c, just read at text, is shown as \xHH for each of its bytes. */
 bool text_is_escaped(const char *text, struct utf8 c);

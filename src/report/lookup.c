@@ -16,7 +16,6 @@ static const char netns_sql[] = "SELECT inode, name FROM netns";
 static const char used_netns_sql[] =
     "SELECT max(inode), name FROM netns AS n "
     "WHERE EXISTS (SELECT 1 FROM services AS s WHERE s.netns = n.id) GROUP BY name";
-static const char owners_sql[] = "SELECT id, uid FROM owners ORDER BY id";
 static const char address_sql[] = "SELECT bytes FROM addresses WHERE id = ?1";
 
 int filter_check_netns(const struct filter *filter, struct db *db, struct err *err)
@@ -80,23 +79,6 @@ static int load_services(struct lookup *lookup, struct db *db, const struct filt
     return r;
 }
 
-static int load_owners(struct lookup *lookup, struct db *db, struct err *err)
-{
-    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    int r;
-
-    r = db_prepare(db, owners_sql, &stmt, err);
-    if (r < 0)
-        return r;
-    while ((r = stmt_step(stmt, err)) > 0) {
-        struct known_owner owner = {.id = stmt_i64(stmt, 0), .uid = stmt_i64(stmt, 1)};
-
-        if (vec_push(&lookup->owners, owner) < 0)
-            return err_errno(err, -ENOMEM, "reading the owners");
-    }
-    return r;
-}
-
 int lookup_load(struct lookup *lookup, struct db *db, const struct filter *filter, struct err *err)
 {
     int r;
@@ -106,7 +88,7 @@ int lookup_load(struct lookup *lookup, struct db *db, const struct filter *filte
         return err_errno(err, -ENOMEM, "reading the file");
     r = load_services(lookup, db, filter, err);
     if (r == 0)
-        r = load_owners(lookup, db, err);
+        r = owner_lookup_init(&lookup->owners, db, err);
     if (r == 0)
         r = db_prepare(db, address_sql, &lookup->address_stmt, err);
     return r;
@@ -115,7 +97,7 @@ int lookup_load(struct lookup *lookup, struct db *db, const struct filter *filte
 void lookup_finish(struct lookup *lookup)
 {
     vec_finish(&lookup->services);
-    vec_finish(&lookup->owners);
+    owner_lookup_finish(&lookup->owners);
     stmt_free(lookup->address_stmt);
     lookup->address_stmt = NULL;
     free(lookup->addresses);
@@ -141,28 +123,11 @@ const struct known_service *lookup_service(const struct lookup *lookup, int64_t 
              : NULL;
 }
 
-static int compare_owner(const void *key, const void *item)
-{
-    int64_t id = *(const int64_t *)key, other = ((const struct known_owner *)item)->id;
-
-    return (id > other) - (id < other);
-}
-
 bool lookup_may_hide(const struct filter *filter, const struct known_service *service)
 {
     return service->in_netns && service->key.port == SERVICE_PORT_OTHER &&
            (!filter->protocol || filter->protocol == service->key.protocol) &&
            (!filter->role || filter->role == service->key.role);
-}
-
-int64_t lookup_uid(const struct lookup *lookup, int64_t owner)
-{
-    const struct known_owner *found = NULL;
-
-    if (lookup->owners.n)
-        found = bsearch(&owner, lookup->owners.items, lookup->owners.n, sizeof(struct known_owner),
-                        compare_owner);
-    return found ? found->uid : -1;
 }
 
 static int read_address(struct lookup *lookup, int64_t id, struct known_address *ret,

@@ -9,6 +9,7 @@
 #include "connhist/base/err.h"
 #include "connhist/base/vec.h"
 #include "connhist/model/address.h"
+#include "connhist/model/owner.h"
 #include "connhist/model/service.h"
 #include "connhist/report/filter.h"
 
@@ -24,9 +25,28 @@ struct known_service {
 };
 
 struct known_owner {
-    int64_t id;  /* owners.id */
-    int64_t uid; /* user id */
+    int64_t id;         /* owners.id */
+    int64_t uid;        /* user id; -1: not known */
+    int64_t started_ms; /* when its process started, record time; TIME_UNKNOWN */
+    struct owner owner; /* start_ms is not set; strings in texts */
+    char texts[];
 };
+
+/* Those that were asked for, by number. */
+struct owner_lookup {
+    struct known_owner **slots; /* hash table; owned */
+    size_t n_slots;             /* a power of two, or 0 */
+    size_t n;                   /* in use */
+    struct stmt *stmt;          /* owned */
+};
+
+int owner_lookup_init(struct owner_lookup *lookup, struct db *db, struct err *err);
+void owner_lookup_finish(struct owner_lookup *lookup);
+
+/* *ret stays until owner_lookup_finish(); NULL: id is 0, or there is no such owner. 0 or a negative
+ * errno. */
+int owner_lookup_get(struct owner_lookup *lookup, int64_t id, const struct known_owner **ret,
+                     struct err *err);
 
 struct known_address {
     int64_t id;             /* addresses.id; 0: the place is free */
@@ -40,15 +60,13 @@ struct lookup {
     struct {
         VEC_FIELDS(struct known_service);
     } services; /* ascending by id */
-    struct {
-        VEC_FIELDS(struct known_owner);
-    } owners;                  /* ascending by id */
+    struct owner_lookup owners;
     struct stmt *address_stmt; /* owned */
     struct known_address
         *addresses; /* KNOWN_ADDRESSES places, an address has one by its number; owned */
 };
 
-/* Reads services and owners; finish it also after an error. */
+/* Reads services; finish it also after an error. */
 int lookup_load(struct lookup *lookup, struct db *db, const struct filter *filter, struct err *err);
 void lookup_finish(struct lookup *lookup);
 
@@ -58,9 +76,6 @@ const struct known_service *lookup_service(const struct lookup *lookup, int64_t 
 /* Whether sockets of the ports asked for may be among those of a service: it stands for what was
  * not told apart. */
 bool lookup_may_hide(const struct filter *filter, const struct known_service *service);
-
-/* -1: not known. */
-int64_t lookup_uid(const struct lookup *lookup, int64_t owner);
 
 /* -EBADMSG: no such address. */
 int lookup_address(struct lookup *lookup, int64_t id, uint8_t *ret_family, struct address *ret,

@@ -140,6 +140,23 @@ static int read_opening(struct row_maker *maker, const struct stored_life *life,
     return 0;
 }
 
+static int read_owner(struct row_maker *maker, const struct stored_life *life,
+                      struct socket_row *row, struct err *err)
+{
+    const struct known_owner *known;
+    int r = owner_lookup_get(&maker->lookup.owners, life->owner, &known, err);
+    bool has_process = r == 0 && known && known->owner.pid;
+
+    if (r < 0)
+        return r;
+    row->uid = known ? known->uid : -1;
+    row->owner = known ? &known->owner : NULL;
+    row->process_started_ms =
+        known ? walltime_of_record(maker->walltime, known->started_ms) : TIME_UNKNOWN;
+    row->owner_source = (uint8_t)file_traits_owner_source(life->traits, has_process);
+    return 0;
+}
+
 static void read_end(const struct row_maker *maker, const struct stored_life *life,
                      struct socket_row *row)
 {
@@ -182,14 +199,15 @@ int row_maker_make(struct row_maker *maker, const struct stored_life *life,
         .local_port = life->local_port,
         .remote_port = life->remote_port,
         .scope_ifindex = life->scope_ifindex,
-        .uid = lookup_uid(&maker->lookup, life->owner),
         .sampled_ms = TIME_UNKNOWN,
         .idle_ms = -1,
     };
     int r;
 
     snprintf(row.netns, sizeof(row.netns), "%s", life->service->netns);
-    r = read_states(maker->walltime, life, at_ms, &row, err);
+    r = read_owner(maker, life, &row, err);
+    if (r == 0)
+        r = read_states(maker->walltime, life, at_ms, &row, err);
     if (r == 0)
         r = read_queue(maker, life, at_ms, &row, err);
     if (r == 0)

@@ -9,6 +9,7 @@
 #include "connhist/kernel/sock_diag.h"
 #include "connhist/model/life.h"
 #include "connhist/report/sockets.h"
+#include "live_owners.h"
 #include "netns_live.h"
 #include "socket_row.h"
 
@@ -55,6 +56,9 @@ static struct socket_row row_of_sample(const struct sample *sample)
         .recv_queue = sample->recv_queue,
         .send_queue = sample->send_queue,
         .uid = sample->has_uid ? (int64_t)sample->uid : -1,
+        .cgroup = sample->cgroup,
+        .inode = sample->inode,
+        .process_started_ms = TIME_UNKNOWN,
         .opened_ms = TIME_UNKNOWN,
         .opened_after_ms = TIME_UNKNOWN,
         .first_seen_ms = TIME_UNKNOWN,
@@ -209,8 +213,10 @@ int sockets_live_check(const struct filter *filter, struct err *err)
     return r;
 }
 
-int sockets_live(const struct filter *filter, socket_row_fn fn, void *arg, struct err *err)
+int sockets_live(const struct filter *filter, bool owners, socket_row_fn fn, void *arg,
+                 struct err *err)
 {
+    _cleanup_(live_owners_finish) struct live_owners found = {0};
     _cleanup_(live_finish) struct live live = {.filter = filter};
     _cleanup_(cleanup_diag) struct sock_diag *diag = NULL;
     struct clock clock = clock_system();
@@ -229,6 +235,12 @@ int sockets_live(const struct filter *filter, socket_row_fn fn, void *arg, struc
     if (lacks < 0)
         return lacks;
     socket_rows_sort(live.rows.items, live.rows.n);
+    if (owners) {
+        r = live_owners_find(&found, &clock, live.rows.items, live.rows.n, lacks ? NULL : err);
+        if (r < 0)
+            return r;
+        lacks |= r;
+    }
     r = socket_rows_give(&live.rows, fn, arg);
     return r < 0 ? r : lacks;
 }

@@ -17,10 +17,12 @@
 /* Closed lives are counted up to here. */
 #define COUNTED_MAX 100000
 
-static const char latest_sql[] = "SELECT started_ms, ended_ms, interval_ms, detail, version, "
-                                 "cpu_ms, rss_bytes, queue_peak_bytes, "
-                                 "roles_guessed, services_other, (SELECT count(*) FROM recordings) "
-                                 "FROM recordings ORDER BY id DESC LIMIT 1";
+static const char latest_sql[] =
+    "SELECT started_ms, ended_ms, interval_ms, detail, version, "
+    "cpu_ms, rss_bytes, queue_peak_bytes, "
+    "roles_guessed, services_other, (SELECT count(*) FROM recordings), "
+    "owners_later, owners_absent, owners_denied "
+    "FROM recordings ORDER BY id DESC LIMIT 1";
 static const char first_sql[] = "SELECT start_ms FROM snapshots ORDER BY start_ms LIMIT 1";
 static const char last_sql[] =
     "SELECT start_ms, took_us, sockets FROM snapshots ORDER BY start_ms DESC LIMIT 1";
@@ -66,6 +68,9 @@ static int ask_latest(struct db *db, struct status *status, struct ages *ages, s
     status->roles_guessed = stmt_i64(stmt, 8);
     status->services_other = stmt_i64(stmt, 9);
     status->recordings = stmt_i64(stmt, 10);
+    status->owners_later = stmt_i64(stmt, 11);
+    status->owners_absent = stmt_i64(stmt, 12);
+    status->owners_denied = stmt_i64(stmt, 13);
     return 0;
 }
 

@@ -8,12 +8,6 @@
 #include "sql.h"
 #include "writer.h"
 
-enum kind { KIND_SERVICE = 1, KIND_OWNER = 2, KIND_ADDRESS4 = 3, KIND_ADDRESS6 = 4 };
-
-struct key {
-    uint8_t bytes[sizeof(((struct dictionary_slot *)0)->key)];
-};
-
 int dictionary_init(struct dictionary *dictionary)
 {
     dictionary->slots = calloc(DICTIONARY_SLOTS, sizeof(*dictionary->slots));
@@ -32,7 +26,8 @@ void dictionary_forget(struct dictionary *dictionary)
 }
 
 /* The first of the two slots in which the key may stand. */
-static struct dictionary_slot *pair_of(struct dictionary *dictionary, const struct key *key)
+static struct dictionary_slot *pair_of(struct dictionary *dictionary,
+                                       const struct dictionary_key *key)
 {
     uint64_t words[3], hash = 0;
 
@@ -44,7 +39,7 @@ static struct dictionary_slot *pair_of(struct dictionary *dictionary, const stru
     return &dictionary->slots[hash % (DICTIONARY_SLOTS / 2) * 2];
 }
 
-static int64_t recall(struct dictionary *dictionary, const struct key *key)
+static int64_t recall(struct dictionary *dictionary, const struct dictionary_key *key)
 {
     struct dictionary_slot *pair = pair_of(dictionary, key);
 
@@ -55,7 +50,7 @@ static int64_t recall(struct dictionary *dictionary, const struct key *key)
 }
 
 /* The newer of a pair stays one round longer. */
-static void remember(struct dictionary *dictionary, const struct key *key, int64_t id)
+static void remember(struct dictionary *dictionary, const struct dictionary_key *key, int64_t id)
 {
     struct dictionary_slot *pair = pair_of(dictionary, key);
 
@@ -64,17 +59,8 @@ static void remember(struct dictionary *dictionary, const struct key *key, int64
     pair[0].id = id;
 }
 
-/* Both statements are bound alike. */
-struct lookup {
-    enum writer_stmt find, add; /* where they are kept */
-    const char *find_sql;       /* gives the number */
-    const char *add_sql;        /* inserts */
-    void (*bind)(sqlite3_stmt *stmt, const void *what);
-    const void *what; /* handed to bind */
-};
-
-static int find_or_add(struct store *store, const struct lookup *lookup, int64_t *ret,
-                       struct err *err)
+int dictionary_find_or_add(struct store *store, const struct lookup *lookup, int64_t *ret,
+                           struct err *err)
 {
     sqlite3_stmt *stmt;
     int r = writer_stmt(store, lookup->find, lookup->find_sql, &stmt, err);
@@ -100,14 +86,14 @@ static int find_or_add(struct store *store, const struct lookup *lookup, int64_t
     return 0;
 }
 
-static int recall_or_find(struct store *store, const struct key *key, const struct lookup *lookup,
-                          int64_t *ret, struct err *err)
+int dictionary_recall_or_find(struct store *store, const struct dictionary_key *key,
+                              const struct lookup *lookup, int64_t *ret, struct err *err)
 {
     int64_t id = recall(&store->dictionary, key);
     int r;
 
     if (!id) {
-        r = find_or_add(store, lookup, &id, err);
+        r = dictionary_find_or_add(store, lookup, &id, err);
         if (r < 0)
             return r;
         remember(&store->dictionary, key, id);
@@ -160,7 +146,7 @@ int dictionary_netns(struct store *store, const struct netns_ref *netns, int64_t
         .bind = bind_netns,
         .what = &what,
     };
-    int r = find_or_add(store, &lookup, ret, err);
+    int r = dictionary_find_or_add(store, &lookup, ret, err);
 
     return r < 0 ? r : rename_netns(store, *ret, netns->name, err);
 }
@@ -190,32 +176,11 @@ int dictionary_service(struct store *store, int64_t netns, const struct service_
         .bind = bind_service,
         .what = &what,
     };
-    struct key key = {{KIND_SERVICE, service->protocol, service->role}};
+    struct dictionary_key key = {{KIND_SERVICE, service->protocol, service->role}};
 
     memcpy(key.bytes + 4, &service->port, sizeof(service->port));
     memcpy(key.bytes + 8, &netns, sizeof(netns));
-    return recall_or_find(store, &key, &lookup, ret, err);
-}
-
-static void bind_owner(sqlite3_stmt *stmt, const void *what)
-{
-    SQL_BIND(stmt, *(const uint32_t *)what);
-}
-
-int dictionary_owner(struct store *store, uint32_t uid, int64_t *ret, struct err *err)
-{
-    const struct lookup lookup = {
-        .find = STMT_FIND_OWNER,
-        .find_sql = "SELECT id FROM owners WHERE uid = ?1",
-        .add = STMT_ADD_OWNER,
-        .add_sql = "INSERT INTO owners (uid) VALUES (?1)",
-        .bind = bind_owner,
-        .what = &uid,
-    };
-    struct key key = {{KIND_OWNER}};
-
-    memcpy(key.bytes + 4, &uid, sizeof(uid));
-    return recall_or_find(store, &key, &lookup, ret, err);
+    return dictionary_recall_or_find(store, &key, &lookup, ret, err);
 }
 
 struct address_what {
@@ -242,8 +207,8 @@ int dictionary_address(struct store *store, uint8_t family, const struct address
         .bind = bind_address,
         .what = &what,
     };
-    struct key key = {{what.n == 4 ? KIND_ADDRESS4 : KIND_ADDRESS6}};
+    struct dictionary_key key = {{what.n == 4 ? KIND_ADDRESS4 : KIND_ADDRESS6}};
 
     memcpy(key.bytes + 4, address->bytes, what.n);
-    return recall_or_find(store, &key, &lookup, ret, err);
+    return dictionary_recall_or_find(store, &key, &lookup, ret, err);
 }

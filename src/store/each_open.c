@@ -3,35 +3,49 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "connhist/model/owner.h"
 #include "connhist/store/file.h"
 #include "past.h"
 #include "sql.h"
+
+#define OWNER_COLUMNS                                                              \
+    "p.pid, p.start_ms - (SELECT b.base_ms FROM boots AS b WHERE b.id = p.boot), " \
+    "coalesce(g.process, ''), coalesce(g.exe, ''), coalesce(u.unit, ''), "         \
+    "coalesce(u.container, ''), coalesce(u.path, ''), w.process IS NOT NULL OR "   \
+    "w.program IS NOT NULL OR w.cgroup IS NOT NULL"
+#define OWNER_JOIN(table)                              \
+    "LEFT JOIN owners AS w ON w.id = " table ".owner " \
+    "LEFT JOIN processes AS p ON p.id = w.process "    \
+    "LEFT JOIN programs AS g ON g.id = w.program "     \
+    "LEFT JOIN cgroups AS u ON u.id = w.cgroup "
 
 /* remote_bytes is NULL where remote holds the IPv4 address itself. */
 static const char open_sql[] =
     "SELECT o.life, o.cookie, o.inode, o.since_ms, o.traits, o.states, "
     "o.scope, w.uid, coalesce(o.local_port, s.port), coalesce(o.remote_port, s.port), "
-    "s.port, s.protocol, s.role, n.inode, n.cookie, l.bytes, o.remote, a.bytes "
+    "s.port, s.protocol, s.role, n.inode, n.cookie, l.bytes, o.remote, a.bytes, " OWNER_COLUMNS
+    ", EXISTS (SELECT 1 FROM holders AS h WHERE h.life = o.life) "
     "FROM open AS o JOIN services AS s ON s.id = o.service JOIN netns AS n ON n.id = s.netns "
     "JOIN addresses AS l ON l.id = o.local "
-    "LEFT JOIN addresses AS a ON a.id = -o.remote AND o.remote < 0 "
-    "LEFT JOIN owners AS w ON w.id = o.owner ORDER BY o.life";
+    "LEFT JOIN addresses AS a ON a.id = -o.remote AND o.remote < 0 " OWNER_JOIN(
+        "o") "ORDER BY o.life";
 
 /* The same columns of closed lives that end after ?3, of one class; then what is theirs. */
 static const char planned_sql[] =
     "SELECT coalesce(c.life, 0), 0, 0, (c.key >> 16 & (1 << 42) - 1) - c.late_ms - c.duration_ms, "
     "c.traits, c.states, "
     "c.scope, w.uid, coalesce(c.local_port, s.port), coalesce(c.remote_port, s.port), "
-    "s.port, s.protocol, s.role, n.inode, n.cookie, l.bytes, c.remote, a.bytes, "
+    "s.port, s.protocol, s.role, n.inode, n.cookie, l.bytes, c.remote, a.bytes, " OWNER_COLUMNS
+    ", EXISTS (SELECT 1 FROM holders AS h WHERE h.life = c.life), "
     "(c.key >> 16 & (1 << 42) - 1) - c.late_ms AS ended_ms, coalesce(c.closed_by, 0), "
     "c.sent_bytes, c.received_bytes, c.segs_out, c.segs_in, c.retrans, c.rtt_us, "
     "coalesce(x.closed_by, 0), "
     "x.sent_bytes, x.received_bytes, x.segs_out, x.segs_in, x.retrans, x.rtt_us "
     "FROM closed AS c JOIN services AS s ON s.id = c.service JOIN netns AS n ON n.id = s.netns "
     "JOIN addresses AS l ON l.id = c.local "
-    "LEFT JOIN addresses AS a ON a.id = -c.remote AND c.remote < 0 "
-    "LEFT JOIN owners AS w ON w.id = c.owner LEFT JOIN late AS x ON x.life = c.life "
-    "WHERE c.key BETWEEN ?1 AND ?2 AND ended_ms > ?3 ORDER BY c.key";
+    "LEFT JOIN addresses AS a ON a.id = -c.remote AND c.remote < 0 " OWNER_JOIN(
+        "c") "LEFT JOIN late AS x ON x.life = c.life "
+             "WHERE c.key BETWEEN ?1 AND ?2 AND ended_ms > ?3 ORDER BY c.key";
 
 enum column {
     COLUMN_LIFE,
@@ -52,6 +66,15 @@ enum column {
     COLUMN_LOCAL_BYTES,
     COLUMN_REMOTE,
     COLUMN_REMOTE_BYTES,
+    COLUMN_PID,
+    COLUMN_START,
+    COLUMN_COMM,
+    COLUMN_EXE,
+    COLUMN_UNIT,
+    COLUMN_CONTAINER,
+    COLUMN_CGROUP,
+    COLUMN_HAS_OWNER,
+    COLUMN_SHARED,
     COLUMN_ENDED,
     COLUMN_CLOSED_BY, /* and facts */
     COLUMN_LATE_CLOSED_BY = COLUMN_CLOSED_BY + 7
@@ -96,6 +119,30 @@ static bool read_addresses(sqlite3_stmt *stmt, struct life *life)
     return remote <= UINT32_MAX;
 }
 
+/* Text that is gone with the next step; "" when memory is short. */
+static const char *read_text(sqlite3_stmt *stmt, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(stmt, column);
+
+    return text ? text : "";
+}
+
+static struct owner read_owner(sqlite3_stmt *stmt)
+{
+    return (struct owner){
+        .start_ms = sqlite3_column_int64(stmt, COLUMN_START),
+        .pid = (uint32_t)sqlite3_column_int64(stmt, COLUMN_PID),
+        .uid = sqlite3_column_type(stmt, COLUMN_UID) != SQLITE_NULL
+                   ? (uint32_t)sqlite3_column_int64(stmt, COLUMN_UID)
+                   : UID_UNKNOWN,
+        .comm = read_text(stmt, COLUMN_COMM),
+        .exe = read_text(stmt, COLUMN_EXE),
+        .unit = read_text(stmt, COLUMN_UNIT),
+        .container = read_text(stmt, COLUMN_CONTAINER),
+        .cgroup = read_text(stmt, COLUMN_CGROUP),
+    };
+}
+
 static bool read_life(sqlite3_stmt *stmt, uint32_t netns, struct life *ret)
 {
     unsigned traits = (unsigned)sqlite3_column_int(stmt, COLUMN_TRAITS);
@@ -119,6 +166,9 @@ static bool read_life(sqlite3_stmt *stmt, uint32_t netns, struct life *ret)
         .state = (uint8_t)file_traits_state(traits),
         .role_source = (uint8_t)file_traits_role_source(traits),
         .opened_known = file_traits_opened_known(traits),
+        .owner_source =
+            (uint8_t)file_traits_owner_source(traits, sqlite3_column_int64(stmt, COLUMN_PID) != 0),
+        .shared = sqlite3_column_int(stmt, COLUMN_SHARED),
     };
 
     if (history_bytes > UINT8_MAX || !read_addresses(stmt, &life))
@@ -161,6 +211,7 @@ static void read_planned(sqlite3_stmt *stmt, struct life *life)
 static int give(struct store *store, sqlite3_stmt *stmt, uint32_t netns,
                 int (*fn)(void *arg, const struct life *life), void *arg, struct err *err)
 {
+    struct owner owner = read_owner(stmt);
     struct life life;
     int r;
 
@@ -169,6 +220,8 @@ static int give(struct store *store, sqlite3_stmt *stmt, uint32_t netns,
                        (long long)sqlite3_column_int64(stmt, COLUMN_LIFE));
     if (sqlite3_column_count(stmt) > COLUMN_ENDED)
         read_planned(stmt, &life);
+    if (sqlite3_column_int(stmt, COLUMN_HAS_OWNER))
+        life.stored_owner = &owner;
     r = fn(arg, &life);
     return r < 0 ? err_errno(err, r, "%s: reading lives", store->path) : 0;
 }

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "connhist/model/owner.h"
 #include "schema.h"
 
 #define CLASS_SHIFT   58
@@ -77,6 +78,22 @@ unsigned file_traits_role_source(unsigned traits)
 bool file_traits_opened_known(unsigned traits)
 {
     return traits >> 6 & 1;
+}
+
+/* OWNER_BY_INODE and OWNER_BY_NOTHING are both 0, so that the column stays small: which of them, the
+ * owner's process tells. */
+unsigned file_traits_of_owner(unsigned owner_source)
+{
+    return owner_source > OWNER_BY_INODE ? (owner_source - OWNER_BY_INODE) << 7 : 0;
+}
+
+unsigned file_traits_owner_source(unsigned traits, bool has_process)
+{
+    unsigned bits = traits >> 7 & 3;
+
+    if (bits == 0)
+        return has_process ? OWNER_BY_INODE : OWNER_BY_NOTHING;
+    return OWNER_BY_INODE + bits;
 }
 
 unsigned file_closed_by(unsigned closed_by, bool received_uncertain)

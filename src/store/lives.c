@@ -24,22 +24,41 @@ struct row {
     int64_t traits;
 };
 
-int lives_find_service(struct store *store, const struct netns_ids *netns,
+int lives_find_service(struct store *store, const struct batch_ids *ids,
                        const struct service_key *service, int64_t *ret, struct err *err)
 {
-    size_t low = 0, high = netns->n;
+    size_t low = 0, high = ids->n;
 
     while (low < high) {
         size_t middle = (low + high) / 2;
 
-        if (netns->refs[middle].id < service->netns)
+        if (ids->refs[middle].id < service->netns)
             low = middle + 1;
         else
             high = middle;
     }
-    if (low < netns->n && netns->refs[low].id == service->netns)
-        return dictionary_service(store, netns->ids[low], service, ret, err);
+    if (low < ids->n && ids->refs[low].id == service->netns)
+        return dictionary_service(store, ids->ids[low], service, ret, err);
     return err_set(err, -EINVAL, "network namespace %u is not in the batch", service->netns);
+}
+
+static int compare_owner(const void *key, const void *item)
+{
+    uint32_t number = *(const uint32_t *)key, other = ((const struct owner_ids *)item)->number;
+
+    return (number > other) - (number < other);
+}
+
+int lives_find_owner(struct store *store, const struct batch_ids *ids, uint32_t uid,
+                     uint32_t number, int64_t *ret, struct err *err)
+{
+    const struct owner_ids *owner = NULL;
+
+    if (number && ids->n_owners)
+        owner = bsearch(&number, ids->owners, ids->n_owners, sizeof(*owner), compare_owner);
+    if (number && !owner)
+        return err_set(err, -EINVAL, "owner %u is not in the batch", number);
+    return owners_find(store, uid, owner, ret, err);
 }
 
 static int find_remote(struct store *store, const struct life *life, int64_t *ret, struct err *err)
@@ -58,7 +77,7 @@ static int find_remote(struct store *store, const struct life *life, int64_t *re
     return 0;
 }
 
-static int make_row(struct store *store, const struct netns_ids *netns, const struct life *life,
+static int make_row(struct store *store, const struct batch_ids *ids, const struct life *life,
                     struct row *ret, struct err *err)
 {
     const struct service_key *service = &life->service;
@@ -67,16 +86,17 @@ static int make_row(struct store *store, const struct netns_ids *netns, const st
         .local_port = server && service->port == life->local_port ? -1 : life->local_port,
         .remote_port = !server && service->port == life->remote_port ? -1 : life->remote_port,
         .scope = life->scope_ifindex,
-        .traits = file_traits(life->state, life->role_source, life->opened_known),
+        .traits = file_traits(life->state, life->role_source, life->opened_known) |
+                  file_traits_of_owner(life->owner_source),
     };
-    int r = lives_find_service(store, netns, service, &row.service, err);
+    int r = lives_find_service(store, ids, service, &row.service, err);
 
     if (r >= 0)
         r = dictionary_address(store, life->family, &life->local, &row.local, err);
     if (r >= 0)
         r = find_remote(store, life, &row.remote, err);
-    if (r >= 0 && life->uid != UID_UNKNOWN)
-        r = dictionary_owner(store, life->uid, &row.owner, err);
+    if (r >= 0)
+        r = lives_find_owner(store, ids, life->uid, life->owner, &row.owner, err);
     if (r < 0)
         return r;
     *ret = row;
@@ -94,7 +114,7 @@ static void bind_row(sqlite3_stmt *stmt, const struct row *row, const struct lif
     sql_bind_bytes(stmt, 9, life->history, life->history_bytes);
 }
 
-int lives_put_open(struct store *store, const struct netns_ids *netns, const struct life *life,
+int lives_put_open(struct store *store, const struct batch_ids *ids, const struct life *life,
                    struct err *err)
 {
     static const char sql[] =
@@ -103,7 +123,7 @@ int lives_put_open(struct store *store, const struct netns_ids *netns, const str
         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     sqlite3_stmt *stmt;
     struct row row;
-    int r = make_row(store, netns, life, &row, err);
+    int r = make_row(store, ids, life, &row, err);
 
     if (r >= 0)
         r = writer_stmt(store, STMT_PUT_OPEN, sql, &stmt, err);
@@ -156,8 +176,8 @@ static int insert_closed(struct store *store, const struct row *row, const struc
         "traits, states, closed_by, sent_bytes, received_bytes, segs_out, segs_in, retrans, "
         "rtt_us, key, duration_ms, late_ms, life) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
         "?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
-    bool keep_number =
-        life->late_facts || has_listened(life->history, life->history_bytes, life->since_ms);
+    bool keep_number = life->late_facts || life->shared ||
+                       has_listened(life->history, life->history_bytes, life->since_ms);
     int64_t key, late_ms;
     sqlite3_stmt *stmt;
     int r = serials_take(store, life->since_ms, life->ended_ms, &key, &late_ms, err);
@@ -176,14 +196,14 @@ static int insert_closed(struct store *store, const struct row *row, const struc
     return r < 0 || life->untold ? r : drop_open(store, life->number, err);
 }
 
-int lives_add_closed(struct store *store, const struct netns_ids *netns, const struct life *life,
+int lives_add_closed(struct store *store, const struct batch_ids *ids, const struct life *life,
                      struct err *err)
 {
     struct row row;
     int r;
 
     assert(life->ended_ms != TIME_UNKNOWN);
-    r = make_row(store, netns, life, &row, err);
+    r = make_row(store, ids, life, &row, err);
     return r < 0 ? r : insert_closed(store, &row, life, err);
 }
 
@@ -214,14 +234,14 @@ static int drop_closed_at(struct store *store, const struct row *row, const stru
     return r < 0 ? r : sqlite3_changes(store->db) > 0;
 }
 
-int lives_amend_closed(struct store *store, const struct netns_ids *netns, const struct life *life,
+int lives_amend_closed(struct store *store, const struct batch_ids *ids, const struct life *life,
                        struct err *err)
 {
     struct row row;
     int r;
 
     assert(life->ended_ms != TIME_UNKNOWN && life->planned_ms != TIME_UNKNOWN);
-    r = make_row(store, netns, life, &row, err);
+    r = make_row(store, ids, life, &row, err);
     if (r < 0)
         return r;
     for (int late_ms = 0, found = 0; late_ms <= AMEND_LATE_MAX_MS && !found; late_ms++) {
@@ -277,7 +297,9 @@ static int close_one(struct store *store, int64_t number, int64_t ended_ms, bool
         "INSERT INTO closed (key, service, local, remote, local_port, remote_port, scope, owner, "
         "duration_ms, late_ms, traits, states, life) "
         "SELECT ?1, service, local, remote, local_port, remote_port, scope, owner, "
-        "?2 - since_ms, ?3, traits, states, iif(?4, life, NULL) FROM open WHERE life = ?5";
+        "?2 - since_ms, ?3, traits, states, "
+        "iif(?4 OR EXISTS (SELECT 1 FROM holders AS h WHERE h.life = ?5), life, NULL) FROM open "
+        "WHERE life = ?5";
     int64_t since_ms = 0, key, late_ms;
     bool listened = false;
     int r = read_open(store, number, &since_ms, &listened, err);

@@ -87,12 +87,12 @@ static int put(struct store *store, int64_t service, const struct rate_change *r
     return r;
 }
 
-int minutes_add(struct store *store, const struct netns_ids *netns, const struct rate_change *rate,
+int minutes_add(struct store *store, const struct batch_ids *ids, const struct rate_change *rate,
                 struct err *err)
 {
     struct histogram_sum durations = {0}, rtts = {0};
     int64_t service;
-    int r = lives_find_service(store, netns, &rate->service, &service, err);
+    int r = lives_find_service(store, ids, &rate->service, &service, err);
 
     if (r < 0)
         return r;

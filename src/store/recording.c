@@ -118,9 +118,10 @@ static int replace_names(struct store *store, const struct service_name *names, 
 }
 
 static int begin(struct store *store, const struct recording *recording,
-                 const struct service_name *names, size_t n_names, int64_t *ret_id, struct err *err)
+                 const struct service_name *names, size_t n_names, int64_t *ret_boot,
+                 int64_t *ret_id, struct err *err)
 {
-    int64_t boot;
+    int64_t boot = 0;
     int r = find_boot(store, recording, &boot, err);
 
     if (r >= 0)
@@ -132,21 +133,24 @@ static int begin(struct store *store, const struct recording *recording,
         r = add_recording(store, recording, boot, ret_id, err);
     if (r >= 0)
         r = writer_set_program(store, 1, recording->started_ms, err);
+    *ret_boot = boot;
     return r;
 }
 
 int store_begin_recording(struct store *store, const struct recording *recording,
                           const struct service_name *names, size_t n_names, struct err *err)
 {
-    int64_t id = 0;
+    int64_t id = 0, boot = 0;
     int r = writer_begin(store, err);
 
     if (r < 0)
         return r;
-    r = writer_end(store, begin(store, recording, names, n_names, &id, err), err);
+    r = writer_end(store, begin(store, recording, names, n_names, &boot, &id, err), err);
     if (r < 0)
         return r;
     store->recording = id;
+    store->boot = boot;
+    store->boot_base_ms = recording->boot_base_ms;
     return 0;
 }
 

@@ -57,7 +57,7 @@ static int close_unnamed(struct store *store, const struct batch *batch, struct 
 
 /* A full batch follows one that was lost, and with it ends that came otherwise than foreseen. So all ends that
  * are still to come are taken back, and those that the batch names are written again. */
-static int amend_all(struct store *store, const struct netns_ids *netns, const struct batch *batch,
+static int amend_all(struct store *store, const struct batch_ids *ids, const struct batch *batch,
                      struct err *err)
 {
     int64_t start_ms = batch->snapshot.start_ms;
@@ -68,20 +68,20 @@ static int amend_all(struct store *store, const struct netns_ids *netns, const s
 
         if (life.planned_ms > start_ms)
             life.planned_ms = start_ms > life.since_ms ? start_ms : life.since_ms + 1;
-        r = lives_amend_closed(store, netns, &life, err);
+        r = lives_amend_closed(store, ids, &life, err);
     }
     return r;
 }
 
-static int amend(struct store *store, const struct netns_ids *netns, const struct batch *batch,
+static int amend(struct store *store, const struct batch_ids *ids, const struct batch *batch,
                  struct err *err)
 {
     int r = 0;
 
     if (batch->has_snapshot && batch->snapshot.full)
-        return amend_all(store, netns, batch, err);
+        return amend_all(store, ids, batch, err);
     for (size_t i = 0; i < batch->amended.n && r >= 0; i++)
-        r = lives_amend_closed(store, netns, &batch->amended.items[i], err);
+        r = lives_amend_closed(store, ids, &batch->amended.items[i], err);
     return r;
 }
 
@@ -100,7 +100,7 @@ static int compare_places(const void *a, const void *b)
 }
 
 /* In the order of their keys, so that they are appended. */
-static int add_closed(struct store *store, const struct netns_ids *netns,
+static int add_closed(struct store *store, const struct batch_ids *ids,
                       const struct life_vec *lives, struct err *err)
 {
     _cleanup_free_ struct place *places = malloc((lives->n + 1) * sizeof(*places));
@@ -117,30 +117,30 @@ static int add_closed(struct store *store, const struct netns_ids *netns,
     }
     qsort(places, lives->n, sizeof(*places), compare_places);
     for (size_t i = 0; i < lives->n && r >= 0; i++)
-        r = lives_add_closed(store, netns, &lives->items[places[i].index], err);
+        r = lives_add_closed(store, ids, &lives->items[places[i].index], err);
     return r;
 }
 
 /* Opened first and closed last: a life may be in both. What is closed with an end to come is not amended. */
-static int write_lives(struct store *store, const struct netns_ids *netns,
-                       const struct batch *batch, struct err *err)
+static int write_lives(struct store *store, const struct batch_ids *ids, const struct batch *batch,
+                       struct err *err)
 {
-    int r = amend(store, netns, batch, err);
+    int r = amend(store, ids, batch, err);
 
     for (size_t i = 0; i < batch->opened.n && r >= 0; i++)
-        r = lives_put_open(store, netns, &batch->opened.items[i], err);
+        r = lives_put_open(store, ids, &batch->opened.items[i], err);
     for (size_t i = 0; i < batch->changed.n && r >= 0; i++)
-        r = lives_put_open(store, netns, &batch->changed.items[i], err);
+        r = lives_put_open(store, ids, &batch->changed.items[i], err);
     for (size_t i = 0; i < batch->sampled.n && r >= 0; i++)
         r = sampled_put(store, &batch->sampled.items[i], batch->snapshot.start_ms, err);
     if (r >= 0)
-        r = add_closed(store, netns, &batch->closed, err);
+        r = add_closed(store, ids, &batch->closed, err);
     for (size_t i = 0; i < batch->late.n && r >= 0; i++)
         r = lives_add_late(store, &batch->late.items[i], err);
     return r < 0 ? r : close_unnamed(store, batch, err);
 }
 
-static int write_tallies(struct store *store, const struct netns_ids *netns,
+static int write_tallies(struct store *store, const struct batch_ids *ids,
                          const struct batch *batch, struct err *err)
 {
     static const char sql[] = "INSERT OR REPLACE INTO tallies (service, state, at_ms, count) "
@@ -151,7 +151,7 @@ static int write_tallies(struct store *store, const struct netns_ids *netns,
     for (size_t i = 0; i < batch->tallies.n && r >= 0; i++) {
         const struct tally_change *t = &batch->tallies.items[i];
 
-        r = lives_find_service(store, netns, &t->service, &service, err);
+        r = lives_find_service(store, ids, &t->service, &service, err);
         if (r >= 0)
             r = WRITER_RUN(store, STMT_ADD_TALLY, sql, err, service, t->state,
                            batch->snapshot.start_ms, t->count);
@@ -174,13 +174,30 @@ static int write_queues(struct store *store, const struct batch *batch, struct e
     return r;
 }
 
-static int write_rates(struct store *store, const struct netns_ids *netns,
-                       const struct batch *batch, struct err *err)
+static int write_rates(struct store *store, const struct batch_ids *ids, const struct batch *batch,
+                       struct err *err)
 {
     int r = 0;
 
     for (size_t i = 0; i < batch->rates.n && r >= 0; i++)
-        r = minutes_add(store, netns, &batch->rates.items[i], err);
+        r = minutes_add(store, ids, &batch->rates.items[i], err);
+    return r;
+}
+
+static int write_holders(struct store *store, const struct batch_ids *ids,
+                         const struct batch *batch, struct err *err)
+{
+    static const char sql[] = "INSERT OR IGNORE INTO holders (life, owner) VALUES (?1, ?2)";
+    int r = 0;
+
+    for (size_t i = 0; i < batch->holders.n && r >= 0; i++) {
+        const struct life_holder *h = &batch->holders.items[i];
+        int64_t owner = 0;
+
+        r = lives_find_owner(store, ids, UID_UNKNOWN, h->owner, &owner, err);
+        if (r >= 0 && owner)
+            r = WRITER_RUN(store, STMT_ADD_HOLDER, sql, err, (int64_t)h->life, owner);
+    }
     return r;
 }
 
@@ -211,18 +228,19 @@ static int write_recording(struct store *store, const struct batch *batch, struc
                               "closings = ?7, unconnected = ?8, unresolved = ?9, "
                               "event_buffer = ?10, done = done + ?11, "
                               "interrupted = interrupted + ?12, missed = missed + ?13, "
-                              "event_buffer_others = ?14, netns = ?15, netns_lacks = ?16 "
+                              "event_buffer_others = ?14, netns = ?15, netns_lacks = ?16, "
+                              "owners_later = ?17, owners_absent = ?18, owners_denied = ?19 "
                               "WHERE id = ?1";
     const struct recorder_cost *cost = &batch->cost;
     bool complete = batch->snapshot.status == SNAPSHOT_COMPLETE;
 
-    return WRITER_RUN(store, STMT_SET_COST, sql, err, store->recording, cost->cpu_ms,
-                      cost->rss_bytes, cost->queue_peak, (int64_t)cost->roles_guessed,
-                      (int64_t)cost->services_other, (int64_t)cost->closings,
-                      (int64_t)cost->unconnected, (int64_t)cost->unresolved, cost->event_buffer,
-                      batch->has_snapshot && complete, batch->has_snapshot && !complete,
-                      count_missed(&batch->losses), cost->event_buffer_others, (int64_t)cost->netns,
-                      cost->netns_lacks);
+    return WRITER_RUN(
+        store, STMT_SET_COST, sql, err, store->recording, cost->cpu_ms, cost->rss_bytes,
+        cost->queue_peak, (int64_t)cost->roles_guessed, (int64_t)cost->services_other,
+        (int64_t)cost->closings, (int64_t)cost->unconnected, (int64_t)cost->unresolved,
+        cost->event_buffer, batch->has_snapshot && complete, batch->has_snapshot && !complete,
+        count_missed(&batch->losses), cost->event_buffer_others, (int64_t)cost->netns,
+        cost->netns_lacks, cost->owners_later, cost->owners_absent, cost->owners_denied);
 }
 
 /* Ends do not count: none is later than the snapshot but planned ones, which are in the future. */
@@ -256,7 +274,7 @@ static int write_program(struct store *store, const struct batch *batch, struct 
     return writer_set_program(store, next_life, last_ms, err);
 }
 
-static int write_all(struct store *store, const struct netns_ids *netns, const struct batch *batch,
+static int write_all(struct store *store, const struct batch_ids *ids, const struct batch *batch,
                      struct err *err)
 {
     int r = write_epochs(store, batch, err);
@@ -264,13 +282,15 @@ static int write_all(struct store *store, const struct netns_ids *netns, const s
     if (r >= 0)
         r = write_snapshot(store, batch, err);
     if (r >= 0)
-        r = write_lives(store, netns, batch, err);
+        r = write_lives(store, ids, batch, err);
     if (r >= 0 && batch->has_snapshot)
-        r = write_tallies(store, netns, batch, err);
+        r = write_tallies(store, ids, batch, err);
     if (r >= 0 && batch->has_snapshot)
         r = write_queues(store, batch, err);
     if (r >= 0)
-        r = write_rates(store, netns, batch, err);
+        r = write_rates(store, ids, batch, err);
+    if (r >= 0)
+        r = write_holders(store, ids, batch, err);
     if (r >= 0)
         r = write_losses(store, batch, err);
     if (r >= 0)
@@ -283,7 +303,9 @@ static int write_all(struct store *store, const struct netns_ids *netns, const s
 int store_write(struct store *store, const struct batch *batch, struct err *err)
 {
     _cleanup_free_ int64_t *ids = calloc(batch->netns.n + 1, sizeof(*ids));
-    struct netns_ids netns = {batch->netns.items, ids, batch->netns.n};
+    _cleanup_free_ struct owner_ids *owners = NULL;
+    struct batch_ids all = {
+        .refs = batch->netns.items, .ids = ids, .n = batch->netns.n, .n_owners = batch->owners.n};
     int r;
 
     if (!ids)
@@ -295,6 +317,9 @@ int store_write(struct store *store, const struct batch *batch, struct err *err)
         return r;
     r = find_netns(store, batch, ids, err);
     if (r >= 0)
-        r = write_all(store, &netns, batch, err);
+        r = owners_find_all(store, batch, &owners, err);
+    all.owners = owners;
+    if (r >= 0)
+        r = write_all(store, &all, batch, err);
     return writer_end(store, r, err);
 }

@@ -8,6 +8,7 @@
 
 #include "connhist/store/store.h"
 #include "dictionary.h"
+#include "owners.h"
 #include "serials.h"
 
 /* Statements that are kept: each is prepared when it is first needed. */
@@ -21,6 +22,13 @@ enum writer_stmt {
     STMT_ADD_SERVICE,
     STMT_FIND_OWNER,
     STMT_ADD_OWNER,
+    STMT_FIND_PROCESS,
+    STMT_ADD_PROCESS,
+    STMT_FIND_PROGRAM,
+    STMT_ADD_PROGRAM,
+    STMT_FIND_CGROUP,
+    STMT_ADD_CGROUP,
+    STMT_ADD_HOLDER,
     STMT_FIND_ADDRESS,
     STMT_ADD_ADDRESS,
     STMT_LAST_KEY,
@@ -59,6 +67,8 @@ struct store {
                                         before it is used again */
     gid_t gid;                       /* group that was asked for, or GID_UNCHANGED */
     int64_t recording;               /* recordings.id of the one that runs; 0: none */
+    int64_t boot;                    /* its boots.id */
+    int64_t boot_base_ms;            /* record time at the boot clock's zero */
     struct dictionary dictionary;    /* numbers of what was looked up lately */
     struct serials serials;          /* serials given lately in keys of `closed` */
     sqlite3_stmt *stmts[STMT_COUNT]; /* NULL: not prepared yet */
@@ -100,20 +110,22 @@ int writer_set_program(struct store *store, uint64_t next_life, int64_t last_ms,
 /* Inside a transaction. */
 int writer_add_loss(struct store *store, const struct loss *loss, struct err *err);
 
-/* Lives, inside a transaction. netns: the dictionary's numbers by the recorder's. */
-struct netns_ids {
-    const struct netns_ref *refs; /* the batch's */
+/* Lives, inside a transaction. The dictionary's numbers by the recorder's. */
+struct batch_ids {
+    const struct netns_ref *refs; /* the batch's namespaces */
     const int64_t *ids;           /* as many */
     size_t n;
+    const struct owner_ids *owners; /* its owners, ascending by number */
+    size_t n_owners;
 };
-int lives_put_open(struct store *store, const struct netns_ids *netns, const struct life *life,
+int lives_put_open(struct store *store, const struct batch_ids *ids, const struct life *life,
                    struct err *err);
-int lives_add_closed(struct store *store, const struct netns_ids *netns, const struct life *life,
+int lives_add_closed(struct store *store, const struct batch_ids *ids, const struct life *life,
                      struct err *err);
 
 /* Writes life in place of the row that told life->planned_ms as its end, or if there is none
  * besides what there is. */
-int lives_amend_closed(struct store *store, const struct netns_ids *netns, const struct life *life,
+int lives_amend_closed(struct store *store, const struct batch_ids *ids, const struct life *life,
                        struct err *err);
 int lives_add_late(struct store *store, const struct late_facts *late, struct err *err);
 
@@ -136,11 +148,15 @@ int planned_cut(struct store *store, int64_t ended_ms, struct err *err);
 void planned_range(unsigned class, int64_t last_ms, int64_t *ret_first, int64_t *ret_last);
 
 /* The dictionary's number of a service. */
-int lives_find_service(struct store *store, const struct netns_ids *netns,
+int lives_find_service(struct store *store, const struct batch_ids *ids,
                        const struct service_key *service, int64_t *ret, struct err *err);
 
+/* The number of an owner; *ret 0: nothing is known. uid: the socket's; number: the batch's, or 0. */
+int lives_find_owner(struct store *store, const struct batch_ids *ids, uint32_t uid,
+                     uint32_t number, int64_t *ret, struct err *err);
+
 /* Adds what came and went at a service to what the file has of that minute. */
-int minutes_add(struct store *store, const struct netns_ids *netns, const struct rate_change *rate,
+int minutes_add(struct store *store, const struct batch_ids *ids, const struct rate_change *rate,
                 struct err *err);
 
 /* For qsort() and bsearch() over uint64_t. */

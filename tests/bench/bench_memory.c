@@ -143,7 +143,7 @@ int main(int argc, char **argv)
     crowd_namespace();
     bench_few(argv[1], &few);
     crowd_make(&crowd, CROWD_ESTABLISHED, MANY);
-    many = run(argv[1], "500ms", 10);
+    many = run(argv[1], "500ms", 20);
     crowd_end(&crowd);
     bench_tell("recorder's memory at 100000 sockets", many.rss_bytes / 1048576, "MiB", NULL);
     bench_tell("its peak, while the first snapshot is written", many.peak_bytes / 1048576, "MiB",

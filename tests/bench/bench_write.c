@@ -11,6 +11,7 @@
 #include "connhist/model/history.h"
 #include "connhist/store/store.h"
 
+#define OWNERS     200 /* processes that the connections belong to */
 #define BATCH      10000
 #define PEERS      1000
 #define CLOCK_FROM INT64_C(1767225600000) /* 2026-01-01 */
@@ -73,6 +74,8 @@ static void add_life(struct batch *batch, const struct kind *kind, uint64_t numb
         .remote_port = (uint16_t)(32768 + bench_random(random) % 28000),
         .inode = (uint32_t)number,
         .uid = 33,
+        .owner = 1 + (uint32_t)(number % OWNERS),
+        .owner_source = number % 2 ? OWNER_BY_INODE : OWNER_BY_LISTENER,
         .service = {.port = 443, .protocol = PROTOCOL_TCP, .role = ROLE_SERVER},
         .family = kind->family,
         .state = STATE_TIME_WAIT,
@@ -90,6 +93,21 @@ static void add_life(struct batch *batch, const struct kind *kind, uint64_t numb
         bench_die("out of memory");
 }
 
+static void add_owner(struct batch *batch, uint32_t number)
+{
+    struct owner owner = {.start_ms = number * 1000,
+                          .pid = 1000 + number,
+                          .uid = 33,
+                          .comm = "nginx",
+                          .exe = "/usr/sbin/nginx",
+                          .unit = "nginx.service",
+                          .container = "",
+                          .cgroup = "/system.slice/nginx.service"};
+
+    if (batch_add_owner(batch, number, &owner) < 0)
+        bench_die("out of memory");
+}
+
 /* A second's worth: its connections end spread over it. */
 static struct batch *make_batch(const struct kind *kind, uint64_t first, uint64_t *random)
 {
@@ -99,6 +117,8 @@ static struct batch *make_batch(const struct kind *kind, uint64_t first, uint64_
 
     if (!batch || vec_push(&batch->netns, own) < 0)
         bench_die("out of memory");
+    for (uint32_t i = 1; i <= OWNERS; i++)
+        add_owner(batch, i);
     batch->has_snapshot = true;
     batch->snapshot.start_ms = start_ms;
     for (uint64_t i = 0; i < BATCH; i++)

@@ -2,7 +2,7 @@
 """A made-up kernel: sockets with cookies that open, change, move to TIME_WAIT and go, as steps say, and clocks that
 do as they like. It writes commands for tests/replay and remembers what it showed."""
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 INTERVAL_MS = 10_000
 TIME_WAIT_MS = 60_000
@@ -47,6 +47,8 @@ class Socket:
     seen_uid: bool = False  # a snapshot saw the owner in this life
     rearmed_unseen: bool = False  # the timer was set again before a snapshot saw the TIME_WAIT
     seen_time_wait: bool = False
+    pid: int = 0  # who holds it
+    life: dict = field(default_factory=lambda: {"found": False, "held": set()})  # shared by all states of a life
     carried: int = 0  # payload bytes sent
     active_ms: int = 0  # boot time of the last one, or of the opening
 
@@ -74,8 +76,50 @@ class Kernel:
         self.doubles = []
         self.shown = []  # for each complete snapshot: what it showed, for the comparison
         self.last_complete = None  # boot and boot time of the last complete snapshot
+        self.servers = {port: 600 + 20 * i for i, port in enumerate(SERVER_PORTS)}
+        self.uids, self.held, self.late = {}, set(), False
+        for pid in [*self.servers.values(), 700, 701, 702]:
+            self.start_process(pid)
 
     # -- what happens between snapshots
+
+    def start_process(self, pid):
+        self.uids[pid] = 1000 + pid
+        self.commands.append(f"process {pid} {pid * 10} {1000 + pid} p{pid} /usr/bin/p{pid} p{pid}.service - /p{pid}")
+
+    def restart_server(self, n):
+        """Another process serves a port from now on; what the old one has accepted stays with it."""
+        port = SERVER_PORTS[n % 3]
+        self.servers[port] += 1
+        self.start_process(self.servers[port])
+        for s in [s for s in self.sockets if s.lport == port and s.proto == "tcp"
+                  and s.state in ("LISTEN", "CLOSE", "SYN_RECV")]:
+            self.sockets.remove(s)
+            self.gone.append(s)
+
+    def pass_on(self, n):
+        """A process hands a socket to another one and closes its own descriptor."""
+        socket = self.pick(n, lambda s: s.state == "ESTABLISHED")
+        if socket:
+            inode = socket.cookie + 5
+            for pid in [pid for pid, held in self.held if held == inode]:
+                self.held.remove((pid, inode))
+                self.commands.append(f"lets {pid} {inode}")
+            socket.pid = 700 + n % 3
+
+    def delay(self, _):
+        """The next look for owners comes to no end."""
+        self.late = True
+        self.commands.append("late")
+
+    def find_owners(self):
+        """Who holds what is known to the made-up /proc; what is looked for now is found unless it is late."""
+        for s in self.sockets:
+            inode = 0 if s.state in OWNERLESS else s.cookie + 5
+            if inode and (s.pid, inode) not in self.held:
+                self.held.add((s.pid, inode))
+                self.commands.append(f"holds {s.pid} {inode}")
+            s.life["held"].add(s.pid)
 
     def new_cookie(self):
         self.cookie += 1
@@ -90,7 +134,10 @@ class Kernel:
         any_address = "0.0.0.0" if family == 4 else "::"
         peer = remote.format(n % 200 + 1)
         base = Socket("tcp", family, local, ports[0], peer, ports[1], "ESTABLISHED",
-                      self.new_cookie(), 1000 + n % 3, 2 if server else 1, active_ms=self.boot_ms)
+                      self.new_cookie(), 0, 2 if server else 1, active_ms=self.boot_ms)
+        serves = server or kind in ("LISTEN", "CLOSE", "udp-bound")
+        base.pid = self.servers[service] if serves else 700 + n % 3
+        base.uid = self.uids[base.pid]
         if kind in ("SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT2", "CLOSE_WAIT", "LAST_ACK"):
             self.sockets.append(replace(base, state=kind))
         elif kind == "TIME_WAIT":
@@ -151,6 +198,7 @@ class Kernel:
             self.event(socket, n=self.cookie)
         if state == "LISTEN" and socket.state == "CLOSE":
             socket.queue = (0, 128)
+            socket.life = {"found": False, "held": set()}
         socket.state = state
         if state == "TIME_WAIT":
             # after the last snapshot, which saw another state, and before the next
@@ -171,7 +219,10 @@ class Kernel:
         if free:
             old = free[n % len(free)]
             state = ["ESTABLISHED", "SYN_SENT", "TIME_WAIT"][n // 5 % 3] if old.proto == "tcp" else "ESTABLISHED"
-            self.sockets.append(replace(old, state=state, cookie=self.new_cookie(), seen_uid=False,
+            life = {"found": False, "held": set()}
+            pid = self.servers[old.lport] if old.lport in self.servers else old.pid
+            self.sockets.append(replace(old, state=state, cookie=self.new_cookie(), seen_uid=False, life=life,
+                                        pid=pid, uid=self.uids[pid],
                                         seen_time_wait=False, rearmed_unseen=False,
                                         entered_ms=self.boot_ms, timer_ms=self.boot_ms, carried=0,
                                         active_ms=self.boot_ms))
@@ -197,13 +248,14 @@ class Kernel:
                 peer = peer.format(n % 200 + 1)
             state = "ESTABLISHED" if socket.proto == "udp" else ["SYN_SENT", "ESTABLISHED"][n % 2]
             index = self.sockets.index(socket)
-            self.sockets[index] = replace(socket, remote=peer, state=state, seen_uid=False)
+            self.sockets[index] = replace(socket, remote=peer, state=state, seen_uid=False,
+                                          life={"found": False, "held": set()})
 
     def hold(self, n):
         """shutdown() without close(): what is left stays, CLOSE, beside the TIME_WAIT, with the same cookie."""
         socket = self.pick(n, lambda s: s.proto == "tcp" and s.state in ("ESTABLISHED", "FIN_WAIT1", "CLOSING"))
         if socket:
-            left = replace(socket, state="CLOSE", seen_uid=False, opener=0)
+            left = replace(socket, state="CLOSE", seen_uid=False, opener=0, life={"found": False, "held": set()})
             self.become(socket, "TIME_WAIT")
             self.sockets.insert(n % (len(self.sockets) + 1), left)
 
@@ -289,7 +341,11 @@ class Kernel:
         self.doubles = []
         if self.failing:
             self.commands.append("fail")
+        self.find_owners()
         self.commands.append("tick")
+        for s in self.sockets:
+            s.life["found"] = s.life["found"] or (not self.late and s.state not in OWNERLESS)
+        self.late = False
         if not self.failing:
             self.shown.append((self.boot, self.boot_ms, self.last_complete, [replace(s) for s in self.sockets]))
             self.last_complete = (self.boot, self.boot_ms)
@@ -306,7 +362,7 @@ class Kernel:
 STEPS = ["open:SYN_SENT", "open:SYN_RECV", "open:ESTABLISHED", "open:FIN_WAIT2", "open:CLOSE_WAIT", "open:LAST_ACK",
          "open:TIME_WAIT", "open:LISTEN", "open:CLOSE", "open:udp", "open:udp-bound", "advance", "advance", "advance",
          "vanish", "reuse_tuple", "unseen_origin", "reconnect", "hold", "relisten", "rearm", "requeue", "double",
-         "jump_wall", "fail", "reboot", "restart", "connect_and_close", "connect_and_close", "lose", "carry", "carry", "tick", "tick", "tick", "tick", "tick"]
+         "jump_wall", "fail", "reboot", "restart", "connect_and_close", "connect_and_close", "lose", "restart_server", "pass_on", "delay", "carry", "carry", "tick", "tick", "tick", "tick", "tick"]
 
 
 def play(steps, events=False, sampling=0):

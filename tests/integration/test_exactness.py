@@ -14,6 +14,7 @@ from kernel_model import INTERVAL_MS, STEPS, play
 REPLAY = BUILD / "tests" / "replay" / "replay"
 EXAMPLES = 60 if SANITIZER else 400
 
+AFTER_CLOSE = {"FIN_WAIT1", "FIN_WAIT2", "CLOSING", "LAST_ACK", "TIME_WAIT"}
 steps = st.lists(st.tuples(st.integers(0, len(STEPS) - 1), st.integers(0, 999)), min_size=5, max_size=60)
 
 
@@ -60,6 +61,17 @@ def hold_owners(kernel, tables):
             assert uid in (-1, s.uid)
             if s.seen_uid or s.shown_uid() >= 0:
                 assert uid == s.uid, row
+            hold_process(s, int(row[13]), row[14], row[15])
+
+
+def hold_process(s, pid, source, name):
+    """The best that was ever found for this life, and never a process that had nothing to do with it."""
+    if s.life["found"]:
+        assert source == ("cookie" if s.state in AFTER_CLOSE else "inode"), (s, source)
+        assert pid in s.life["held"] and name == f"p{pid}", (s, pid)
+    else:
+        assert source in ("unknown", "listener", "inode", "cookie"), (s, source)
+        assert pid in (0, *s.life["held"]) and name in ("-", *(f"p{p}" for p in s.life["held"])), (s, pid, name)
 
 
 def hold_queues(kernel, tables):

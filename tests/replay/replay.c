@@ -5,9 +5,10 @@
  *
  * - clock BOOT_NS REAL_NS: the clocks stand there from now on
  * - sample PROTO FAMILY LOCAL LPORT REMOTE RPORT STATE COOKIE INODE UID SCOPE TIMER EXPIRES RQ WQ
- * OPENER: a socket in the next snapshot's dump; UID -1: the kernel tells none
+ * OPENER [CGROUP]: a socket in the next snapshot's dump; UID -1: the kernel tells none
  * - facts SENT RECEIVED SEGS RTT SENT_AGO RECEIVED_AGO: what the sample before carried, and ms since
  * - sampling MS: the pace of sampling in recorders started from now on; 0: never (at first)
+ * - process …: see processes.h; asked: prints how many owners were asked for so far
  * - events: destroy events are listened to from the next start on
  * - event DRAINS PROTO FAMILY LOCAL LPORT REMOTE RPORT COOKIE OPENER INFO FINACKED WIPED
  * UNCONNECTED SENT RECEIVED: a socket was freed now, which is read at that many drains (two for
@@ -31,6 +32,7 @@
 #include "connhist/record/recorder.h"
 #include "connhist/report/sockets.h"
 #include "connhist/store/db.h"
+#include "processes.h"
 
 struct made_event {
     struct closing closing;
@@ -47,6 +49,7 @@ struct stage {
     struct {
         VEC_FIELDS(struct made_event);
     } events;
+    struct processes processes;
     bool has_events;
     bool lose_events;
     uint64_t time_wait_dropped;
@@ -192,6 +195,17 @@ static int stage_drain(void *ctx, source_closing_fn fn, void *arg, size_t max,
     return 0;
 }
 
+static void stage_owners(void *ctx, struct owner_want *wants, size_t n, bool recheck)
+{
+    (void)recheck;
+    processes_look(&((struct stage *)ctx)->processes, wants, n);
+}
+
+static int stage_check_owner(void *ctx, const struct owner *owner)
+{
+    return processes_check(&((struct stage *)ctx)->processes, owner);
+}
+
 static void stage_free(void *ctx)
 {
     (void)ctx;
@@ -208,6 +222,8 @@ static const struct source_ops stage_ops = {
     .events_fd = stage_events_fd,
     .event_buffer = stage_event_buffer,
     .drain = stage_drain,
+    .owners = stage_owners,
+    .check_owner = stage_check_owner,
     .free = stage_free,
 };
 
@@ -242,7 +258,7 @@ static void start(struct stage *stage)
         .clock = {stage_boottime_ns, stage_realtime_ns, stage},
         .notice = show_notice,
     };
-    struct source source = {.ops = &stage_ops, .ctx = stage};
+    struct source source = {.ops = &stage_ops, .ctx = stage, .sees_all_processes = true};
     struct err err = {0};
 
     if (recorder_new(&options, &source, &stage->recorder, &err) < 0)
@@ -258,7 +274,7 @@ static void tick(struct stage *stage)
     if (recorder_tick(stage->recorder, &err) < 0)
         die("tick", err.text);
     vec_clear(&stage->samples);
-    stage->fail = false;
+    stage->fail = stage->processes.late = false;
 }
 
 static void stop(struct stage *stage, bool clean)
@@ -281,10 +297,11 @@ static void read_sample(struct stage *stage, const char *line)
 
     if (sscanf(line,
                "sample %7s %d %63s %" SCNu16 " %63s %" SCNu16 " %15s %" SCNu64 " %" SCNu32
-               " %" SCNd64 " %" SCNu32 " %" SCNu8 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %d",
+               " %" SCNd64 " %" SCNu32 " %" SCNu8 " %" SCNu32 " %" SCNu32 " %" SCNu32
+               " %d %" SCNu64,
                protocol, &family, local, &s.local_port, remote, &s.remote_port, state, &s.cookie,
                &s.inode, &uid, &s.scope_ifindex, &s.timer, &s.expires_ms, &s.recv_queue,
-               &s.send_queue, &opener) != 16)
+               &s.send_queue, &opener, &s.cgroup) < 16)
         die("sample", line);
     if (state_parse(state, &number) < 0 || address_parse(local, &s.family, &s.local) < 0 ||
         address_parse(remote, &s.family, &s.remote) < 0)
@@ -347,12 +364,16 @@ static int show_row(void *arg, const struct socket_row *row)
     char local[ADDRESS_TEXT_MAX], remote[ADDRESS_TEXT_MAX];
 
     (void)arg;
-    printf("%s %d %s %u %s %u %s %" PRId64 " %u %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 "\n",
+    printf("%s %d %s %u %s %u %s %" PRId64 " %u %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64
+           " %u %s %s %s\n",
            protocol_name(row->protocol), row->family == AF_INET ? 4 : 6,
            address_format(row->family, &row->local, local), row->local_port,
            address_format(row->family, &row->remote, remote), row->remote_port,
            state_name(row->state), row->uid, row->scope_ifindex, row->state_since_ms,
-           row->recv_queue, row->send_queue, row->first_seen_ms);
+           row->recv_queue, row->send_queue, row->first_seen_ms, row->owner ? row->owner->pid : 0,
+           owner_source_name(row->owner_source, row->state),
+           row->owner && *row->owner->comm ? row->owner->comm : "-",
+           row->owner && *row->owner->unit ? row->owner->unit : "-");
     return 0;
 }
 
@@ -402,6 +423,10 @@ static void obey(struct stage *stage, const char *line)
 {
     if (strncmp(line, "sample ", 7) == 0) {
         read_sample(stage, line);
+    } else if (processes_obey(&stage->processes, line)) {
+        return;
+    } else if (strcmp(line, "asked\n") == 0) {
+        printf("asked %" PRIu64 "\n", stage->processes.asked);
     } else if (strncmp(line, "event ", 6) == 0) {
         read_event(stage, line);
     } else if (strncmp(line, "facts ", 6) == 0) {
@@ -448,7 +473,7 @@ static void obey(struct stage *stage, const char *line)
 int main(int argc, char **argv)
 {
     struct stage stage = {.boot_id = "boot-1", .interval_ms = 10000, .netns_inode = 4026531840};
-    char line[512];
+    char line[32768];
     uint64_t bound = 0;
 
     if (argc != 4 || parse_u64(argv[3], 0, UINT32_MAX, &bound) < 0)
@@ -461,5 +486,6 @@ int main(int argc, char **argv)
     stop(&stage, true);
     vec_finish(&stage.samples);
     vec_finish(&stage.events);
+    processes_finish(&stage.processes);
     return 0;
 }

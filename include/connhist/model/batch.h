@@ -6,8 +6,10 @@
 #include <stdint.h>
 
 #include "connhist/base/vec.h"
+#include "connhist/model/cost.h"
 #include "connhist/model/life.h"
 #include "connhist/model/loss.h"
+#include "connhist/model/owner.h"
 #include "connhist/model/rate.h"
 #include "connhist/model/service.h"
 
@@ -90,28 +92,12 @@ struct netns_vec {
     VEC_FIELDS(struct netns_ref);
 };
 
-/* The recorder's own cost, as of this batch. */
-struct recorder_cost {
-    int64_t cpu_ms;         /* CPU time of the process, user and system, in this recording */
-    int64_t rss_bytes;      /* resident memory */
-    int64_t queue_peak;     /* most bytes that ever waited for the disk */
-    uint64_t ticks_missed;  /* in this recording */
-    uint64_t roles_guessed; /* lives whose role rests on the port class alone, in this recording */
-    uint64_t closings;      /* destroy events of sockets that were connected, in this recording */
-    uint64_t unconnected;   /* … of sockets that never were: counted, not stored */
-    uint64_t unresolved;    /* … of aborted ones whose endpoints nobody knows */
-    int64_t event_buffer;   /* bytes of receive buffer for events, own namespace; 0: no events */
-    int64_t event_buffer_others; /* … of each other namespace; 0: there is none */
-    uint64_t netns;              /* namespaces recorded, with the own one */
-    uint32_t netns_lacks;        /* why others are not: enum netns_lack */
-    uint64_t services_other;     /* lives that count for `other`, in this recording */
-};
-
 struct batch {
     bool has_snapshot;        /* snapshot is meaningful (a batch may carry losses alone) */
     struct snapshot snapshot; /* what was seen, as counts and status */
     struct recorder_cost cost;
     struct netns_vec netns;     /* every namespace that keys in this batch use, sorted by id */
+    struct owner_vec owners;    /* every owner that lives and holders in this batch name */
     struct life_vec opened;     /* new lives, alive; when snapshot.full: all lives alive */
     struct life_vec changed;    /* state, owner or inode changed, alive */
     struct life_vec closed;     /* ended; some were never in opened */
@@ -121,11 +107,15 @@ struct batch {
     struct rate_vec rates;      /* what came and went: to be added to what the file has */
     struct tally_vec tallies;   /* counts that changed; all that are not 0 when snapshot.anchor */
     struct queue_vec queues;    /* listeners' accept queues that changed */
+    struct holder_vec holders;  /* who else holds a shared socket */
     struct loss_vec losses;     /* what lacks, and when */
     struct epoch_vec epochs;    /* changes of the wall clock */
     struct {
         VEC_FIELDS(uint8_t);
-    } histories;  /* memory behind the lives' history pointers */
+    } histories; /* memory behind the lives' history pointers */
+    struct {
+        VEC_FIELDS(char);
+    } texts;      /* memory behind the owners' strings */
     size_t bytes; /* what it takes in memory, for the queue's bound; batch_seal() sets it */
 };
 
@@ -137,5 +127,9 @@ void batch_free(struct batch *batch);
  * histories are set by batch_seal(). 0 or -ENOMEM. */
 int batch_add_life(struct batch *batch, struct life_vec *to, const struct life *life);
 
-/* To be called once when all is in: sets history pointers and bytes. */
+/* Appends an owner with copies of its strings inside the batch, set by batch_seal(). number: by
+ * which lives name it, not 0. 0 or -ENOMEM. */
+int batch_add_owner(struct batch *batch, uint32_t number, const struct owner *owner);
+
+/* To be called once when all is in: sets pointers and bytes. */
 void batch_seal(struct batch *batch);

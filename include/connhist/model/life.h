@@ -40,6 +40,8 @@ struct life_facts {
     uint32_t rtt_us;         /* smoothed round trip; 0: none measured */
 };
 
+struct owner; /* model/owner.h */
+
 struct life {
     uint64_t number;        /* given by the recorder, grows for the file's whole life; never 0 */
     uint64_t cookie;        /* the kernel's; unique for a boot */
@@ -52,10 +54,13 @@ struct life {
     uint32_t scope_ifindex; /* device of a link-local or device-bound socket, else 0 */
     uint32_t inode;         /* socket inode; 0: never seen */
     uint32_t uid;           /* owner's; UID_UNKNOWN */
+    uint32_t owner;         /* number in batch.owners; 0: not known */
     struct service_key service; /* what it counts for */
     uint8_t family;             /* AF_INET or AF_INET6 */
     uint8_t state;              /* enum sock_state: now, or the last before its end */
     uint8_t role_source;        /* enum role_source */
+    uint8_t owner_source;       /* enum owner_source */
+    bool shared;                /* others hold it, too (batch.holders): keep its number */
     bool opened_known;          /* it opened between the snapshot before since_ms and since_ms */
     uint8_t history_bytes;      /* how much of history is in use */
     const uint8_t *history;     /* see model/history.h; owned by whoever owns the life */
@@ -64,4 +69,5 @@ struct life {
     bool untold;                /* it was never told as open: the file has no row to take away */
     bool late_facts;         /* it closed without an event, which may still come: keep its number */
     struct life_facts facts; /* of closed lives */
+    const struct owner *stored_owner; /* as the file has it, in lives that come from there; NULL */
 };

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "connhist/base/vec.h"
+
 /* How an owner was found out. */
 enum owner_source {
     OWNER_BY_NOTHING = 0,  /* not known */
@@ -57,4 +59,23 @@ struct owner_want {
     uint32_t hint;    /* pid of a process that may hold it (the listener's); 0: none */
     bool all_holders; /* others are wanted, too: for listeners */
     uint8_t answer;   /* enum owner_answer */
+};
+
+/* An owner as a batch names it. */
+struct owner_ref {
+    struct owner owner;
+    uint32_t number; /* within this run, from 1 */
+};
+
+/* One more process that holds a shared socket. */
+struct life_holder {
+    uint64_t life;  /* number of the life */
+    uint32_t owner; /* number of the owner */
+};
+
+struct owner_vec {
+    VEC_FIELDS(struct owner_ref);
+};
+struct holder_vec {
+    VEC_FIELDS(struct life_holder);
 };

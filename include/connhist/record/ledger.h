@@ -11,6 +11,7 @@
 #include "connhist/model/batch.h"
 #include "connhist/model/closing.h"
 #include "connhist/model/life.h"
+#include "connhist/model/owner.h"
 #include "connhist/model/sample.h"
 #include "connhist/model/service.h"
 
@@ -29,7 +30,9 @@ struct ledger_options {
     uint32_t max_client_services; /* client services told apart at a time; the rest is `other` */
     uint32_t max_syn_recv;        /* SYN_RECV sockets kept as lives; the rest is tallied alone */
     struct port_range ephemeral;
-    bool events;         /* destroy events will be told by ledger_closing() */
+    bool owners;        /* ledger_find_owners() will be called */
+    bool all_processes; /* of the whole host are looked at: what none of them has is the kernel's */
+    bool events;        /* destroy events will be told by ledger_closing() */
     int64_t interval_ms; /* planned distance of snapshots */
     int64_t base_ms;     /* record time = base_ms + CLOCK_BOOTTIME in ms; for samples' timers */
     uint64_t next_life;  /* the first number to give; never 0 */
@@ -97,6 +100,19 @@ int ledger_time_wait_lost(struct ledger *ledger, uint32_t netns);
  * (life->planned_ms); as ledger_resume(). */
 int ledger_resume_planned(struct ledger *ledger, const struct life *life);
 
+/* Fills in the answers of n wants; 0: nothing is wanted any more. recheck: owners are known, and held against what is now: a
+ * little work is enough. What the answers point to stays until the next call. */
+typedef void (*ledger_look_fn)(void *arg, struct owner_want *wants, size_t n, bool recheck);
+
+/* Whether a process is still what it was: 0; else it has ended (-ESRCH) or changed its name (1). */
+typedef int (*ledger_check_fn)(void *arg, const struct owner *owner);
+
+/* Looks for owners of lives that have none, and looks after some that have one. Once before
+ * ledger_end() of each snapshot, with the same status. 0 or -ENOMEM (the snapshot must then be
+ * ended). */
+int ledger_find_owners(struct ledger *ledger, enum snapshot_status status, ledger_look_fn look,
+                       ledger_check_fn check, void *arg);
+
 /* Ends the snapshot: roles are decided, lives that were not seen have ended (if status is
  * complete), counts are compared. full: lives are told in full. anchor: tallies are told in full
  * (if complete). -ENOMEM: batch is unusable and must be dropped; the next one must be full and an
@@ -112,6 +128,10 @@ struct ledger_stats {
     uint64_t roles_guessed;  /* lives so far whose role rests on the port class alone */
     uint64_t closings;       /* events so far of sockets that were connected */
     uint64_t unconnected;    /* … of sockets that never were */
+    uint32_t owners_later;   /* sockets of the last snapshot without a known owner: not looked for
+                                to the end yet */
+    uint32_t owners_absent;  /* … no process has them, or none could */
+    uint32_t owners_denied;  /* … some processes could not be looked into */
     uint64_t unresolved;     /* … of aborted sockets whose endpoints nobody knows */
     size_t bytes;            /* memory held */
 };

@@ -10,6 +10,7 @@
 #include "connhist/base/clock.h"
 #include "connhist/base/err.h"
 #include "connhist/model/closing.h"
+#include "connhist/model/owner.h"
 #include "connhist/model/sample.h"
 #include "connhist/model/service.h"
 
@@ -70,12 +71,21 @@ struct source_ops {
     /* Reads about max events that wait, never blocks. One thread at a time, but any. */
     int (*drain)(void *ctx, source_closing_fn fn, void *arg, size_t max, struct source_drained *ret,
                  struct err *err);
+
+    /* Fills in the answers of n wants (0: nothing is wanted any more), whose inodes are the host's.
+     * recheck: owners are known, and held against what is now: a little work is enough. What the
+     * answers point to stays until the next call. NULL: this source has no owners. */
+    void (*owners)(void *ctx, struct owner_want *wants, size_t n, bool recheck);
+    /* Whether a process is still what it was: 0; 1: it goes by another name; -ESRCH: it ended. NULL
+     * where owners is. */
+    int (*check_owner)(void *ctx, const struct owner *owner);
     void (*free)(void *ctx);
 };
 
 struct source {
     const struct source_ops *ops;
-    void *ctx; /* handed to each op; owned by the source, see source_finish() */
+    void *ctx;               /* handed to each op; owned by the source, see source_finish() */
+    bool sees_all_processes; /* what no process has is the kernel's */
 };
 
 struct source_live_options {

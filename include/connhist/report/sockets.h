@@ -9,6 +9,7 @@
 #include "connhist/base/err.h"
 #include "connhist/model/address.h"
 #include "connhist/model/coverage.h"
+#include "connhist/model/owner.h"
 #include "connhist/report/filter.h"
 #include "connhist/report/walltime.h"
 
@@ -22,15 +23,19 @@ struct socket_row {
     uint8_t state; /* at the instant asked for; list: now, or the last one */
     uint8_t role;  /* 0: not known (live table) */
     uint8_t role_source;
+    uint8_t owner_source; /* enum owner_source */
     struct address local;
     struct address remote;
     uint16_t local_port;
     uint16_t remote_port;
     uint32_t scope_ifindex;
-    int64_t recv_queue;      /* bytes, for LISTEN connections waiting; -1: not recorded */
-    int64_t send_queue;      /* bytes, for LISTEN the limit; -1: not recorded */
-    int64_t uid;             /* -1: not known */
-    int64_t opened_ms;       /* opened at this instant or up to one interval before; TIME_UNKNOWN
+    int64_t recv_queue;         /* bytes, for LISTEN connections waiting; -1: not recorded */
+    int64_t send_queue;         /* bytes, for LISTEN the limit; -1: not recorded */
+    int64_t uid;                /* -1: not known */
+    int64_t process_started_ms; /* when the owner's process started */
+    const struct owner *owner;  /* the owner as far as it is known (start_ms is not set); NULL;
+                                   valid during the call */
+    int64_t opened_ms;          /* opened at this instant or up to one interval before; TIME_UNKNOWN
                               * also for what no snapshot saw: it came and went between two */
     int64_t opened_after_ms; /* the last complete snapshot before first_seen_ms, of the same boot */
     int64_t first_seen_ms;   /* first instant it is known to have existed */
@@ -39,6 +44,8 @@ struct socket_row {
     int64_t close_wait_ms;   /* when it entered CLOSE_WAIT last */
     int64_t time_wait_ms;    /* when it entered TIME_WAIT */
     int64_t state_since_ms;  /* when `state` began */
+    uint64_t cgroup;         /* live table: id of its cgroup v2; 0: not known */
+    uint32_t inode;          /* live table: the socket's; 0: none */
     uint8_t closed_by;       /* enum closed_by; meaningless where closed_ms is not known */
     bool has_facts;          /* tcp_info told: what follows is known */
     bool rx_uncertain;       /* rx_bytes may be 1 too many */
@@ -61,9 +68,10 @@ typedef int (*socket_row_fn)(void *arg, const struct socket_row *row);
  * file, no recorder. Rows come
  * sorted: protocol, listeners (and unconnected UDP) first, local port, local, remote. 0: all; 1:
  * rows came, but err says what lacks (a kernel module for one protocol; the tables changed each of
- * the 3 times that they were read). -EOPNOTSUPP: the filter asks for a role. Others as
- * sock_diag_dump(). */
-int sockets_live(const struct filter *filter, socket_row_fn fn, void *arg, struct err *err);
+ * the 3 times that they were read; owners: some were not found because processes can't be looked
+ * into). -EOPNOTSUPP: the filter asks for a role. Others as sock_diag_dump(). */
+int sockets_live(const struct filter *filter, bool owners, socket_row_fn fn, void *arg,
+                 struct err *err);
 
 /* Whether sockets_live() can look into the filter's namespace: 0; -ENOENT: there is none; -EPERM:
  * CAP_SYS_ADMIN is missing. */

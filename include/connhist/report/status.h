@@ -32,13 +32,17 @@ struct status {
     int64_t queue_peak_bytes;
     int64_t roles_guessed;
     int64_t services_other;
-    int64_t closings;     /* events of closed sockets that were connected, in the latest run */
-    int64_t unconnected;  /* … of sockets that never were: counted, not stored */
-    int64_t unresolved;   /* … of aborted ones whose endpoints nobody knows: counted */
-    int64_t event_buffer; /* bytes of receive buffer for events; 0: none are received */
+    int64_t owners_later;  /* sockets at the last snapshot without a known owner: not looked for
+                                 to the end yet */
+    int64_t owners_absent; /* … held by no process: half-open connections, orphans */
+    int64_t owners_denied; /* … held by none of those that may be looked into */
+    int64_t closings;      /* events of closed sockets that were connected, in the latest run */
+    int64_t unconnected;   /* … of sockets that never were: counted, not stored */
+    int64_t unresolved;    /* … of aborted ones whose endpoints nobody knows: counted */
     int64_t event_buffer_others; /* … for each network namespace but the own; 0: no others */
     int64_t netns;               /* network namespaces at the last snapshot, with the own */
     int64_t netns_lacks;         /* why others are not recorded: bits of enum netns_lack */
+    int64_t event_buffer;        /* bytes of receive buffer for events; 0: none are received */
     int64_t file_bytes;          /* database */
     int64_t wal_bytes;           /* -wal */
     struct coverage coverage;    /* of the last 24 hours, or of the file's life if shorter; owned */

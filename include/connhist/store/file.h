@@ -43,6 +43,11 @@ unsigned file_traits_state(unsigned traits);
 unsigned file_traits_role_source(unsigned traits);
 bool file_traits_opened_known(unsigned traits);
 
+/* The part of it that tells how the owner was found out: enum owner_source. has_process: of the
+ * owner. */
+unsigned file_traits_of_owner(unsigned owner_source);
+unsigned file_traits_owner_source(unsigned traits, bool has_process);
+
 /* The column `closed_by` of closed and late; 0 is written as NULL. closed_by: enum closed_by. */
 unsigned file_closed_by(unsigned closed_by, bool received_uncertain);
 unsigned file_closed_by_who(unsigned column);

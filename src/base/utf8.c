@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "utf8.h"
+#include "connhist/base/utf8.h"
 
 #include <stddef.h>
 

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* The owners that lives refer to by number: each is kept once, as long as a life has it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "connhist/base/vec.h"
+#include "connhist/model/owner.h"
+
+#define OWNERS_MAX 65536u /* more are not told apart: their sockets have no known owner */
+
+struct owner_slot {
+    struct owner owner; /* strings in texts */
+    char *texts;        /* owned; NULL: this place is free */
+    size_t n_texts;     /* bytes of texts */
+    uint32_t users;     /* lives that refer to it */
+    uint32_t next;      /* chain of its hash, or list of free places; a number */
+    uint32_t told;      /* number of the snapshot whose batch names it; 0: none */
+    bool stale;         /* its process has ended, or goes by another name now */
+    bool unused;        /* in the list of those that nobody may refer to */
+};
+
+#define OWNER_BUCKETS 1024u
+
+struct owner_table {
+    struct {
+        VEC_FIELDS(struct owner_slot);
+    } slots; /* the place of a number is number - 1 */
+    struct {
+        VEC_FIELDS(uint32_t);
+    } unused;                        /* numbers whose last user went since the last sweep */
+    uint32_t buckets[OWNER_BUCKETS]; /* first number of each chain; 0: none */
+    uint32_t free;                   /* first free number; 0: none */
+    uint32_t n;                      /* in use */
+    uint32_t n_stale;                /* of those in use */
+    size_t text_bytes;               /* in texts */
+};
+
+void owner_table_finish(struct owner_table *table);
+
+/* The number of an owner, which has one more user now; 0: no memory, or too many. */
+uint32_t owner_table_take(struct owner_table *table, const struct owner *owner);
+
+/* Another user, or one less; number 0 is left alone. */
+void owner_table_keep(struct owner_table *table, uint32_t number);
+void owner_table_drop(struct owner_table *table, uint32_t number);
+
+/* Gives up those without users. Before that a number that was dropped still stands for what it did. */
+void owner_table_sweep(struct owner_table *table);
+
+/* Marks one: its process ended or changed its name. */
+void owner_table_mark_stale(struct owner_table *table, uint32_t number);
+
+/* number must be in use, or dropped since the last sweep. */
+static inline struct owner_slot *owner_table_get(const struct owner_table *table, uint32_t number)
+{
+    return &table->slots.items[number - 1];
+}
+
+size_t owner_table_bytes(const struct owner_table *table);

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/* Owners of lives. What was found is kept for the life; it is looked for anew when the process has
+ * ended or changed its name, and now and then whether it still holds the socket. */
+#include "owning.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ledger_private.h"
+
+#define CHECKS_MAX    32  /* processes looked at in a snapshot whether they are still there */
+#define RECHECKS_MAX  256 /* sockets whose owner is held against what is now, in a snapshot */
+#define RECHECK_EVERY 4   /* … once in so many snapshots */
+#define HOLDERS_MAX   64  /* further holders kept of a socket */
+#define ROOT_CGROUP   1   /* id of the root of cgroup v2, which sockets of the kernel have */
+
+void owning_resume(struct ledger *ledger, struct entry *entry, const struct life *life)
+{
+    if (life->stored_owner && life->owner_source != OWNER_BY_NOTHING)
+        entry->owner = owner_table_take(&ledger->owners, life->stored_owner);
+    if (entry->owner || life->owner_source == OWNER_IS_KERNEL)
+        owning_set(entry, life->owner_source, OWNER_LATER, 0);
+    entry->shared = life->shared;
+}
+
+/* Why the owner is not known, of a life without one. */
+static unsigned lack_of(const struct entry *entry)
+{
+    unsigned lack = owning_lack(entry);
+
+    return lack == OWNER_LATER && !entry->inode ? OWNER_ABSENT : lack;
+}
+
+/* Whether its process ended or changed its name, though the socket is held still. */
+static bool is_stale(const struct ledger *ledger, const struct entry *entry)
+{
+    return ledger->owners.n_stale && entry->owner &&
+           owner_table_get(&ledger->owners, entry->owner)->stale;
+}
+
+/* Whether it is this life's turn to be held against what is now. */
+static bool is_rechecked(const struct ledger *ledger, const struct entry *entry, uint32_t index)
+{
+    uint32_t users;
+
+    if (!entry->owner || entry->owner != ledger->recheck)
+        return false;
+    users = owner_table_get(&ledger->owners, entry->owner)->users;
+    return (index + ledger->snapshot) % (1 + users / RECHECKS_MAX) == 0;
+}
+
+/* Without detail no others than these are told. */
+static bool is_kept(const struct ledger *ledger, const struct sample *sample)
+{
+    return ledger->options.detail != LEDGER_DETAIL_OFF || sample->state == STATE_LISTEN ||
+           (sample->protocol == PROTOCOL_UDP && sample->state == STATE_CLOSE);
+}
+
+int owning_see(struct ledger *ledger, uint32_t index, const struct sample *sample)
+{
+    struct entry *entry = lives_get(&ledger->lives, index);
+    struct ask ask = {.cgroup = sample->cgroup,
+                      .number = entry->number,
+                      .index = index,
+                      .has_inode = sample->inode != 0};
+    unsigned source = owning_source(entry);
+
+    if (!ledger->options.owners || !is_kept(ledger, sample))
+        return 0;
+    if (source == OWNER_BY_NOTHING)
+        ledger->lacks[lack_of(entry)]++;
+    if (source == OWNER_BY_INODE) {
+        ask.doubtful = entry->suspect || is_stale(ledger, entry);
+        ask.recheck = sample->inode && (ask.doubtful || is_rechecked(ledger, entry, index));
+        if (!ask.recheck)
+            return 0;
+    } else if ((!sample->inode && (!sample->cgroup || source != OWNER_BY_NOTHING)) ||
+               (!entry->pending && ledger->snapshot % (1u << owning_pause(entry)))) {
+        return 0;
+    }
+    return vec_push(&ledger->asks, ask);
+}
+
+/* Gives a life another owner, or none. */
+static int set_owner(struct ledger *ledger, uint32_t index, uint32_t owner, unsigned source)
+{
+    struct entry *entry = lives_get(&ledger->lives, index);
+    bool changed = entry->owner != owner || owning_source(entry) != source;
+
+    if (owning_source(entry) == OWNER_BY_NOTHING && source != OWNER_BY_NOTHING &&
+        entry->seen == ledger->snapshot)
+        ledger->lacks[lack_of(entry)]--;
+    if (owning_source(entry) != OWNER_BY_NOTHING && source == OWNER_BY_NOTHING)
+        ledger->lacks[OWNER_LATER]++;
+    owner_table_keep(&ledger->owners, owner);
+    owner_table_drop(&ledger->owners, entry->owner);
+    entry->owner = owner;
+    entry->suspect = false;
+    entry->pending &= source != OWNER_BY_INODE;
+    if (source == OWNER_BY_INODE || source == OWNER_BY_NOTHING)
+        owning_set(entry, source, OWNER_LATER, 0);
+    else /* the process is looked for all the same, when it is its turn */
+        owning_set(entry, source, owning_lack(entry), owning_pause(entry));
+    return changed && (entry->flags & ENTRY_TOLD) ? ledger_touch(ledger, index, ENTRY_DIRTY) : 0;
+}
+
+static int tell_holders(struct ledger *ledger, struct entry *entry, const struct owner_want *want)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; i < want->n_others && i < HOLDERS_MAX && r == 0; i++) {
+        struct life_holder holder = {.life = entry->number};
+
+        holder.owner = owner_table_take(&ledger->owners, &want->others[i]);
+        if (!holder.owner)
+            return -ENOMEM;
+        r = ledger_tell_owner(ledger, holder.owner);
+        if (r == 0)
+            r = vec_push(&ledger->batch->holders, holder);
+        owner_table_drop(&ledger->owners, holder.owner);
+    }
+    entry->shared |= want->n_others > 0;
+    return r;
+}
+
+static int on_found(struct ledger *ledger, uint32_t index, const struct owner_want *want)
+{
+    struct entry *entry = lives_get(&ledger->lives, index);
+    unsigned source = want->owner->pid ? OWNER_BY_INODE : OWNER_BY_CGROUP;
+    uint32_t owner = owner_table_take(&ledger->owners, want->owner);
+    bool changed = owner != entry->owner;
+    int r;
+
+    if (!owner) /* no room for it: looked for again */
+        return 0;
+    r = set_owner(ledger, index, owner, source);
+    owner_table_drop(&ledger->owners, owner);
+    if (r == 0 && source == OWNER_BY_INODE && (changed || !entry->shared) &&
+        ledger_is_for_file(ledger, entry))
+        r = tell_holders(ledger, entry, want);
+    return r;
+}
+
+/* What no process has, and no process can have: two looks at all of them found none. */
+static bool is_of_kernel(const struct ledger *ledger, const struct entry *entry,
+                         const struct owner_want *want)
+{
+    bool waits = entry->state == STATE_LISTEN || entry->protocol == PROTOCOL_UDP;
+
+    if (!waits || entry->uid != 0 || !ledger->options.all_processes)
+        return false;
+    return want->answer == OWNER_ABSENT && owning_lack(entry) == OWNER_ABSENT &&
+           want->cgroup <= ROOT_CGROUP;
+}
+
+/* Its owner was looked for and not found. */
+static int on_lack(struct ledger *ledger, uint32_t index, const struct owner_want *want)
+{
+    struct entry *entry = lives_get(&ledger->lives, index);
+    unsigned pause = owning_pause(entry);
+
+    entry->pending = want->answer == OWNER_LATER;
+    if (entry->pending)
+        return 0;
+    if (owning_source(entry) == OWNER_BY_NOTHING && is_of_kernel(ledger, entry, want))
+        return set_owner(ledger, index, 0, OWNER_IS_KERNEL);
+    if (owning_source(entry) == OWNER_BY_NOTHING && entry->seen == ledger->snapshot)
+        ledger->lacks[lack_of(entry)]--;
+    owning_set(entry, owning_source(entry), want->answer,
+               pause < OWNING_PAUSE_MAX ? pause + 1 : pause);
+    if (owning_source(entry) == OWNER_BY_NOTHING && entry->seen == ledger->snapshot)
+        ledger->lacks[lack_of(entry)]++;
+    return 0;
+}
+
+/* Whether the owner still holds it: it was not found. Once may be a socket that was closed
+ * meanwhile: so it is looked for again, if it is there at the next snapshot. */
+static int on_lost(struct ledger *ledger, uint32_t index, const struct owner_want *want)
+{
+    struct entry *entry = lives_get(&ledger->lives, index);
+    bool stale = is_stale(ledger, entry);
+
+    if (want->answer == OWNER_LATER || (want->answer == OWNER_DENIED && !stale))
+        return 0;
+    if (stale || entry->suspect)
+        return set_owner(ledger, index, 0, OWNER_BY_NOTHING);
+    entry->suspect = true;
+    return 0;
+}
+
+static int apply(struct ledger *ledger, const struct ask *ask, const struct owner_want *want)
+{
+    if (want->answer == OWNER_FOUND && want->owner)
+        return on_found(ledger, ask->index, want);
+    /* that the cgroup tells nothing is no news of the inode */
+    if (!want->inode && ask->has_inode)
+        return 0;
+    return ask->recheck ? on_lost(ledger, ask->index, want) : on_lack(ledger, ask->index, want);
+}
+
+enum round { ROUND_INODES, ROUND_CGROUPS, ROUND_RECHECKS };
+
+/* What is asked of a life in a round. False: nothing. */
+static bool make_want(struct ledger *ledger, const struct ask *ask, enum round round,
+                      struct owner_want *ret)
+{
+    const struct entry *entry = lives_get(&ledger->lives, ask->index);
+
+    if (entry->number != ask->number ||
+        (ask->recheck && !ask->doubtful) != (round == ROUND_RECHECKS))
+        return false;
+    *ret = (struct owner_want){.cgroup = ask->cgroup, .inode = entry->inode, .uid = entry->uid};
+    if (round == ROUND_CGROUPS) {
+        ret->inode = 0;
+        return ask->cgroup && owning_source(entry) == OWNER_BY_NOTHING;
+    }
+    ret->all_holders = entry->state == STATE_LISTEN && !ask->recheck;
+    if (ask->recheck)
+        ret->hint = owner_table_get(&ledger->owners, entry->owner)->owner.pid;
+    else
+        ret->hint = owning_listener_pid(ledger, entry);
+    return ask->has_inode;
+}
+
+static int look(struct ledger *ledger, enum round round, ledger_look_fn fn, void *arg)
+{
+    size_t n = 0, n_asks = ledger->asks.n;
+    _cleanup_free_ struct owner_want *wants = NULL;
+    _cleanup_free_ uint32_t *asked = NULL;
+    int r = 0;
+
+    if (n_asks == 0 && !ledger->looked)
+        return 0;
+    wants = reallocarray(NULL, n_asks + 1, sizeof(*wants));
+    asked = reallocarray(NULL, n_asks + 1, sizeof(*asked));
+    if (!wants || !asked)
+        return -ENOMEM;
+    for (size_t i = 0; i < n_asks; i++)
+        if (make_want(ledger, &ledger->asks.items[i], round, &wants[n]))
+            asked[n++] = (uint32_t)i;
+    /* that nothing is wanted any more is told once, so that nothing is kept for it */
+    if (n > 0 || (round == ROUND_INODES && ledger->looked))
+        fn(arg, wants, n, round == ROUND_RECHECKS);
+    if (round == ROUND_INODES)
+        ledger->looked = n > 0;
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = apply(ledger, &ledger->asks.items[asked[i]], &wants[i]);
+    return r;
+}
+
+static int inherit(struct ledger *ledger, uint32_t index)
+{
+    const struct entry *entry = lives_get(&ledger->lives, index);
+    uint32_t owner = 0;
+    int r;
+
+    if (!entry->number || owning_source(entry) != OWNER_BY_NOTHING)
+        return 0;
+    owner = owning_of_listener(ledger, entry);
+    if (!owner)
+        return 0;
+    r = set_owner(ledger, index, owner, OWNER_BY_LISTENER);
+    owner_table_drop(&ledger->owners, owner);
+    return r;
+}
+
+/* What was accepted and not seen in any process belongs to what listens there. */
+static int inherit_all(struct ledger *ledger)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < ledger->fresh.n && r == 0; i++)
+        r = inherit(ledger, ledger->fresh.items[i]);
+    for (size_t i = 0; i < ledger->asks.n && r == 0; i++)
+        if (lives_get(&ledger->lives, ledger->asks.items[i].index)->number ==
+            ledger->asks.items[i].number)
+            r = inherit(ledger, ledger->asks.items[i].index);
+    return r;
+}
+
+/* Looks at some processes whether they are still what they were, and chooses the one whose sockets
+ * are held against what is now at the next snapshot. */
+static void check_some(struct ledger *ledger, ledger_check_fn check, void *arg)
+{
+    struct owner_table *table = &ledger->owners;
+
+    ledger->recheck = 0;
+    for (uint32_t i = 0, n = 0; i < table->slots.n && n < CHECKS_MAX; i++) {
+        uint32_t number = 1 + ledger->next_check++ % (uint32_t)table->slots.n;
+        const struct owner_slot *slot = owner_table_get(table, number);
+
+        if (!slot->texts || !slot->users || !slot->owner.pid || slot->stale)
+            continue;
+        n++;
+        if (check(arg, &slot->owner) != 0)
+            owner_table_mark_stale(table, number);
+    }
+    for (uint32_t i = 0;
+         i < table->slots.n && !ledger->recheck && ledger->snapshot % RECHECK_EVERY == 0; i++) {
+        uint32_t number = 1 + ledger->next_recheck++ % (uint32_t)table->slots.n;
+        const struct owner_slot *slot = owner_table_get(table, number);
+
+        if (slot->texts && slot->users && slot->owner.pid)
+            ledger->recheck = number;
+    }
+}
+
+int ledger_find_owners(struct ledger *ledger, enum snapshot_status status, ledger_look_fn fn,
+                       ledger_check_fn check, void *arg)
+{
+    int r = ledger_decide(ledger, status);
+
+    if (r == 0 && (ledger->fresh.n || ledger->asks.n))
+        r = roles_collect_listeners(ledger);
+    if (r == 0)
+        r = look(ledger, ROUND_INODES, fn, arg);
+    if (r == 0)
+        r = inherit_all(ledger);
+    if (r == 0)
+        r = look(ledger, ROUND_CGROUPS, fn, arg);
+    if (r == 0)
+        r = look(ledger, ROUND_RECHECKS, fn, arg);
+    if (r == 0)
+        check_some(ledger, check, arg);
+    if (r < 0)
+        ledger->error = r;
+    return r;
+}

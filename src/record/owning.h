@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* Which life is looked for among the processes, when, and what the answer does. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "connhist/model/life.h"
+#include "connhist/model/owner.h"
+#include "connhist/model/sample.h"
+#include "lives.h"
+
+struct ledger;
+
+/* A life whose owner is looked for in this snapshot. */
+struct ask {
+    uint64_t cgroup; /* the sample's */
+    uint64_t number; /* of the life: the entry may be another's by then */
+    uint32_t index;  /* entry */
+    bool has_inode;  /* the sample has one */
+    bool recheck;    /* it has an owner: whether that still holds it */
+    bool doubtful;   /* … which is in doubt: the process ended, changed its name, or lost it */
+};
+
+/* entry->owning: how its owner is known, or else why not, and how often it is looked for. */
+#define OWNING_PAUSE_MAX 6 /* at every 64th snapshot */
+
+static inline unsigned owning_source(const struct entry *entry)
+{
+    return entry->owning & 7; /* enum owner_source */
+}
+
+static inline unsigned owning_lack(const struct entry *entry)
+{
+    return entry->owning >> 3 & 3; /* enum owner_answer of the last look */
+}
+
+static inline unsigned owning_pause(const struct entry *entry)
+{
+    return entry->owning >> 5; /* it is looked for at snapshots that are a multiple of 1 << this */
+}
+
+static inline void owning_set(struct entry *entry, unsigned source, unsigned lack, unsigned pause)
+{
+    entry->owning = (uint8_t)(source | lack << 3 | pause << 5);
+}
+
+/* An inode appeared: it is looked for at once. */
+static inline void owning_restart(struct entry *entry)
+{
+    owning_set(entry, owning_source(entry), OWNER_LATER, 0);
+    entry->pending = false;
+}
+
+/* A sample of a life: counts it if its owner is not known, and puts it among those that are looked
+ * for if its turn has come. 0 or -ENOMEM. */
+int owning_see(struct ledger *ledger, uint32_t index, const struct sample *sample);
+
+/* The pid of what listens where a server's connection came from; 0: not known. */
+uint32_t owning_listener_pid(const struct ledger *ledger, const struct entry *entry);
+
+/* Its owner, which has one more user now (see owner_table_take()); 0: not known, or in doubt. */
+uint32_t owning_of_listener(struct ledger *ledger, const struct entry *entry);
+
+/* Gives a life an owner of the file. */
+void owning_resume(struct ledger *ledger, struct entry *entry, const struct life *life);
