@@ -5,9 +5,10 @@
 _connhist_options() {
     local common="--db --config --format --color --utc --help --version"
     case $1 in
-    report) echo "$common --netns --port --proto --state --role --by --peer --since --until --step --top --measure" ;;
-    netstat) echo "$common --netns --all --numeric --owner --program --proto --at --port --state --peer --local --role" ;;
-    list) echo "$common --netns --port --proto --peer --local --state --role --since --until --open --closed-by --limit" ;;
+    report) echo "$common --netns --port --proto --state --role --by --peer --since --until --step --top --measure --process --unit --container --pid" ;;
+    netstat) echo "$common --netns --all --numeric --owner --program --proto --at --port --state --peer --local --role --process --unit --container --pid" ;;
+    list) echo "$common --netns --port --proto --peer --local --state --role --since --until --open --closed-by --limit --process --unit --container --pid" ;;
+    who) echo "$common --netns --port --proto --at --since --until" ;;
     sql) echo "$common --timeout" ;;
     status) echo "$common" ;;
     *) echo "$common --netns" ;;
@@ -23,12 +24,13 @@ _connhist_values() {
     --role) echo "server client" ;;
     --closed-by) echo "local remote reset timeout unknown" ;;
     --measure) echo "opened closed bytes duration rtt" ;;
-    --by) echo "port state role peer" ;;
+    --by) echo "port state role peer process pid unit container uid netns" ;;
     --state)
         echo "ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING"
         ;;
     --since | --until | --at) echo "now today yesterday" ;;
     --log-level) echo "error warning notice info debug" ;;
+    --process | --unit | --container | --pid) echo ;;
     --port | --peer | --local | --step | --top | --limit | --timeout | --netns | --interval | --count) echo ;;
     *) return 1 ;;
     esac
@@ -40,7 +42,7 @@ _connhist_command() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
         --db | --config | --format | --color | --netns) i=$((i + 1)) ;;
-        report | netstat | list | status | sql) echo "${COMP_WORDS[i]}" && return ;;
+        report | netstat | list | who | status | sql) echo "${COMP_WORDS[i]}" && return ;;
         esac
     done
 }
@@ -60,7 +62,7 @@ _connhist() {
     fi
     command=$(_connhist_command)
     if [ -z "$command" ] && [ "${word:0:1}" != - ]; then
-        _connhist_reply "report netstat list status sql" "$word"
+        _connhist_reply "report netstat list who status sql" "$word"
     else
         _connhist_reply "$(_connhist_options "$command")" "$word"
     fi

@@ -28,6 +28,7 @@ static const struct option_row rows[] = {
     ROW_LOCAL,
     ROW_STATE("only those that were ever in one of these states\nduring that time"),
     ROW_ROLE,
+    ROWS_OWNER,
     ROW_SINCE,
     ROW_UNTIL,
     {OPT_OPEN, REPEAT_LAST, 0, "open", NULL, "only those that are still open"},
@@ -147,7 +148,7 @@ static int list_run(struct context *ctx)
     if (table.cut)
         complain("only the first %llu rows are shown, there are more: raise --limit",
                  (unsigned long long)table.limit);
-    coverage_tell_detail(&coverage);
+    coverage_tell_detail(&coverage, true);
     if (table.rows == 0 && coverage.details != COVERAGE_DETAIL_OFF)
         coverage_nothing(ctx, &coverage, "socket", NULL, question.since_ms, question.until_ms);
     else

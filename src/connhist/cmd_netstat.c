@@ -30,6 +30,7 @@ static const struct option_row rows[] = {
     ROW_ROLE,
     ROW_PEER,
     ROW_LOCAL,
+    ROWS_OWNER,
     ROW_NETNS,
 };
 
@@ -99,26 +100,12 @@ static int netstat_now(struct context *ctx)
         return cannot_answer("%s", err.text);
     table.names = shown_names(ctx);
     choose_owners(ctx, &table);
+    table.pids |= filter_by_owner(&filter); /* who chooses by owner sees whom he got */
     status = socket_table_begin(&table, ctx, &document);
     if (status != EXIT_ANSWERED)
         return status;
     r = sockets_live(&filter, table.pids || table.programs, socket_table_row, &table, &err);
     return end_table(&table, &filter, r, &err);
-}
-
-static int no_snapshot(struct context *ctx, int64_t at_ms)
-{
-    char at[TIME_TEXT_MAX], begin[TIME_TEXT_MAX];
-    int64_t begin_ms;
-    int status = question_record_begin(ctx, &begin_ms);
-
-    if (status != EXIT_ANSWERED)
-        return status;
-    if (begin_ms == TIME_UNKNOWN)
-        return cannot_answer("nothing is recorded yet in %s", db_path(ctx->db));
-    return cannot_answer("no complete snapshot at or before %s: the record begins at %s",
-                         time_format(at_ms, ctx->utc, false, at),
-                         time_format(begin_ms, ctx->utc, false, begin));
 }
 
 /* What the table can't tell, in one line each. */
@@ -178,7 +165,7 @@ static int read_at(struct context *ctx, int64_t *ret_at_ms, struct snapshot_choi
         return cannot_answer("%s", err.text);
     if (*ret_at_ms > ctx->now_ms && !choice->earlier) /* the clock may have been set back */
         return wrong_usage("--at %s is not in the past", options_text(&ctx->options, OPT_AT));
-    return choice->found ? EXIT_ANSWERED : no_snapshot(ctx, *ret_at_ms);
+    return choice->found ? EXIT_ANSWERED : question_no_snapshot(ctx, *ret_at_ms);
 }
 
 static int put_table_at(struct context *ctx, const struct snapshot_choice *choice, int64_t at_ms,

@@ -16,10 +16,10 @@
 #include "coverage_words.h"
 #include "question.h"
 #include "report_rates.h"
+#include "report_rows.h"
 
 #define TOP_DEFAULT 10 /* series shown when no port was asked for */
 #define TOP_MAX     100000
-#define GAPS_TOLD   5
 #define CHART_WIDTH 100 /* columns when stdout is no terminal */
 
 static const struct option_row rows[] = {
@@ -29,9 +29,11 @@ static const struct option_row rows[] = {
     ROW_STATE("only these states: TIME_WAIT, close-wait …"),
     ROW_ROLE,
     ROW_PEER,
+    ROWS_OWNER,
     {OPT_BY, REPEAT_ADDS, 0, "by", "LIST",
-     "tell apart by port, role, state, peer; what is not named\n"
-     "is summed over (port,role,state)"},
+     "tell apart by port, role, state, peer, process, pid,\n"
+     "unit, container, uid, netns; what is not named is\n"
+     "summed over (port,role,state)"},
     ROW_SINCE,
     ROW_UNTIL,
     {OPT_STEP, REPEAT_NOT, 0, "step", "DURATION",
@@ -47,46 +49,36 @@ static const struct option_row rows[] = {
      "chart, table, json, jsonl or csv\n(on a terminal chart, else table)"},
 };
 
-enum {
-    COLUMN_TIME,
-    COLUMN_PROTOCOL,
-    COLUMN_PORT,
-    COLUMN_ROLE,
-    COLUMN_STATE,
-    COLUMN_PEER,
-    COLUMN_MIN,
-    COLUMN_AVG,
-    COLUMN_MAX,
-    COLUMN_LAST,
-    COLUMNS,
+static const struct {
+    const char *word;
+    enum trend_by bit;
+} by_words[] = {
+    {"port", TREND_BY_PORT},   {"role", TREND_BY_ROLE},           {"state", TREND_BY_STATE},
+    {"peer", TREND_BY_PEER},   {"process", TREND_BY_PROCESS},     {"pid", TREND_BY_PID},
+    {"unit", TREND_BY_UNIT},   {"container", TREND_BY_CONTAINER}, {"uid", TREND_BY_UID},
+    {"netns", TREND_BY_NETNS},
 };
 
-static const struct column all_columns[COLUMNS] = {
-    {"at_ms", "TIME", false}, {"protocol", "PROTO", false}, {"port", "PORT", true},
-    {"role", "ROLE", false},  {"state", "STATE", false},    {"peer", "PEER", false},
-    {"min", "MIN", true},     {"avg", "AVG", true},         {"max", "MAX", true},
-    {"last", "LAST", true},
-};
+const char *report_by_word(unsigned by)
+{
+    size_t i = 0;
+
+    while (i + 1 < sizeof(by_words) / sizeof(by_words[0]) && !(by & by_words[i].bit))
+        i++;
+    return by_words[i].word;
+}
 
 /* Adds one word of --by. */
 static int add_by(const char *word, unsigned *by)
 {
-    static const struct {
-        const char *word;
-        enum trend_by bit;
-    } known[] = {
-        {"port", TREND_BY_PORT},
-        {"role", TREND_BY_ROLE},
-        {"state", TREND_BY_STATE},
-        {"peer", TREND_BY_PEER},
-    };
-
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        if (same_word(word, known[i].word)) {
-            *by |= known[i].bit;
+    for (size_t i = 0; i < sizeof(by_words) / sizeof(by_words[0]); i++)
+        if (same_word(word, by_words[i].word)) {
+            *by |= by_words[i].bit;
             return EXIT_ANSWERED;
         }
-    return wrong_usage("--by '%s' is not known; there are port, role, state, peer", word);
+    return wrong_usage("--by '%s' is not known; there are port, role, state, peer, process, pid, "
+                       "unit, container, uid, netns",
+                       word);
 }
 
 int report_by(const struct context *ctx, unsigned *ret)
@@ -128,159 +120,6 @@ static int read_question(struct context *ctx, struct trend_question *question)
     return status;
 }
 
-/* Where a single state was asked for, a sum over the states is that state's. */
-static unsigned only_state(const struct filter *filter)
-{
-    if (filter->states && !(filter->states & (filter->states - 1)))
-        return (unsigned)__builtin_ctz(filter->states);
-    return 0;
-}
-
-/* "80 (http)" for people. */
-static struct cell port_for_people(struct names *names, unsigned protocol, int32_t port, char *buf,
-                                   size_t size)
-{
-    const char *name = names_of_port(names, protocol, (uint16_t)port);
-
-    if (name)
-        snprintf(buf, size, "%d (%s)", (int)port, name);
-    else
-        snprintf(buf, size, "%d", (int)port);
-    return cell_text(buf);
-}
-
-struct cell report_port_cell(const struct context *ctx, unsigned protocol, int32_t port, char *buf,
-                             size_t size)
-{
-    bool table = ctx->format == FORMAT_TABLE;
-
-    if (port == SERVICE_PORT_OTHER)
-        return table ? cell_text("other") : cell_null();
-    if (port < 0)
-        return cell_null();
-    return table ? port_for_people(ctx->names, protocol, port, buf, size) : cell_int(port);
-}
-
-/* The cells of a series that are the same in all its buckets. */
-static void series_cells(const struct context *ctx, const struct trend_question *question,
-                         const struct trend_series *series, char *buf, size_t size,
-                         struct cell cells[static COLUMNS])
-{
-    unsigned protocol = series->protocol ? series->protocol : question->filter.protocol;
-    unsigned role = series->role ? series->role : question->filter.role;
-    unsigned state = series->state ? series->state : only_state(&question->filter);
-
-    cells[COLUMN_PROTOCOL] = protocol ? cell_text(protocol_name(protocol)) : cell_null();
-    cells[COLUMN_PORT] = report_port_cell(ctx, series->protocol, series->port, buf, size);
-    cells[COLUMN_ROLE] = role ? cell_text(role_name(role)) : cell_null();
-    cells[COLUMN_STATE] = state ? cell_text(state_name(state)) : cell_null();
-    cells[COLUMN_PEER] = *series->peer ? cell_text(series->peer) : cell_null();
-}
-
-/* Without --by peer there is no such column. */
-static int put_row(struct writer *writer, unsigned by, struct cell cells[static COLUMNS])
-{
-    struct cell kept[COLUMNS - 1];
-
-    if (by & TREND_BY_PEER)
-        return writer_row(writer, cells);
-    memcpy(kept, cells, COLUMN_PEER * sizeof(*kept));
-    memcpy(kept + COLUMN_PEER, cells + COLUMN_PEER + 1,
-           (COLUMNS - COLUMN_PEER - 1) * sizeof(*kept));
-    return writer_row(writer, kept);
-}
-
-static int put_series(struct writer *writer, const struct context *ctx,
-                      const struct trend_question *question, const struct trend_series *series)
-{
-    struct cell cells[COLUMNS];
-    char port[96];
-    int r = 0;
-
-    series_cells(ctx, question, series, port, sizeof(port), cells);
-    for (size_t i = 0; i < series->points.n && r >= 0; i++) {
-        const struct trend_point *point = &series->points.items[i];
-
-        cells[COLUMN_TIME] = cell_time(point->at_ms);
-        cells[COLUMN_MIN] = point->recorded ? cell_int(point->min) : cell_null();
-        cells[COLUMN_AVG] = point->recorded ? cell_real(point->avg) : cell_null();
-        cells[COLUMN_MAX] = point->recorded ? cell_int(point->max) : cell_null();
-        cells[COLUMN_LAST] = point->recorded ? cell_int(point->last) : cell_null();
-        r = put_row(writer, question->by, cells);
-    }
-    return r;
-}
-
-/* Whether a column tells anything, or is summed over in all rows: then people need not see it. */
-static bool column_tells(const struct trend_question *question, size_t column)
-{
-    const struct filter *filter = &question->filter;
-
-    switch (column) {
-    case COLUMN_PROTOCOL:
-        return question->by & TREND_BY_PORT || filter->protocol;
-    case COLUMN_PORT:
-        return question->by & TREND_BY_PORT;
-    case COLUMN_ROLE:
-        return question->by & TREND_BY_ROLE || filter->role;
-    case COLUMN_STATE:
-        return question->by & TREND_BY_STATE || only_state(filter);
-    default:
-        return true;
-    }
-}
-
-static size_t choose_columns(const struct trend_question *question,
-                             struct column columns[static COLUMNS])
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < COLUMNS; i++) {
-        if (i == COLUMN_PEER && !(question->by & TREND_BY_PEER))
-            continue;
-        columns[n] = all_columns[i];
-        if (!column_tells(question, i))
-            columns[n].heading = NULL;
-        n++;
-    }
-    return n;
-}
-
-static int put_rows(const struct context *ctx, const struct trend_question *question,
-                    const struct trend *trend)
-{
-    _cleanup_(cleanup_writer_free) struct writer *writer = NULL;
-    struct column columns[COLUMNS];
-    const struct field fields[] = {
-        {"since_ms", cell_time(trend->since_ms)},
-        {"until_ms", cell_time(trend->until_ms)},
-        {"step_ms", cell_int(trend->step_ms)},
-        {"series_hidden", cell_int((int64_t)trend->series_hidden)},
-        {"other_sockets", cell_int(trend->other_sockets)},
-    };
-    const struct document document = {
-        .schema = "connhist/report/1",
-        .fields = fields,
-        .n_fields = sizeof(fields) / sizeof(fields[0]),
-        .coverage = &trend->coverage,
-        .columns = columns,
-        .n_columns = choose_columns(question, columns),
-        .with_ms = trend->step_ms % 1000 != 0,
-    };
-    int r, status = context_writer(ctx, &writer);
-
-    if (status != EXIT_ANSWERED)
-        return status;
-    r = writer_begin(writer, &document);
-    for (size_t i = 0; i < trend->series.n && r >= 0; i++)
-        r = put_series(writer, ctx, question, &trend->series.items[i]);
-    if (r >= 0)
-        r = writer_end(writer, NULL);
-    if (r >= 0 && ctx->format == FORMAT_TABLE)
-        coverage_print(stdout, &trend->coverage, ctx->utc, GAPS_TOLD);
-    return r < 0 ? output_failed(r) : output_finish();
-}
-
 static const char *name_of_port(void *arg, unsigned protocol, uint16_t port)
 {
     return names_of_port(arg, protocol, port);
@@ -302,10 +141,12 @@ struct chart_options report_chart_options(const struct context *ctx)
     };
 }
 
-static int put_chart(const struct context *ctx, const struct trend *trend)
+static int put_chart(const struct context *ctx, const struct trend_question *question,
+                     const struct trend *trend)
 {
-    const struct chart_options options = report_chart_options(ctx);
+    struct chart_options options = report_chart_options(ctx);
 
+    options.by = question->by;
     chart_print(trend, &options);
     return output_finish();
 }
@@ -313,17 +154,23 @@ static int put_chart(const struct context *ctx, const struct trend *trend)
 static void put_notes(const struct context *ctx, const struct trend_question *question,
                       const struct trend *trend)
 {
-    bool one_by_one = question->by & TREND_BY_PEER || question->filter.has_peer;
+    bool by_peer = question->by & TREND_BY_PEER || question->filter.has_peer;
+    bool one_by_one =
+        by_peer || question->by & TREND_BY_OWNER || filter_by_owner(&question->filter);
 
     if (one_by_one)
-        coverage_tell_detail(&trend->coverage);
+        coverage_tell_detail(&trend->coverage, by_peer);
+    if (trend->unkept > 0)
+        complain("up to %lld sockets of a snapshot were counted, but not kept one by one: they are "
+                 "not in this answer, but in that without %s",
+                 (long long)trend->unkept, by_peer ? "peers" : "owners");
     if (trend->other_sockets > 0)
         complain("%s%lld client sockets at most were of services that are not told apart "
                  "(`other`): those of these ports may be among them; see limits.client_services "
                  "in connhist.yaml(5)",
                  trend->series.n == 0 ? "whether a socket matches is not known: " : "",
                  (long long)trend->other_sockets);
-    if (trend->series.n == 0 && trend->other_sockets == 0 &&
+    if (trend->series.n == 0 && trend->other_sockets == 0 && trend->unkept == 0 &&
         !(one_by_one && trend->coverage.details == COVERAGE_DETAIL_OFF))
         coverage_nothing(ctx, &trend->coverage, "socket", NULL, question->since_ms,
                          question->until_ms);
@@ -353,7 +200,7 @@ static int report_run(struct context *ctx)
     if (r < 0)
         return cannot_answer("%s", err.text);
     db_end(ctx->db); /* whoever reads the answer may take his time */
-    status = ctx->chart ? put_chart(ctx, &trend) : put_rows(ctx, &question, &trend);
+    status = ctx->chart ? put_chart(ctx, &question, &trend) : report_rows(ctx, &question, &trend);
     if (status == EXIT_ANSWERED)
         put_notes(ctx, &question, &trend);
     return status;
@@ -370,7 +217,7 @@ static int report_check(struct context *ctx)
 const struct command cmd_report = {
     .name = "report",
     .args = "",
-    .summary = "counts and rates over time, by port, role, state or peer",
+    .summary = "counts and rates over time, by port, state, process and others",
     .notes =
         "Without --port: which ten counts of this host rose highest. On a terminal a line is\n"
         "drawn for each, with its maximum, its value now and where it is heading; below stands\n"

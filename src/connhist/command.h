@@ -28,7 +28,7 @@ struct command {
     int (*check)(struct context *ctx);
 };
 
-extern const struct command cmd_report, cmd_netstat, cmd_list, cmd_status, cmd_sql;
+extern const struct command cmd_report, cmd_netstat, cmd_list, cmd_who, cmd_status, cmd_sql;
 
 /* Rows that several commands have. */
 #define ROW_PORT(words)                                 \
@@ -69,4 +69,20 @@ extern const struct command cmd_report, cmd_netstat, cmd_list, cmd_status, cmd_s
     {                                                              \
         OPT_NETNS, REPEAT_NOT, 0, "netns", "NAME",                 \
             "only this network namespace: a name, or inode:NUMBER" \
+    }
+/* Four rows: which owner sockets have. */
+#define ROWS_OWNER                                                                             \
+    {OPT_PROCESS,                                                                              \
+     REPEAT_NOT,                                                                               \
+     0,                                                                                        \
+     "process",                                                                                \
+     "NAME",                                                                                   \
+     "only of programs of this name, or path if it has a '/';\n"                               \
+     "wildcards as in the shell: 'php-fpm*'"},                                                 \
+        {OPT_UNIT, REPEAT_NOT, 0,                                                              \
+         "unit",   "NAME",     "only of this systemd unit: nginx.service, nginx,\n'user@*'"},  \
+        {OPT_CONTAINER, REPEAT_NOT, 0,                                                         \
+         "container",   "ID",       "only of this container: the begin of its id, docker:ID"}, \
+    {                                                                                          \
+        OPT_PID, REPEAT_NOT, 0, "pid", "PID", "only of the process with this id"               \
     }

@@ -48,7 +48,7 @@ void coverage_warn(const struct context *ctx, const struct coverage *coverage)
              gap_words(coverage, gaps, sizeof(gaps)), events);
 }
 
-void coverage_tell_detail(const struct coverage *coverage)
+void coverage_tell_detail(const struct coverage *coverage, bool peers)
 {
     bool all = coverage->details == COVERAGE_DETAIL_OFF;
 
@@ -56,7 +56,7 @@ void coverage_tell_detail(const struct coverage *coverage)
         complain("%s only listening sockets were kept, connections were counted but not recorded "
                  "one by one: `detail: off`",
                  all ? "in that time" : "in a part of that time");
-    if (coverage->details & COVERAGE_DETAIL_ANONYMOUS)
+    if (peers && coverage->details & COVERAGE_DETAIL_ANONYMOUS)
         complain("remote addresses are cut%s: `detail: anonymous`",
                  coverage->details == COVERAGE_DETAIL_ANONYMOUS ? "" : " in a part of that time");
 }

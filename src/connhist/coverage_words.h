@@ -13,8 +13,8 @@
 void coverage_warn(const struct context *ctx, const struct coverage *coverage);
 
 /* For answers made of sockets, not of counts: says on stderr what the recorder did not keep of them
- * (`detail: off` or `anonymous`), if that is so. */
-void coverage_tell_detail(const struct coverage *coverage);
+ * (`detail: off` or `anonymous`), if that is so. peers: the answer has remote addresses. */
+void coverage_tell_detail(const struct coverage *coverage, bool peers);
 
 /* Says on stderr that nothing matched, and whether anything was recorded in the span at all.
  * what: "socket", "listener" …; hint: a further sentence, NULL: none. */

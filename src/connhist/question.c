@@ -12,6 +12,8 @@
 
 #include "complain.h"
 
+#define PID_HIGHEST 4194304 /* PID_MAX_LIMIT of a kernel of 64 bits */
+
 #define HOUR_MS INT64_C(3600000)
 #define SPAN_MS (24 * HOUR_MS) /* how far back --since reaches unless it says */
 
@@ -73,6 +75,21 @@ int question_record_begin(struct context *ctx, int64_t *ret_ms)
                   ? TIME_UNKNOWN
                   : walltime_of_record(&ctx->walltime, stmt_i64(stmt, 0));
     return EXIT_ANSWERED;
+}
+
+int question_no_snapshot(struct context *ctx, int64_t at_ms)
+{
+    char at[TIME_TEXT_MAX], begin[TIME_TEXT_MAX];
+    int64_t begin_ms;
+    int status = question_record_begin(ctx, &begin_ms);
+
+    if (status != EXIT_ANSWERED)
+        return status;
+    if (begin_ms == TIME_UNKNOWN)
+        return cannot_answer("nothing is recorded yet in %s", db_path(ctx->db));
+    return cannot_answer("no complete snapshot at or before %s: the record begins at %s",
+                         time_format(at_ms, ctx->utc, false, at),
+                         time_format(begin_ms, ctx->utc, false, begin));
 }
 
 /* 24 hours before the end, or the begin of a younger record. */
@@ -187,6 +204,26 @@ static int read_netns(const char *text, struct filter *filter)
     return EXIT_ANSWERED;
 }
 
+/* A name of an owner; what can't be one is refused, so that nothing is searched in vain. */
+static int read_name(const char *name, const char *text, const char **ret)
+{
+    if (!*text)
+        return wrong_usage("--%s needs a name", name);
+    *ret = text;
+    return EXIT_ANSWERED;
+}
+
+static int read_pid(const char *text, struct filter *filter)
+{
+    uint64_t pid;
+
+    if (parse_u64(text, 1, PID_HIGHEST, &pid) < 0)
+        return wrong_usage("--pid %s is no process id: it is a number from 1 to %d", text,
+                           PID_HIGHEST);
+    filter->pid = (uint32_t)pid;
+    return EXIT_ANSWERED;
+}
+
 static int check_netns(struct context *ctx, const struct filter *filter)
 {
     struct err err = {0};
@@ -209,6 +246,14 @@ static int read_filter_option(const struct given *given, bool families, struct f
         return read_prefix("local", given->text, &filter->has_local, &filter->local);
     case OPT_NETNS:
         return read_netns(given->text, filter);
+    case OPT_PROCESS:
+        return read_name("process", given->text, &filter->process);
+    case OPT_UNIT:
+        return read_name("unit", given->text, &filter->unit);
+    case OPT_CONTAINER:
+        return read_name("container", given->text, &filter->container);
+    case OPT_PID:
+        return read_pid(given->text, filter);
     default:
         return EXIT_ANSWERED;
     }

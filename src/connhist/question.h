@@ -24,9 +24,14 @@ int question_number(const struct context *ctx, enum option_id id, uint64_t max, 
  */
 int question_span(struct context *ctx, int64_t *ret_since_ms, int64_t *ret_until_ms);
 
-/* Reads --port --proto --state --role --peer --local --netns into a filter. families: whether
+/* Reads --port --proto --state --role --peer --local --netns --process --unit --container
+ * --pid into a filter. families: whether
  * --proto may name one of IPv4 and IPv6. */
 int question_filter(struct context *ctx, bool families, struct filter *ret);
 
 /* Wall time of the first snapshot, TIME_UNKNOWN if there is none, or no file. */
 int question_record_begin(struct context *ctx, int64_t *ret_ms);
+
+/* Complains that no snapshot was taken at or before an instant (wall time), and where the record
+ * begins. */
+int question_no_snapshot(struct context *ctx, int64_t at_ms);

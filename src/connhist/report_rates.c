@@ -153,6 +153,18 @@ static int check_options(const struct context *ctx)
         return wrong_usage("--state does not go with --measure: what opened or closed is no state");
     if (options_has(&ctx->options, OPT_PEER))
         return wrong_usage("--peer does not go with --measure: rates are kept by service");
+    for (size_t i = 0; i < ctx->options.n; i++)
+        switch (ctx->options.items[i].id) {
+        case OPT_PROCESS:
+        case OPT_UNIT:
+        case OPT_CONTAINER:
+        case OPT_PID:
+            return wrong_usage(
+                "--%s does not go with --measure: rates are kept by service",
+                option_table_find(&ctx->command->options, ctx->options.items[i].id)->name);
+        default:
+            break;
+        }
     return EXIT_ANSWERED;
 }
 
@@ -165,9 +177,9 @@ static int read_by(const struct context *ctx, unsigned *ret)
         return status;
     if (!options_has(&ctx->options, OPT_BY))
         by = TREND_BY_PORT | TREND_BY_ROLE;
-    if (by & (TREND_BY_STATE | TREND_BY_PEER))
+    if (by & ~(unsigned)(TREND_BY_PORT | TREND_BY_ROLE))
         return wrong_usage("--by %s does not go with --measure; there are port and role",
-                           by & TREND_BY_STATE ? "state" : "peer");
+                           report_by_word(by & ~(unsigned)(TREND_BY_PORT | TREND_BY_ROLE)));
     *ret = by;
     return EXIT_ANSWERED;
 }

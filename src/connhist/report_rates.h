@@ -23,6 +23,9 @@ struct chart_options report_chart_options(const struct context *ctx);
  * exit status; complains itself. */
 int report_by(const struct context *ctx, unsigned *ret);
 
+/* The word of --by for one of these bits. */
+const char *report_by_word(unsigned by);
+
 /* The port of a series, with its name for people; buf must stay as long as the cell. */
 struct cell report_port_cell(const struct context *ctx, unsigned protocol, int32_t port, char *buf,
                              size_t size);

@@ -48,6 +48,50 @@ static void print_port(struct layout *layout, const struct trend_series *series,
     print_name(layout, series, options);
 }
 
+/* What has none is told from what is not known. */
+static const char *name_or_word(const char *name)
+{
+    if (!name)
+        return "not known";
+    return *name ? name : "(none)";
+}
+
+/* A name from outside: a long one begins a line, and is cut there. */
+static void print_text(struct layout *layout, const char *before, const char *text)
+{
+    layout_word(layout, separator_of(layout), before);
+    layout_print(layout, " ", "%s", text);
+}
+
+static void print_process(struct layout *layout, const struct trend_series *series)
+{
+    if (!series->process) {
+        layout_word(layout, separator_of(layout), "process not known");
+        return;
+    }
+    print_text(layout, "process", series->process);
+    if (series->exe)
+        print_text(layout, "of", series->exe);
+}
+
+static void print_owner(struct layout *layout, unsigned by, const struct trend_series *series)
+{
+    if (by & TREND_BY_NETNS)
+        print_text(layout, "netns", series->netns && *series->netns ? series->netns : "(own)");
+    if (by & (TREND_BY_PROCESS | TREND_BY_PID))
+        print_process(layout, series);
+    if (by & TREND_BY_OWNER && series->pid)
+        layout_print(layout, separator_of(layout), "pid %u", (unsigned)series->pid);
+    if (by & TREND_BY_UNIT)
+        print_text(layout, "unit", name_or_word(series->unit));
+    if (by & TREND_BY_CONTAINER)
+        print_text(layout, "container", name_or_word(series->container));
+    if (by & TREND_BY_UID && series->uid >= 0)
+        layout_print(layout, separator_of(layout), "uid %lld", (long long)series->uid);
+    else if (by & TREND_BY_UID)
+        layout_word(layout, separator_of(layout), "uid not known");
+}
+
 void chart_label(struct layout *layout, const struct trend_series *series,
                  const struct chart_options *options)
 {
@@ -60,6 +104,7 @@ void chart_label(struct layout *layout, const struct trend_series *series,
         layout_word(layout, separator_of(layout), state_name(series->state));
     if (series->peer[0])
         layout_print(layout, separator_of(layout), "peer %s", series->peer);
+    print_owner(layout, options->by, series);
     if (layout->used == 0)
         layout_word(layout, "", "all sockets");
 }

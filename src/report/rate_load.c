@@ -95,7 +95,7 @@ int rate_load_totals(struct db *db, const struct lookup *lookup,
         r = load_total(stmt, service->id, span, &rated.total, err);
         if (r < 0)
             return r;
-        rated.key = series_key_make(question->by, &service->key, 0, 0, NULL);
+        rated.key = series_key_make(question->by, &service->key, 0);
         if (rated.total != 0 && vec_push(ret, rated) < 0)
             return err_errno(err, -ENOMEM, "reading the rates");
     }

@@ -70,12 +70,20 @@ int row_maker_wants(struct row_maker *maker, const struct filter *filter,
                     const struct stored_life *life, struct endpoints *ret, struct err *err)
 {
     const struct service_key *key = &life->service->key;
+    const struct known_owner *known;
     int r;
 
     if (!life->service->in_netns || (filter->protocol && filter->protocol != key->protocol) ||
         (filter->role && filter->role != key->role) ||
         !socket_ports_match(filter, life->local_port, life->remote_port))
         return 0;
+    if (filter_by_owner(filter)) {
+        r = owner_lookup_get(&maker->lookup.owners, life->owner, &known, err);
+        if (r < 0)
+            return r;
+        if (!filter_owner(filter, known ? &known->owner : NULL))
+            return 0;
+    }
     r = stored_life_endpoints(life, &maker->lookup, ret, err);
     if (r < 0)
         return r;

@@ -213,6 +213,17 @@ int sockets_live_check(const struct filter *filter, struct err *err)
     return r;
 }
 
+/* Leaves out rows whose owner does not belong to the answer. */
+static void choose_by_owner(struct socket_row_vec *rows, const struct filter *filter)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < rows->n; i++)
+        if (filter_owner(filter, rows->items[i].owner))
+            rows->items[kept++] = rows->items[i];
+    rows->n = kept;
+}
+
 int sockets_live(const struct filter *filter, bool owners, socket_row_fn fn, void *arg,
                  struct err *err)
 {
@@ -235,11 +246,12 @@ int sockets_live(const struct filter *filter, bool owners, socket_row_fn fn, voi
     if (lacks < 0)
         return lacks;
     socket_rows_sort(live.rows.items, live.rows.n);
-    if (owners) {
+    if (owners || filter_by_owner(filter)) {
         r = live_owners_find(&found, &clock, live.rows.items, live.rows.n, lacks ? NULL : err);
         if (r < 0)
             return r;
         lacks |= r;
+        choose_by_owner(&live.rows, filter);
     }
     r = socket_rows_give(&live.rows, fn, arg);
     return r < 0 ? r : lacks;

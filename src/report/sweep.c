@@ -8,8 +8,7 @@
 
 #define COMPACT_FIRST 4096
 
-struct series_key series_key_make(unsigned by, const struct service_key *service, uint8_t state,
-                                  uint8_t peer_family, const struct address *peer)
+struct series_key series_key_make(unsigned by, const struct service_key *service, uint8_t state)
 {
     struct series_key key = {.port = SERIES_ANY_PORT};
 
@@ -21,16 +20,18 @@ struct series_key series_key_make(unsigned by, const struct service_key *service
         key.role = service->role;
     if (by & TREND_BY_STATE)
         key.state = state;
-    if ((by & TREND_BY_PEER) && peer) {
-        key.peer_family = peer_family;
-        key.peer = *peer;
-        if (address_is_mapped(peer_family, peer)) {
-            key.peer_family = AF_INET;
-            key.peer = (struct address){0};
-            memcpy(key.peer.bytes, peer->bytes + 12, 4);
-        }
-    }
     return key;
+}
+
+void series_key_set_peer(struct series_key *key, uint8_t family, const struct address *peer)
+{
+    key->peer_family = family;
+    key->peer = *peer;
+    if (address_is_mapped(family, peer)) {
+        key->peer_family = AF_INET;
+        key->peer = (struct address){0};
+        memcpy(key->peer.bytes, peer->bytes + 12, 4);
+    }
 }
 
 size_t sweep_index(const struct sweep *sweep, size_t low, int64_t at_ms)
@@ -147,6 +148,27 @@ int sweep_add(struct sweep *sweep, const struct series_key *key, size_t at, int6
             series->compact_at = 2 * series->changes.n;
     }
     return vec_push(&series->changes, change);
+}
+
+int sweep_note(struct sweep *sweep, const struct series_key *key, int64_t since_ms, uint32_t pid,
+               int64_t started_ms)
+{
+    struct counted *series = find_series(sweep, key);
+    struct present *present;
+
+    if (!series)
+        return -ENOMEM;
+    present = &series->present;
+    if (!present->any || since_ms < present->since_ms)
+        present->since_ms = since_ms;
+    if (!present->any) {
+        present->pid = pid;
+        present->started_ms = started_ms;
+    } else if (present->pid != pid || present->started_ms != started_ms) {
+        present->pid = 0;
+    }
+    present->any = true;
+    return 0;
 }
 
 void sweep_settle(struct sweep *sweep)

@@ -36,6 +36,7 @@ struct work {
     int64_t until_ms;                      /* record time */
     struct snapshot_times times;           /* owned */
     struct lookup lookup;                  /* owned */
+    struct labels labels;                  /* owned */
     struct buckets buckets;                /* owned */
     struct sweep sweep;                    /* owned */
     struct trend trend;                    /* the answer; owned */
@@ -45,6 +46,7 @@ static void work_finish(struct work *work)
 {
     vec_finish(&work->times);
     lookup_finish(&work->lookup);
+    labels_finish(&work->labels);
     buckets_finish(&work->buckets);
     sweep_finish(&work->sweep);
     trend_finish(&work->trend);
@@ -93,11 +95,12 @@ static int choose_step(struct work *work, struct err *err)
     return 0;
 }
 
-/* Tallies know no addresses. */
+/* Tallies know no addresses and no owners. */
 static bool needs_lives(const struct trend_question *question)
 {
-    return question->by & TREND_BY_PEER || question->filter.has_peer ||
-           question->filter.has_local || question->filter.family;
+    return question->by & TREND_BY_LIVES || question->filter.has_peer ||
+           question->filter.has_local || question->filter.family ||
+           filter_by_owner(&question->filter);
 }
 
 /* Counts everything at the snapshots in work->times. */
@@ -113,9 +116,10 @@ static int count(struct work *work, struct err *err)
     if (r < 0)
         return r;
     if (needs_lives(work->question))
-        r = trend_load_lives(work->db, &work->lookup, work->question, &work->sweep, err);
+        r = trend_load_lives(work->db, &work->lookup, work->question, &work->labels, &work->sweep,
+                             &work->trend.unkept, err);
     else
-        r = trend_load(work->db, &work->lookup, work->question, &work->sweep, err);
+        r = trend_load(work->db, &work->lookup, work->question, &work->labels, &work->sweep, err);
     if (r < 0)
         return r;
     sweep_settle(&work->sweep);
@@ -139,7 +143,7 @@ static int count_other(struct work *work, struct err *err)
 
         service->chosen = lookup_may_hide(&question.filter, service);
     }
-    r = trend_load(work->db, &work->lookup, &question, &other, err);
+    r = trend_load(work->db, &work->lookup, &question, NULL, &other, err);
     if (r < 0)
         return r;
     sweep_settle(&other);
@@ -151,35 +155,51 @@ static int count_other(struct work *work, struct err *err)
     return 0;
 }
 
-static int compare_keys(const struct counted *a, const struct counted *b)
+static int compare_numbers(int64_t a, int64_t b)
 {
-    const struct series_key *left = &a->key, *right = &b->key;
-
-    if (left->port != right->port)
-        return left->port < right->port ? -1 : 1;
-    if (left->protocol != right->protocol)
-        return left->protocol < right->protocol ? -1 : 1;
-    if (left->role != right->role)
-        return left->role < right->role ? -1 : 1;
-    if (left->state != right->state)
-        return left->state < right->state ? -1 : 1;
-    if (left->peer_family != right->peer_family)
-        return left->peer_family < right->peer_family ? -1 : 1;
-    return memcmp(&left->peer, &right->peer, sizeof(left->peer));
+    return (a > b) - (a < b);
 }
 
-static int by_key(const void *left, const void *right)
+static int compare_labels(const struct labels *labels, const struct label_set *a,
+                          const struct label_set *b)
 {
-    return compare_keys(left, right);
+    int r = labels_compare(labels, a->netns, b->netns);
+
+    if (r == 0)
+        r = labels_compare(labels, a->container, b->container);
+    if (r == 0)
+        r = labels_compare(labels, a->unit, b->unit);
+    return r ? r : labels_compare(labels, a->process, b->process);
 }
 
-static int by_maximum(const void *left, const void *right)
+static int by_key(const void *left, const void *right, void *labels)
+{
+    const struct series_key *a = &((const struct counted *)left)->key;
+    const struct series_key *b = &((const struct counted *)right)->key;
+    int r = compare_numbers(a->port, b->port);
+
+    if (r == 0)
+        r = compare_numbers(a->protocol, b->protocol);
+    if (r == 0)
+        r = compare_numbers(a->role, b->role);
+    if (r == 0)
+        r = compare_numbers(a->state, b->state);
+    if (r == 0)
+        r = compare_labels(labels, &a->labels, &b->labels);
+    if (r == 0)
+        r = compare_numbers(a->uid, b->uid);
+    if (r == 0)
+        r = compare_numbers(a->peer_family, b->peer_family);
+    return r ? r : memcmp(&a->peer, &b->peer, sizeof(a->peer));
+}
+
+static int by_maximum(const void *left, const void *right, void *labels)
 {
     const struct counted *a = left, *b = right;
 
     if (a->max != b->max)
         return a->max > b->max ? -1 : 1;
-    return compare_keys(a, b);
+    return by_key(left, right, labels);
 }
 
 static int find_last(struct work *work, const struct walltime *walltime, struct err *err)
@@ -208,7 +228,7 @@ static int find_last(struct work *work, const struct walltime *walltime, struct 
 /* Leaves out series that are 0 throughout, puts the rest in order; returns how many are shown. */
 static size_t select_series(struct work *work)
 {
-    bool ranked = work->question->top || work->question->by & TREND_BY_PEER;
+    bool ranked = work->question->top || work->question->by & TREND_BY_LIVES;
     struct counted *items = work->sweep.series.items;
     size_t kept = 0, shown;
 
@@ -222,10 +242,35 @@ static size_t select_series(struct work *work)
     }
     work->sweep.series.n = kept;
     if (kept > 1)
-        qsort(items, kept, sizeof(*items), ranked ? by_maximum : by_key);
+        qsort_r(items, kept, sizeof(*items), ranked ? by_maximum : by_key, &work->labels);
     shown = work->question->top && work->question->top < kept ? work->question->top : kept;
     work->trend.series_hidden = kept - shown;
     return shown;
+}
+
+/* The owner's part of a series; its strings stay those of the labels. */
+static void name_series(const struct work *work, const struct counted *counted,
+                        struct trend_series *series)
+{
+    const struct label_set *set = &counted->key.labels;
+    const struct present *present = &counted->present;
+    const struct label *process = set->process ? labels_get(&work->labels, set->process) : NULL;
+
+    if (process) {
+        series->process = process->name;
+        series->exe = process->exe && *process->exe ? process->exe : NULL;
+    }
+    if (set->unit)
+        series->unit = labels_get(&work->labels, set->unit)->name;
+    if (set->container)
+        series->container = labels_get(&work->labels, set->container)->name;
+    if (set->netns)
+        series->netns = labels_get(&work->labels, set->netns)->name;
+    if (work->question->by & TREND_BY_UID && counted->key.uid != UID_UNKNOWN)
+        series->uid = counted->key.uid;
+    series->pid = process && process->pid ? process->pid : present->pid;
+    if (present->any)
+        series->oldest_ms = work->times.items[work->times.n - 1] - present->since_ms;
 }
 
 static int add_series(struct work *work, const struct walltime *walltime,
@@ -241,8 +286,11 @@ static int add_series(struct work *work, const struct walltime *walltime,
         .now = counted->now,
         .per_hour = counted->per_hour,
         .direction = counted->direction,
+        .uid = -1,
+        .oldest_ms = -1,
     };
 
+    name_series(work, counted, &series);
     if (counted->key.peer_family)
         address_format(counted->key.peer_family, &counted->key.peer, series.peer);
     if (vec_push(&work->trend.series, series) < 0)
@@ -282,6 +330,21 @@ static int fill_buckets(struct work *work, const struct walltime *walltime)
     return 0;
 }
 
+/* Names are what the answer keeps of the labels. */
+static int keep_texts(struct work *work)
+{
+    if (vec_reserve(&work->trend.texts, 2 * work->labels.items.n) < 0)
+        return -ENOMEM;
+    for (size_t i = 0; i < work->labels.items.n; i++) {
+        struct label *label = &work->labels.items.items[i];
+
+        work->trend.texts.items[work->trend.texts.n++] = label->name;
+        work->trend.texts.items[work->trend.texts.n++] = label->exe;
+        label->name = label->exe = NULL;
+    }
+    return 0;
+}
+
 int trend_ask(struct db *db, const struct walltime *walltime, const struct trend_question *question,
               struct trend *ret, struct err *err)
 {
@@ -307,6 +370,8 @@ int trend_ask(struct db *db, const struct walltime *walltime, const struct trend
         r = find_last(&work, walltime, err);
     if (r == 0)
         r = answer(&work, walltime, err);
+    if (r == 0 && keep_texts(&work) < 0)
+        r = err_errno(err, -ENOMEM, "counting the sockets");
     if (r < 0)
         return r;
     *ret = work.trend;
@@ -319,5 +384,8 @@ void trend_finish(struct trend *trend)
     for (size_t i = 0; i < trend->series.n; i++)
         vec_finish(&trend->series.items[i].points);
     vec_finish(&trend->series);
+    for (size_t i = 0; i < trend->texts.n; i++)
+        free(trend->texts.items[i]);
+    vec_finish(&trend->texts);
     coverage_finish(&trend->coverage);
 }

@@ -146,22 +146,34 @@ static int read_tally(struct tally_reader *reader, const struct known_service *s
     return r;
 }
 
+static int read_service(struct tally_reader *reader, const struct known_service *service,
+                        const struct trend_question *question, struct labels *labels,
+                        struct err *err)
+{
+    struct label_set set = {0};
+    int r = 0;
+
+    if (labels && labels_of_service(labels, question->by, service, &set) < 0)
+        return err_errno(err, -ENOMEM, "reading the counts");
+    for (uint8_t state = 1; r == 0 && state < STATE_COUNT; state++) {
+        struct series_key key = series_key_make(question->by, &service->key, state);
+
+        key.labels = set;
+        if (filter_state(&question->filter, state))
+            r = read_tally(reader, service, state, &key, err);
+    }
+    return r;
+}
+
 int trend_load(struct db *db, const struct lookup *lookup, const struct trend_question *question,
-               struct sweep *sweep, struct err *err)
+               struct labels *labels, struct sweep *sweep, struct err *err)
 {
     _cleanup_(tally_reader_finish) struct tally_reader reader = {0};
     int r;
 
     r = tally_reader_init(&reader, db, sweep, err);
-    for (size_t i = 0; r == 0 && i < lookup->services.n; i++) {
-        const struct known_service *service = &lookup->services.items[i];
-
-        for (uint8_t state = 1; r == 0 && service->chosen && state < STATE_COUNT; state++) {
-            struct series_key key = series_key_make(question->by, &service->key, state, 0, NULL);
-
-            if (filter_state(&question->filter, state))
-                r = read_tally(&reader, service, state, &key, err);
-        }
-    }
+    for (size_t i = 0; r == 0 && i < lookup->services.n; i++)
+        if (lookup->services.items[i].chosen)
+            r = read_service(&reader, &lookup->services.items[i], question, labels, err);
     return r;
 }

@@ -4,15 +4,19 @@
 
 #include "connhist/base/err.h"
 #include "connhist/report/trend.h"
+#include "labels.h"
 #include "lookup.h"
 #include "sweep.h"
 
 struct db;
 
-/* From tallies: exact and quick, but they know no addresses. */
+/* From tallies: exact and quick, but they know no addresses and no owners. labels may be NULL where
+ * the question does not tell namespaces apart. */
 int trend_load(struct db *db, const struct lookup *lookup, const struct trend_question *question,
-               struct sweep *sweep, struct err *err);
+               struct labels *labels, struct sweep *sweep, struct err *err);
 
-/* From lives and their states, counted at complete snapshots alone. */
+/* From lives and their states, counted at complete snapshots alone. *ret_unkept: as in struct trend;
+ * it stays where there is nothing of that kind. */
 int trend_load_lives(struct db *db, struct lookup *lookup, const struct trend_question *question,
-                     struct sweep *sweep, struct err *err);
+                     struct labels *labels, struct sweep *sweep, int64_t *ret_unkept,
+                     struct err *err);

@@ -14,6 +14,7 @@ struct chart_options {
     bool color;
     bool ascii;     /* the terminal can't show block characters */
     int64_t now_ms; /* wall time; behind trend.stale_ms the chart speaks of the past */
+    unsigned by;    /* enum trend_by: which owners and namespaces the series have */
     int width;      /* columns; at least 40 are used; 0: 80 */
     /* The name of a port or NULL, e.g. names_of_port(); valid until the next call. NULL: numbers
      * alone. */

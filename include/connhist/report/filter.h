@@ -32,10 +32,18 @@ struct filter {
     bool has_local;      /* local is meaningful */
     struct prefix peer;  /* remote address */
     struct prefix local; /* local address */
-    const char *netns;   /* name, "inode:N" or FILTER_NETNS_OWN; NULL: any; not owned */
+    uint32_t pid;        /* process id of the owner; 0: any */
+    const char
+        *netns; /* name, "inode:N" or FILTER_NETNS_OWN; NULL: any; not owned, like what follows */
+    const char *process; /* the owner's name, base name of its program, or path if there is a '/' in
+                            it; wildcards as in fnmatch(3); NULL: any */
+    const char *unit;    /* its systemd unit, ".service" may lack; wildcards; NULL: any */
+    const char *container; /* its container: "docker:ID", or the first characters of it or of the
+                              id alone; NULL: any */
 };
 
 struct err;   /* base/err.h */
+struct owner; /* model/owner.h */
 struct names; /* report/names.h */
 struct db;    /* store/db.h */
 
@@ -61,6 +69,12 @@ bool filter_state(const struct filter *filter, unsigned state);
 /* Whether a socket's addresses belong to the answer (family, local, peer). */
 bool filter_endpoints(const struct filter *filter, uint8_t family, const struct address *local,
                       const struct address *remote);
+
+/* Whether the filter asks for an owner at all. */
+bool filter_by_owner(const struct filter *filter);
+
+/* Whether a socket's owner belongs to the answer; NULL: not known, which no owner asked for is. */
+bool filter_owner(const struct filter *filter, const struct owner *owner);
 
 /* Whether a namespace belongs to the answer. */
 bool filter_netns(const struct filter *filter, const char *name, uint64_t inode);

@@ -19,8 +19,19 @@ enum trend_by {
     TREND_BY_PORT = 1, /* protocol and port of the service */
     TREND_BY_ROLE = 2,
     TREND_BY_STATE = 4,
-    TREND_BY_PEER = 8, /* remote address; from the sockets themselves, so detail must be recorded */
+    TREND_BY_NETNS = 8,
+    /* from the sockets themselves, so detail must be recorded: */
+    TREND_BY_PEER = 16,    /* remote address */
+    TREND_BY_PROCESS = 32, /* name and program of the owner */
+    TREND_BY_PID = 64,     /* ... and which process it is */
+    TREND_BY_UNIT = 128,   /* systemd unit */
+    TREND_BY_CONTAINER = 256,
+    TREND_BY_UID = 512,
 };
+
+#define TREND_BY_OWNER \
+    (TREND_BY_PROCESS | TREND_BY_PID | TREND_BY_UNIT | TREND_BY_CONTAINER | TREND_BY_UID)
+#define TREND_BY_LIVES (TREND_BY_PEER | TREND_BY_OWNER)
 
 struct trend_question {
     struct filter filter;
@@ -47,7 +58,19 @@ struct trend_series {
     uint8_t role;                /* 0: summed over */
     uint8_t state;               /* 0: summed over */
     int32_t port;                /* -2: summed over; SERVICE_PORT_OTHER */
+    uint32_t pid;                /* where all that are counted at the span's last snapshot belong to
+                                    one process; by pid: the series'; 0: not so, or not known */
     char peer[ADDRESS_TEXT_MAX]; /* "": summed over */
+    const char *process; /* name; "(kernel)" without exe for sockets of the kernel; NULL: not known,
+                              or summed over. Like what follows of the trend's texts */
+    const char *exe;     /* path of the program; NULL: not known */
+    const char *unit;    /* "": none; NULL: not known, or summed over */
+    const char *container; /* "": none; NULL: not known, or summed over */
+    const char *netns;     /* "": the recorder's own; NULL: summed over */
+    int64_t uid;           /* -1: not known, or summed over */
+    int64_t oldest_ms; /* how long that one of those counted at the last snapshot has been in its
+                              state that is in it longest, as far as it was seen; -1: not known (from
+                              tallies), or there is none */
     struct {
         VEC_FIELDS(struct trend_point);
     } points;          /* one for each bucket, oldest first */
@@ -69,7 +92,12 @@ struct trend {
                               whose service was not told apart; theirs may be among them */
     struct {
         VEC_FIELDS(struct trend_series);
-    } series;         /* by port, role, state; under top or by peer: highest maximum first */
+    } series;       /* by port, role, state; under top or by peer: highest maximum first */
+    int64_t unkept; /* counted from the sockets themselves: how many more were in the tallies of a
+                       snapshot, at most, of which nothing else is known */
+    struct {
+        VEC_FIELDS(char *);
+    } texts;          /* names in the series; owned */
     int64_t last_ms;  /* the last complete snapshot of the span, wall time; TIME_UNKNOWN: none */
     int64_t stale_ms; /* 1.5 of its intervals and 5 s later: then its counts are no longer those of
                          now */
@@ -78,8 +106,8 @@ struct trend {
 
 /* Answers; finish *ret only after 0. Call db_begin() before. A span in which nothing was recorded
  * gives 0 and no series, and coverage tells why. Series that are 0 throughout are left out.
- * until_ms should not lie in the future. By peer, or with a filter for addresses, sockets are
- * counted that were recorded in detail; else tallies. -EINVAL: the span is empty, more than 100,000
+ * until_ms should not lie in the future. By peer or owner, or with a filter for them, sockets are
+ * counted that were recorded in detail (see unkept); else tallies. -EINVAL: the span is empty, more than 100,000
  * buckets, or too many points; -EBADMSG: the file is damaged. */
 int trend_ask(struct db *db, const struct walltime *walltime, const struct trend_question *question,
               struct trend *ret, struct err *err);

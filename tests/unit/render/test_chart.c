@@ -364,6 +364,48 @@ static void no_line_is_wider_than_asked(void **unused)
     }
 }
 
+/* The first line of a chart of one series. */
+static void expect_title(const struct trend_series *series, unsigned by, const char *wanted)
+{
+    struct trend_series one = *series;
+    struct trend trend = trend_of(&one, 1, 0);
+    struct chart_options options = {.ascii = true, .by = by, .width = 60};
+    struct capture capture;
+    const char *text;
+
+    print(&capture, &trend, &options);
+    text = capture_text(&capture);
+    if (strncmp(text, wanted, strlen(wanted)) != 0)
+        fail_msg("%s", text);
+    capture_finish(&capture);
+}
+
+static void an_owner_is_named_as_far_as_it_is_known(void **state)
+{
+    struct trend_series series = {.port = -2,
+                                  .state = STATE_CLOSE_WAIT,
+                                  .process = "php-fpm",
+                                  .exe = "/usr/sbin/php-fpm8.2",
+                                  .pid = 812,
+                                  .unit = "",
+                                  .uid = 33};
+
+    (void)state;
+    expect_title(&series, TREND_BY_PROCESS,
+                 "CLOSE_WAIT process php-fpm of /usr/sbin/php-fpm8.2 pid 812\n");
+    expect_title(&series, TREND_BY_UNIT | TREND_BY_UID | TREND_BY_NETNS,
+                 "CLOSE_WAIT netns (own) pid 812 unit (none) uid 33\n");
+    expect_title(&series, 0, "CLOSE_WAIT\n");
+    series.process = series.unit = NULL;
+    series.pid = 0;
+    series.uid = -1;
+    expect_title(&series, TREND_BY_PROCESS | TREND_BY_UNIT | TREND_BY_UID,
+                 "CLOSE_WAIT process not known unit not known uid not known\n");
+    series.process = "\033[31mred\n";
+    series.exe = NULL;
+    expect_title(&series, TREND_BY_PROCESS, "CLOSE_WAIT process \\x1b[31mred\\x0a\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -378,6 +420,7 @@ int main(void)
         cmocka_unit_test(states_have_colours),
         cmocka_unit_test(a_hostile_name_is_neutralised_and_cut),
         cmocka_unit_test(no_line_is_wider_than_asked),
+        cmocka_unit_test(an_owner_is_named_as_far_as_it_is_known),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

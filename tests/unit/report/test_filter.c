@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "connhist/base/err.h"
+#include "connhist/model/owner.h"
 #include "connhist/report/filter.h"
 #include "connhist/report/names.h"
 
@@ -107,6 +108,59 @@ static void a_namespace_is_asked_for_by_name_or_inode(void **state)
     assert_true(filter_netns(&filter, "x", 1));
 }
 
+static bool owned(struct filter filter, const char *comm, const char *exe, const char *unit,
+                  const char *container)
+{
+    struct owner owner = {
+        .pid = 7, .comm = comm, .exe = exe, .unit = unit, .container = container, .cgroup = ""};
+
+    return filter_owner(&filter, &owner);
+}
+
+static void a_program_is_asked_for_by_name_or_path(void **state)
+{
+    struct filter filter = {.process = "php-fpm*"};
+
+    (void)state;
+    assert_true(owned(filter, "php-fpm8.2", "", "", ""));
+    assert_true(owned(filter, "worker", "/usr/sbin/php-fpm8.2", "", ""));
+    assert_false(owned(filter, "nginx", "/usr/sbin/nginx", "", ""));
+    assert_false(owned(filter, "x", "/php-fpm/x", "", ""));
+    filter.process = "/usr/*/nginx";
+    assert_true(owned(filter, "worker", "/usr/sbin/nginx", "", ""));
+    assert_false(owned(filter, "/usr/x/nginx", "/bin/nginx", "", ""));
+    filter.process = "[kworker"; /* no pattern, but a name may hold it */
+    assert_true(owned(filter, "[kworker", "", "", ""));
+    filter.process = "*";
+    assert_false(owned(filter, "", "", "", ""));
+    assert_false(filter_owner(&filter, NULL));
+}
+
+static void units_and_containers_have_short_forms(void **state)
+{
+    struct filter filter = {.unit = "nginx"};
+
+    (void)state;
+    assert_true(owned(filter, "", "", "nginx.service", ""));
+    assert_false(owned(filter, "", "", "nginx.socket", ""));
+    assert_false(owned(filter, "", "", "xnginx.service", ""));
+    filter.unit = "user@*.service";
+    assert_true(owned(filter, "", "", "user@1000.service", ""));
+    filter = (struct filter){.container = "3f2a"};
+    assert_true(owned(filter, "", "", "", "docker:3f2a99"));
+    assert_false(owned(filter, "", "", "", "docker:03f2a99"));
+    assert_false(owned(filter, "", "", "", ""));
+    filter.container = "lxc:web";
+    assert_true(owned(filter, "", "", "", "lxc:web"));
+    assert_false(owned(filter, "", "", "", "docker:web"));
+    filter = (struct filter){.pid = 7};
+    assert_true(owned(filter, "", "", "", ""));
+    filter.pid = 8;
+    assert_false(owned(filter, "", "", "", ""));
+    filter = (struct filter){0};
+    assert_true(filter_owner(&filter, NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +170,8 @@ int main(void)
         cmocka_unit_test(states_take_any_usual_spelling),
         cmocka_unit_test(an_ipv4_prefix_matches_mapped_addresses),
         cmocka_unit_test(a_namespace_is_asked_for_by_name_or_inode),
+        cmocka_unit_test(a_program_is_asked_for_by_name_or_path),
+        cmocka_unit_test(units_and_containers_have_short_forms),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

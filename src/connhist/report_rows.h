@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* connhist report: the rows of counts. */
+#pragma once
+
+#include "connhist/report/trend.h"
+
+#include "context.h"
+
+/* Writes the answer in ctx->format. Returns an exit status; complains itself. */
+int report_rows(const struct context *ctx, const struct trend_question *question,
+                const struct trend *trend);

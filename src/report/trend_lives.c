@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "connhist/base/cleanup.h"
+#include "connhist/model/history.h"
+#include "connhist/model/life.h"
+#include "stored_life.h"
+#include "trend_rows.h"
+
+struct life_counter {
+    struct lookup *lookup;                 /* not owned */
+    const struct trend_question *question; /* not owned */
+    struct labels *labels;                 /* not owned */
+    struct sweep *sweep;                   /* not owned */
+    int64_t
+        *kept; /* for each snapshot how many more lives there were than at the one before, whoever
+                      owns them; owned by the caller */
+};
+
+/* A life that is being counted. */
+struct counted_life {
+    const struct stored_life *life;
+    struct series_key key;           /* but for the state */
+    const struct known_owner *owner; /* NULL: not known */
+    bool wanted;                     /* it belongs to the answer, not to `kept` alone */
+};
+
+/* A life was in a state from at_ms on, which the snapshots from `first` to before `end` saw. */
+static int count_stretch(struct life_counter *counter, const struct counted_life *counted,
+                         const struct history_change *change, size_t first, size_t end)
+{
+    struct series_key key = counted->key;
+    const struct known_owner *owner = counted->owner;
+
+    if (change->state == 0 || end <= first ||
+        !filter_state(&counter->question->filter, change->state))
+        return 0;
+    counter->kept[first]++;
+    counter->kept[end]--; /* there is one place more than snapshots */
+    if (!counted->wanted)
+        return 0;
+    if (counter->question->by & TREND_BY_STATE)
+        key.state = change->state;
+    if (sweep_add(counter->sweep, &key, first, 1) < 0 ||
+        sweep_add(counter->sweep, &key, end, -1) < 0)
+        return -ENOMEM;
+    if (end < counter->sweep->n_times)
+        return 0;
+    return sweep_note(counter->sweep, &key, change->at_ms, owner ? owner->owner.pid : 0,
+                      owner ? owner->started_ms : 0);
+}
+
+static int count_states(struct life_counter *counter, const struct counted_life *counted)
+{
+    const struct stored_life *life = counted->life;
+    size_t end = life->ended_ms == LIFE_OPEN ? counter->sweep->n_times
+                                             : sweep_index(counter->sweep, 0, life->ended_ms);
+    struct history_change change = {.at_ms = life->since_ms}, before = {0};
+    size_t offset = 0, first = 0;
+    int r;
+
+    while ((r = history_next(life->states, life->n_states, &offset, &change)) > 0) {
+        size_t next = sweep_index(counter->sweep, first, change.at_ms);
+
+        if (next > end) /* a state that began when the life was over: nothing shows it */
+            break;
+        r = count_stretch(counter, counted, &before, first, next);
+        if (r < 0)
+            return r;
+        before = change;
+        first = next;
+    }
+    return r < 0 ? r : count_stretch(counter, counted, &before, first, end);
+}
+
+/* Whether the life itself belongs to the answer, and what it is told apart by. */
+static int read_life(struct life_counter *counter, struct counted_life *counted, struct err *err)
+{
+    const struct trend_question *question = counter->question;
+    const struct stored_life *life = counted->life;
+    struct series_key *key = &counted->key;
+    struct endpoints ends;
+    int r;
+
+    r = stored_life_endpoints(life, counter->lookup, &ends, err);
+    if (r == 0)
+        r = owner_lookup_get(&counter->lookup->owners, life->owner, &counted->owner, err);
+    if (r < 0)
+        return r;
+    counted->wanted =
+        filter_endpoints(&question->filter, ends.family, &ends.local, &ends.remote) &&
+        filter_owner(&question->filter, counted->owner ? &counted->owner->owner : NULL);
+    if (question->by & TREND_BY_PEER) {
+        /* listening and unconnected sockets have no peer */
+        counted->wanted &= !address_is_any(ends.family, &ends.remote);
+        series_key_set_peer(key, ends.family, &ends.remote);
+    }
+    if (question->by & TREND_BY_UID)
+        key->uid = counted->owner && counted->owner->uid >= 0 ? (uint32_t)counted->owner->uid
+                                                              : UID_UNKNOWN;
+    if (!counted->wanted)
+        return 0;
+    r = labels_of_service(counter->labels, question->by, life->service, &key->labels);
+    if (r == 0 && question->by & TREND_BY_OWNER)
+        r = labels_of_owner(counter->labels, question->by, life, counted->owner, &key->labels);
+    return r < 0 ? err_errno(err, r, "counting the sockets") : 0;
+}
+
+static int count_life(void *arg, const struct stored_life *life, struct err *err)
+{
+    struct life_counter *counter = arg;
+    struct counted_life counted = {.life = life};
+    int r;
+
+    if (!life->service->chosen)
+        return 0;
+    counted.key = series_key_make(counter->question->by, &life->service->key, 0);
+    r = read_life(counter, &counted, err);
+    if (r < 0)
+        return r;
+    r = count_states(counter, &counted);
+    if (r == -EBADMSG)
+        return err_set(err, r, "the file is damaged: a socket's states can't be read");
+    return r < 0 ? err_errno(err, r, "counting the sockets") : 0;
+}
+
+/* What the tallies count beyond the lives, at most. */
+static int count_unkept(struct db *db, const struct life_counter *counter, int64_t *ret,
+                        struct err *err)
+{
+    _cleanup_(sweep_finish) struct sweep tallies = {.times = counter->sweep->times,
+                                                    .n_times = counter->sweep->n_times};
+    struct trend_question total = *counter->question;
+    const struct counted *series;
+    int64_t more = 0;
+    int r;
+
+    total.by = 0;
+    r = trend_load(db, counter->lookup, &total, NULL, &tallies, err);
+    if (r < 0 || tallies.series.n == 0)
+        return r;
+    sweep_settle(&tallies);
+    series = &tallies.series.items[0];
+    for (size_t at = 0, i = 0; at < tallies.n_times; at++) {
+        more -= counter->kept[at];
+        for (; i < series->changes.n && series->changes.items[i].at == at; i++)
+            more += series->changes.items[i].delta;
+        if (more > *ret)
+            *ret = more;
+    }
+    return 0;
+}
+
+int trend_load_lives(struct db *db, struct lookup *lookup, const struct trend_question *question,
+                     struct labels *labels, struct sweep *sweep, int64_t *ret_unkept,
+                     struct err *err)
+{
+    _cleanup_free_ int64_t *kept = calloc(sweep->n_times + 1, sizeof(*kept));
+    struct life_counter counter = {
+        .lookup = lookup, .question = question, .labels = labels, .sweep = sweep, .kept = kept};
+    int r;
+
+    if (!kept)
+        return err_errno(err, -ENOMEM, "counting the sockets");
+    r = stored_life_each(db, lookup, LIVES_ALL, sweep->times[0], sweep->times[sweep->n_times - 1],
+                         count_life, &counter, err);
+    return r < 0 ? r : count_unkept(db, &counter, ret_unkept, err);
+}

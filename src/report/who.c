@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+#include "connhist/report/who.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connhist/base/cleanup.h"
+#include "connhist/model/history.h"
+#include "connhist/model/life.h"
+#include "connhist/store/db.h"
+#include "connhist/store/file.h"
+#include "holdings.h"
+#include "socket_row.h"
+
+static const char sharers_sql[] = "SELECT owner FROM holders WHERE life = ?1";
+
+/* What the snapshot before an instant was planned as. */
+static const char before_sql[] =
+    "SELECT s.start_ms, r.interval_ms FROM snapshots AS s JOIN recordings AS r "
+    "ON r.id = s.recording WHERE s.start_ms < ?1 AND s.status = 0 "
+    "ORDER BY s.start_ms DESC LIMIT 1";
+
+struct who {
+    struct row_maker maker;              /* owned */
+    const struct who_question *question; /* not owned */
+    const struct snapshot_times *times;  /* not owned */
+    const struct coverage *coverage;     /* not owned */
+    struct stmt *sharers;                /* owned */
+    struct stmt *before;                 /* owned */
+    struct holdings holdings;            /* owned */
+    struct {
+        VEC_FIELDS(struct who_row);
+    } rows; /* owned */
+};
+
+static void who_finish(struct who *who)
+{
+    row_maker_finish(&who->maker);
+    stmt_free(who->sharers);
+    stmt_free(who->before);
+    holdings_finish(&who->holdings);
+    vec_finish(&who->rows);
+}
+
+const char *who_use_name(unsigned use)
+{
+    static const char *const names[] = {"listener", "sharer", "bound", "connection", "client"};
+
+    return use < sizeof(names) / sizeof(names[0]) ? names[use] : "?";
+}
+
+/* A life that is being looked at. */
+struct user {
+    const struct stored_life *life;
+    struct endpoints ends;
+    const struct known_owner *owner; /* NULL: not known */
+    int64_t until_ms;                /* INT64_MAX: open */
+};
+
+/* How a life in a state uses one of the ports asked for; -1: not at all. */
+static int use_of(const struct filter *filter, const struct stored_life *life, unsigned state)
+{
+    bool udp = life->service->key.protocol == PROTOCOL_UDP;
+    bool local = filter_port(filter, life->local_port);
+    bool remote = life->remote_port && filter_port(filter, life->remote_port);
+
+    if (state == STATE_LISTEN || (udp && state == STATE_CLOSE && !life->remote_port))
+        return local ? WHO_LISTENER : -1;
+    if (!life->remote_port)
+        return local ? WHO_BOUND : -1;
+    /* the remote end of a server's connection is its client's own port, which is not held here */
+    if (remote && life->service->key.role == ROLE_CLIENT)
+        return WHO_CLIENT;
+    return local ? WHO_CONNECTION : -1;
+}
+
+static struct holder_key key_of(const struct user *user, enum who_use use, unsigned source)
+{
+    const struct stored_life *life = user->life;
+    struct holder_key key = {
+        .owner = life->owner,
+        .netns = life->service->key.netns,
+        .protocol = life->service->key.protocol,
+        .port = use == WHO_CLIENT ? life->remote_port : life->local_port,
+        .use = (uint8_t)use,
+        .kernel = source == OWNER_IS_KERNEL,
+    };
+
+    if (use != WHO_CLIENT) {
+        key.family = user->ends.family;
+        key.local = user->ends.local;
+        key.scope_ifindex = life->scope_ifindex;
+    }
+    return key;
+}
+
+/* Others that hold a listener's socket, at some time of its life. */
+static int add_sharers(struct who *who, const struct user *user, struct holder_key key,
+                       const struct holding *holding, struct err *err)
+{
+    int r;
+
+    if (!user->life->number)
+        return 0;
+    key.use = WHO_SHARER;
+    stmt_reset(who->sharers);
+    stmt_bind_i64(who->sharers, 1, user->life->number);
+    while ((r = stmt_step(who->sharers, err)) > 0) {
+        key.owner = stmt_i64(who->sharers, 0);
+        if (holdings_add(&who->holdings, &key, OWNER_BY_INODE, holding) < 0)
+            return err_errno(err, -ENOMEM, "reading the sockets");
+    }
+    return r;
+}
+
+/* A stretch of a life in which it used the port in one way. */
+static int add_stretch(struct who *who, const struct user *user, int use,
+                       const struct holding *holding, struct err *err)
+{
+    unsigned source =
+        file_traits_owner_source(user->life->traits, user->owner && user->owner->owner.pid);
+    struct holder_key key;
+
+    if (use < 0 || holding->until_ms <= who->question->from_ms ||
+        holding->from_ms > who->question->until_ms)
+        return 0;
+    key = key_of(user, (enum who_use)use, source);
+    if (holdings_add(&who->holdings, &key, source, holding) < 0)
+        return err_errno(err, -ENOMEM, "reading the sockets");
+    return use == WHO_LISTENER ? add_sharers(who, user, key, holding, err) : 0;
+}
+
+/* Cuts a life where its use changes. */
+static int add_stretches(struct who *who, const struct user *user, struct err *err)
+{
+    const struct stored_life *life = user->life;
+    struct history_change change = {.at_ms = life->since_ms};
+    struct holding holding = {.from_ms = life->since_ms,
+                              .from_known = file_traits_opened_known(life->traits),
+                              .sockets = 1};
+    int r, use = -1;
+    size_t offset = 0;
+
+    while ((r = history_next(life->states, life->n_states, &offset, &change)) > 0 &&
+           change.at_ms < user->until_ms) {
+        int next = use_of(&who->question->filter, life, change.state);
+
+        if (next == use)
+            continue;
+        holding.until_ms = change.at_ms;
+        r = add_stretch(who, user, use, &holding, err);
+        if (r < 0)
+            return r;
+        if (change.at_ms != life->since_ms)
+            holding.from_known = true;
+        holding.from_ms = change.at_ms;
+        use = next;
+    }
+    if (r < 0)
+        return err_set(err, -EBADMSG, "the file is damaged: a socket's states can't be read");
+    holding.until_ms = user->until_ms;
+    holding.exact = life->facts.known;
+    return add_stretch(who, user, use, &holding, err);
+}
+
+static int add_life(void *arg, const struct stored_life *life, struct err *err)
+{
+    struct who *who = arg;
+    struct user user = {.life = life, .until_ms = life->ended_ms};
+    int r = row_maker_wants(&who->maker, &who->question->filter, life, &user.ends, err);
+
+    if (r <= 0)
+        return r;
+    if (row_maker_is_open(&who->maker, life))
+        user.until_ms = INT64_MAX;
+    r = owner_lookup_get(&who->maker.lookup.owners, life->owner, &user.owner, err);
+    return r < 0 ? r : add_stretches(who, &user, err);
+}
+
+/* Index of the first snapshot not before an instant. */
+static size_t snapshot_at(const struct snapshot_times *times, int64_t at_ms)
+{
+    size_t low = 0, high = times->n;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (times->items[middle] < at_ms)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Whether an instant lies in a gap of the record, or ends one. */
+static bool ends_gap(const struct who *who, int64_t at_ms)
+{
+    int64_t wall_ms = walltime_of_record(who->maker.walltime, at_ms);
+
+    for (size_t i = 0; i < who->coverage->gaps.n; i++)
+        if (who->coverage->gaps.items[i].from_ms < wall_ms &&
+            who->coverage->gaps.items[i].until_ms >= wall_ms)
+            return true;
+    return false;
+}
+
+/* No snapshot lies between that could have seen an interruption, and there is neither a gap in the
+ * record nor another boot. */
+static int is_joined(void *arg, int64_t first_ms, int64_t second_ms, struct err *err)
+{
+    struct who *who = arg;
+    int64_t before_ms;
+    int r;
+
+    if (snapshot_at(who->times, first_ms) != snapshot_at(who->times, second_ms) ||
+        ends_gap(who, second_ms))
+        return 0;
+    r = openings_after(&who->maker.openings, second_ms, &before_ms, err);
+    return r < 0 ? r : before_ms != TIME_UNKNOWN;
+}
+
+/* The last complete snapshot before an instant, and whether the time since is more than the record
+ * resolves. *ret_ms stays when there is none. */
+static int find_before(struct who *who, int64_t at_ms, int64_t *ret_ms, bool *ret_gap,
+                       struct err *err)
+{
+    int r;
+
+    *ret_gap = true;
+    stmt_reset(who->before);
+    stmt_bind_i64(who->before, 1, at_ms);
+    r = stmt_step(who->before, err);
+    if (r > 0) {
+        *ret_ms = stmt_i64(who->before, 0);
+        *ret_gap = coverage_is_gap(stmt_i64(who->before, 1), at_ms - *ret_ms);
+    }
+    stmt_reset(who->before);
+    return r < 0 ? r : 0;
+}
+
+static int read_begin(struct who *who, const struct holding *holding, struct who_row *row,
+                      struct err *err)
+{
+    const struct walltime *walltime = who->maker.walltime;
+    int64_t after_ms;
+    int r = openings_after(&who->maker.openings, holding->from_ms, &after_ms, err);
+
+    if (r < 0)
+        return r;
+    row->first_seen_ms = walltime_of_record(walltime, holding->from_ms);
+    row->from_ms = holding->from_known ? row->first_seen_ms : TIME_UNKNOWN;
+    row->from_after_ms = walltime_of_record(walltime, after_ms);
+    return 0;
+}
+
+static int read_end(struct who *who, const struct holding *holding, struct who_row *row,
+                    struct err *err)
+{
+    const struct walltime *walltime = who->maker.walltime;
+    int64_t before_ms = holding->from_ms;
+    bool gap;
+    int r = find_before(who, holding->until_ms, &before_ms, &gap, err);
+
+    if (r < 0)
+        return r;
+    if (before_ms < holding->from_ms)
+        before_ms = holding->from_ms;
+    row->until_ms = row->until_before_ms = TIME_UNKNOWN;
+    row->open = holding->until_ms == INT64_MAX;
+    row->last_seen_ms = walltime_of_record(walltime, before_ms);
+    if (row->open)
+        return 0;
+    row->until_before_ms = walltime_of_record(walltime, holding->until_ms);
+    if (holding->exact)
+        row->last_seen_ms = row->until_before_ms;
+    if (holding->exact || !gap)
+        row->until_ms = row->until_before_ms;
+    return 0;
+}
+
+static const char *netns_name(const struct who *who, int64_t netns)
+{
+    for (size_t i = 0; i < who->maker.lookup.services.n; i++)
+        if (who->maker.lookup.services.items[i].key.netns == netns)
+            return who->maker.lookup.services.items[i].netns;
+    return "";
+}
+
+static int add_row(struct who *who, const struct holding *holding, struct err *err)
+{
+    const struct holder *holder = &who->holdings.holders.items[holding->holder];
+    const struct known_owner *known;
+    struct who_row row = {
+        .sockets = holding->sockets,
+        .netns = netns_name(who, holder->key.netns),
+        .local = holder->key.local,
+        .scope_ifindex = holder->key.scope_ifindex,
+        .port = holder->key.port,
+        .protocol = holder->key.protocol,
+        .family = holder->key.family,
+        .use = holder->key.use,
+        .owner_source = holder->source,
+    };
+    int r = owner_lookup_get(&who->maker.lookup.owners, holder->key.owner, &known, err);
+
+    if (r == 0)
+        r = read_begin(who, holding, &row, err);
+    if (r == 0)
+        r = read_end(who, holding, &row, err);
+    if (r < 0)
+        return r;
+    row.uid = known ? known->uid : -1;
+    row.owner = known ? &known->owner : NULL;
+    row.process_started_ms =
+        known ? walltime_of_record(who->maker.walltime, known->started_ms) : TIME_UNKNOWN;
+    return vec_push(&who->rows, row) < 0 ? err_errno(err, -ENOMEM, "reading the sockets") : 0;
+}
+
+static int compare_numbers(int64_t a, int64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+static int compare_rows(const void *left, const void *right)
+{
+    const struct who_row *a = left, *b = right;
+    int r = compare_numbers(a->port, b->port);
+
+    if (r == 0)
+        r = compare_numbers(a->protocol, b->protocol);
+    if (r == 0)
+        r = compare_numbers(a->use, b->use);
+    if (r == 0)
+        r = strcmp(a->netns, b->netns);
+    if (r == 0)
+        r = compare_numbers(a->first_seen_ms, b->first_seen_ms);
+    if (r == 0)
+        r = compare_numbers(a->owner ? a->owner->pid : 0, b->owner ? b->owner->pid : 0);
+    if (r == 0)
+        r = compare_numbers(a->family, b->family);
+    if (r == 0)
+        r = memcmp(&a->local, &b->local, sizeof(a->local));
+    return r ? r : compare_numbers(a->uid, b->uid);
+}
+
+static int make_rows(struct who *who, struct err *err)
+{
+    int r = holdings_merge(&who->holdings, is_joined, who, err);
+
+    for (size_t i = 0; r == 0 && i < who->holdings.items.n; i++)
+        r = add_row(who, &who->holdings.items.items[i], err);
+    if (r == 0 && who->rows.n > 1)
+        qsort(who->rows.items, who->rows.n, sizeof(*who->rows.items), compare_rows);
+    return r;
+}
+
+int who_ask(struct db *db, const struct walltime *walltime, const struct who_question *question,
+            const struct snapshot_times *times, const struct coverage *coverage, who_row_fn fn,
+            void *arg, struct err *err)
+{
+    _cleanup_(who_finish) struct who who = {
+        .question = question, .times = times, .coverage = coverage};
+    int r = row_maker_init(&who.maker, db, walltime, &question->filter, err);
+
+    if (r == 0)
+        r = db_prepare(db, sharers_sql, &who.sharers, err);
+    if (r == 0)
+        r = db_prepare(db, before_sql, &who.before, err);
+    if (r == 0)
+        r = stored_life_each(db, &who.maker.lookup, LIVES_ALL, question->from_ms,
+                             question->until_ms, add_life, &who, err);
+    if (r == 0)
+        r = make_rows(&who, err);
+    if (r < 0)
+        return r;
+    db_end(db);
+    for (size_t i = 0; r >= 0 && i < who.rows.n; i++)
+        r = fn(arg, &who.rows.items[i]);
+    return r < 0 ? r : 0;
+}
