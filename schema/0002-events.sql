@@ -170,7 +170,8 @@ WITH runs AS (
            r.ended_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= r.ended_ms
                ORDER BY e.from_ms DESC LIMIT 1), 0) AS ended_ms,
            r.done, r.interrupted, r.missed,
-           (SELECT count(*) FROM losses AS l WHERE l.kind = 6
+           (SELECT count(*) FROM losses AS l WHERE (l.kind = 6 OR l.kind = 5 AND NOT EXISTS (SELECT 1 FROM losses AS e
+                   WHERE e.kind = 6 AND e.from_ms <= l.from_ms AND e.until_ms >= l.until_ms))
                AND l.until_ms >= r.started_ms
                AND l.until_ms < coalesce((SELECT min(n.started_ms) FROM recordings AS n
                    WHERE n.id > r.id), 9223372036854775807)) AS events_lost

@@ -33,16 +33,17 @@ static const char *gap_words(const struct coverage *coverage, char *buf, size_t 
 
 void coverage_warn(const struct context *ctx, const struct coverage *coverage)
 {
+    int64_t lost = coverage_events_apart(coverage);
     char gaps[200], events[80] = "";
 
     if (ctx->format != FORMAT_CSV && ctx->format != FORMAT_JSONL)
         return;
     if (coverage->done == coverage->planned && coverage->done > 0 && coverage->gaps.n == 0 &&
-        coverage->events_lost == 0)
+        lost == 0)
         return;
-    if (coverage->events_lost > 0)
+    if (lost > 0)
         snprintf(events, sizeof(events), ", events lost %lld time%s: short connections may lack",
-                 (long long)coverage->events_lost, coverage->events_lost == 1 ? "" : "s");
+                 (long long)lost, lost == 1 ? "" : "s");
     complain("the record of this time is not whole: %lld of %lld planned snapshots%s%s",
              (long long)coverage->done, (long long)coverage->planned,
              gap_words(coverage, gaps, sizeof(gaps)), events);

@@ -28,6 +28,24 @@ bool coverage_is_gap(int64_t interval_ms, int64_t distance_ms)
     return distance_ms > interval_ms + interval_ms / 2;
 }
 
+bool coverage_in_gap(const struct coverage *coverage, const struct gap *span)
+{
+    for (size_t i = 0; i < coverage->gaps.n; i++)
+        if (coverage->gaps.items[i].record_from_ms <= span->record_from_ms &&
+            coverage->gaps.items[i].record_until_ms >= span->record_until_ms)
+            return true;
+    return false;
+}
+
+int64_t coverage_events_apart(const struct coverage *coverage)
+{
+    int64_t n = coverage->events_lost;
+
+    for (size_t i = 0; i < coverage->deaf.n; i++)
+        n -= coverage_in_gap(coverage, &coverage->deaf.items[i]);
+    return n;
+}
+
 void coverage_finish(struct coverage *coverage)
 {
     vec_finish(&coverage->gaps);

@@ -14,3 +14,8 @@ bool loss_kind_misses(unsigned kind)
 {
     return kind == LOSS_TICKS_MISSED || kind == LOSS_QUEUE_FULL || kind == LOSS_WRITE_FAILED;
 }
+
+bool loss_kind_is_deaf(unsigned kind)
+{
+    return kind == LOSS_EVENTS || kind == LOSS_RECORDER_DIED;
+}

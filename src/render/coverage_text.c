@@ -9,13 +9,15 @@
 
 static void print_losses(struct layout *layout, const struct coverage *coverage)
 {
+    int64_t events = coverage_events_apart(coverage);
+
     if (coverage->interrupted > 0)
         layout_print(layout, ", ", "%" PRId64 " interrupted", coverage->interrupted);
     if (coverage->missed > 0)
         layout_print(layout, ", ", "%" PRId64 " missed", coverage->missed);
-    if (coverage->events_lost > 0)
+    if (events > 0)
         layout_print(layout, ", ", "events lost %" PRId64 " time%s: short connections may lack",
-                     coverage->events_lost, coverage->events_lost == 1 ? "" : "s");
+                     events, events == 1 ? "" : "s");
     if (coverage->unkept > 0)
         layout_print(layout, ", ", "%" PRId64 " socket%s without detail", coverage->unkept,
                      coverage->unkept == 1 ? "" : "s");
@@ -37,15 +39,20 @@ static void print_gap(struct layout *layout, const char *what, const struct gap 
     layout_newline(layout);
 }
 
+/* Those of the spans that are no part of `told`, up to max. */
 static void print_gaps(struct layout *layout, const char *what, const struct gap_vec *gaps,
-                       bool utc, size_t max)
+                       const struct coverage *told, bool utc, size_t max)
 {
-    size_t shown = gaps->n < max ? gaps->n : max;
+    size_t left = 0;
 
-    for (size_t i = 0; i < shown; i++)
-        print_gap(layout, what, &gaps->items[i], utc);
-    if (gaps->n > shown && shown > 0) {
-        layout_print(layout, "  ", "... and %zu more", gaps->n - shown);
+    for (size_t i = 0; i < gaps->n; i++) {
+        if (told && coverage_in_gap(told, &gaps->items[i]))
+            continue;
+        if (left++ < max)
+            print_gap(layout, what, &gaps->items[i], utc);
+    }
+    if (left > max && max > 0) {
+        layout_print(layout, "  ", "... and %zu more", left - max);
         layout_newline(layout);
     }
 }
@@ -65,8 +72,9 @@ void coverage_layout(struct layout *layout, const struct coverage *coverage, boo
         layout_print(layout, ", ", "%zu gap%s", coverage->gaps.n, coverage->gaps.n == 1 ? "" : "s");
     layout_newline(layout);
     layout->indent = 2 * INDENT;
-    print_gaps(layout, "not recorded:", &coverage->gaps, utc, max_gaps);
-    print_gaps(layout, "events lost:", &coverage->deaf, utc, max_gaps);
+    print_gaps(layout, "not recorded:", &coverage->gaps, NULL, utc, max_gaps);
+    print_gaps(layout, "events of closed connections were lost:", &coverage->deaf, coverage, utc,
+               max_gaps);
 }
 
 void coverage_print(FILE *out, const struct coverage *coverage, bool utc, size_t max_gaps)

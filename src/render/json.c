@@ -46,9 +46,9 @@ void json_write_row(struct writer *writer, const struct cell *cells)
     putc('}', out);
 }
 
-static void write_gaps(FILE *out, const struct gap_vec *gaps)
+static void write_gaps(FILE *out, const char *name, const struct gap_vec *gaps)
 {
-    fputs(", \"gaps\": [", out);
+    fprintf(out, ", \"%s\": [", name);
     for (size_t i = 0; i < gaps->n; i++) {
         const struct gap *gap = &gaps->items[i];
 
@@ -87,7 +87,8 @@ static void write_coverage(FILE *out, const struct coverage *coverage)
             coverage->planned, coverage->done, coverage->interrupted, coverage->missed,
             coverage->events_lost, coverage->unkept);
     write_details(out, coverage->details);
-    write_gaps(out, &coverage->gaps);
+    write_gaps(out, "gaps", &coverage->gaps);
+    write_gaps(out, "events_lost_spans", &coverage->deaf);
     putc('}', out);
 }
 

@@ -227,6 +227,19 @@ static int load_losses(struct survey *survey, const struct mark *after, struct e
     return losses_load(&survey->losses, survey->db, from_ms, until_ms, err);
 }
 
+/* A run that died is told once: what the next one noted of the time between may say it already. */
+static bool is_told(const struct survey *survey, const struct loss *death)
+{
+    for (size_t i = 0; i < survey->losses.n; i++) {
+        const struct loss *loss = &survey->losses.items[i].loss;
+
+        if (loss->kind == LOSS_EVENTS && loss->from_ms <= death->from_ms &&
+            loss->until_ms >= death->until_ms)
+            return true;
+    }
+    return false;
+}
+
 /* What was lost between two snapshots makes no gap: the counts of both are whole. */
 static int add_deaf(struct survey *survey)
 {
@@ -236,8 +249,9 @@ static int add_deaf(struct survey *survey)
         const struct loss *loss = &survey->losses.items[i].loss;
         struct gap deaf;
 
-        if (loss->kind != LOSS_EVENTS || loss->until_ms < survey->from_ms ||
-            loss->from_ms > survey->until_ms)
+        if (!loss_kind_is_deaf(loss->kind) || loss->until_ms < survey->from_ms ||
+            loss->from_ms > survey->until_ms ||
+            (loss->kind == LOSS_RECORDER_DIED && is_told(survey, loss)))
             continue;
         coverage_gap(survey->walltime, loss->from_ms, loss->until_ms, loss->text, &deaf);
         r = vec_push(&survey->coverage.deaf, deaf);

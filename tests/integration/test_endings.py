@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import SOURCE, connhist, strict_json
+from conftest import SOURCE, connhist, query, strict_json
 from test_cli_usage import INTERVAL, make_file, refused
 
 EVENTS = 2  # the edition of the file that has them
@@ -137,9 +137,12 @@ def test_an_unknown_ending_is_answered_with_those_there_are(ended):
 def test_lost_events_are_told_with_their_spans_and_make_no_gap(ended):
     answer = strict_json(connhist("--db", ended, "list", "--format", "json").stdout)
     assert answer["coverage"]["events_lost"] == 2 and answer["coverage"]["gaps"] == []
+    wall = [dict(zip(("from_ms", "until_ms", "reason"), row)) for row in query(
+        ended, "SELECT from_ms, until_ms, text FROM losses WHERE kind = 6 ORDER BY until_ms")]
+    assert answer["coverage"]["events_lost_spans"] == wall
     text = connhist("--db", ended, "list").stdout
     assert "events lost 2 times: short connections may lack" in text
-    assert text.count("\n    events lost: ") + text.count("\n  events lost: ") == 2
+    assert text.count(" events of closed connections were lost: ") == 2
     since = answer["until_ms"] // 1000 - 200
     later = strict_json(connhist("--db", ended, "list", "--since", f"@{since}", "--format", "json").stdout)
     assert later["coverage"]["events_lost"] == 1

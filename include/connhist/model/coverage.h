@@ -47,4 +47,10 @@ const char *coverage_detail_name(unsigned detail);
 /* Whether two complete snapshots lie further apart than planned: by more than 1.5 intervals. */
 bool coverage_is_gap(int64_t interval_ms, int64_t distance_ms);
 
+/* Whether a gap says already that nothing was recorded in all of a span. */
+bool coverage_in_gap(const struct coverage *coverage, const struct gap *span);
+
+/* How often events were lost outside of gaps. */
+int64_t coverage_events_apart(const struct coverage *coverage);
+
 void coverage_finish(struct coverage *coverage);

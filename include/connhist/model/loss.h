@@ -12,7 +12,7 @@ enum loss_kind {
     LOSS_WRITE_FAILED =
         4, /* the file could not be written for a time (disk full, locked, damaged) */
     LOSS_RECORDER_DIED = 5, /* the run before ended without its closing note */
-    LOSS_EVENTS = 6,        /* destroy events were lost: how many is not known to the kernel */
+    LOSS_EVENTS = 6, /* destroy events were lost, or nobody listened: how many nobody knows */
 };
 
 /* "ticks missed", "dump failed" …; "?" otherwise. */
@@ -20,6 +20,9 @@ const char *loss_kind_name(unsigned kind);
 
 /* Whether `count` of a loss are snapshots that were not taken or not written. */
 bool loss_kind_misses(unsigned kind);
+
+/* Whether nobody heard what the kernel told of closed sockets in that time. */
+bool loss_kind_is_deaf(unsigned kind);
 
 struct loss {
     int64_t from_ms;  /* record time: begin of the span in which something may lack */

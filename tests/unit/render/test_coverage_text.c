@@ -96,14 +96,45 @@ static void spans_of_lost_events_are_told_up_to_the_limit(void **unused)
     (void)unused;
     expect(&coverage, 2,
            "coverage: 360 of 360 snapshots, events lost 2 times: short connections may lack\n"
-           "  events lost: 2025-11-22T03:00:00Z - 2025-11-22T03:00:02Z (2s)\n"
-           "  events lost: 2025-11-22T03:01:00Z - 2025-11-22T03:01:01Z (1s): buffer \\x1bfull\n");
+           "  events of closed connections were lost: 2025-11-22T03:00:00Z - 2025-11-22T03:00:02Z "
+           "(2s)\n"
+           "  events of closed connections were lost: 2025-11-22T03:01:00Z - 2025-11-22T03:01:01Z "
+           "(1s): buffer \\x1bfull\n");
     expect(&coverage, 1,
            "coverage: 360 of 360 snapshots, events lost 2 times: short connections may lack\n"
-           "  events lost: 2025-11-22T03:00:00Z - 2025-11-22T03:00:02Z (2s)\n"
+           "  events of closed connections were lost: 2025-11-22T03:00:00Z - 2025-11-22T03:00:02Z "
+           "(2s)\n"
            "  ... and 1 more\n");
     expect(&coverage, 0,
            "coverage: 360 of 360 snapshots, events lost 2 times: short connections may lack\n");
+}
+
+static void what_a_gap_says_is_not_said_again(void **unused)
+{
+    struct gap gap = {.from_ms = T0,
+                      .until_ms = T0 + 60000,
+                      .record_from_ms = 1000,
+                      .record_until_ms = 61000,
+                      .reason = "recorder died"};
+    struct gap deaf[] = {{.record_from_ms = 1000, .record_until_ms = 60500},
+                         {.from_ms = T0 + 59000,
+                          .until_ms = T0 + 61000,
+                          .record_until_ms = 61001,
+                          .reason = "late"}};
+    struct coverage coverage = {
+        .planned = 9, .done = 9, .gaps = {.items = &gap, .n = 1}, .deaf = {.items = deaf, .n = 1}};
+
+    (void)unused;
+    coverage.events_lost = 1;
+    expect(&coverage, 1,
+           "coverage: 9 of 9 snapshots\n"
+           "  not recorded: 2025-11-22T03:00:00Z - 2025-11-22T03:01:00Z (1m00s): recorder died\n");
+    coverage.events_lost = (int64_t)(coverage.deaf.n = 2);
+    expect(&coverage, 1,
+           "coverage: 9 of 9 snapshots, events lost 1 time: short connections may lack\n"
+           "  not recorded: 2025-11-22T03:00:00Z - 2025-11-22T03:01:00Z (1m00s): recorder died\n"
+           "  events of closed connections were lost: 2025-11-22T03:00:59Z - "
+           "2025-11-22T03:01:01Z (2s): late\n");
 }
 
 int main(void)
@@ -115,6 +146,7 @@ int main(void)
         cmocka_unit_test(a_short_gap_has_two_times),
         cmocka_unit_test(gaps_are_told_up_to_the_limit),
         cmocka_unit_test(spans_of_lost_events_are_told_up_to_the_limit),
+        cmocka_unit_test(what_a_gap_says_is_not_said_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -322,6 +322,43 @@ static void lost_events_are_counted_where_they_touch_the_span_and_make_no_gap(vo
     record_file_finish(&file);
 }
 
+/* Closer together than a gap, and yet nobody heard what the kernel told in between. */
+static void a_recorder_that_was_away_shortly_lost_events(void **state)
+{
+    struct coverage coverage;
+    struct record_file file;
+
+    (void)state;
+    record_file_init(&file);
+    record_begin(&file, 'a', 9000, 10000);
+    snapshots(&file, 10000, 20000, 10000);
+    store_close(file.store); /* without a closing note: the next run finds that out */
+    file.store = NULL;
+    assert_int_equal(store_open(&(struct store_options){.path = file.path}, &file.store, NULL), 0);
+    record_begin(&file, 'a', 24000, 10000);
+    snapshots(&file, 25000, 55000, 10000);
+    record_snapshot(&file, 65000, false);
+    /* a death that is told as lost events, too, is told once */
+    record_loss(&file, LOSS_RECORDER_DIED, 30000, 31000, 0);
+    record_loss(&file, LOSS_EVENTS, 29000, 31000, 0);
+    record_loss(&file, LOSS_RECORDER_DIED, 40000, 41000, 0);
+    record_loss(&file, LOSS_EVENTS, 40000, 40999, 0);
+    record_write(&file);
+    record_read(&file);
+    coverage = load(&file, 10000, 25000);
+    assert_int_equal(coverage.gaps.n, 0);
+    assert_int_equal(coverage.events_lost, 1);
+    assert_int_equal(coverage.deaf.n, 1);
+    assert_int_equal(coverage.deaf.items[0].from_ms, 20000);
+    assert_int_equal(coverage.deaf.items[0].until_ms, 24000);
+    assert_non_null(strstr(coverage.deaf.items[0].reason, "without a closing note"));
+    coverage_finish(&coverage);
+    coverage = load(&file, 26000, 65000);
+    assert_int_equal(coverage.events_lost, 3);
+    coverage_finish(&coverage);
+    record_file_finish(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,6 +372,7 @@ int main(void)
         cmocka_unit_test(status_is_that_of_the_latest_run),
         cmocka_unit_test(status_of_an_empty_file_knows_nothing),
         cmocka_unit_test(lost_events_are_counted_where_they_touch_the_span_and_make_no_gap),
+        cmocka_unit_test(a_recorder_that_was_away_shortly_lost_events),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -397,25 +397,6 @@ static void a_life_closed_by_absence_in_a_full_snapshot_keeps_its_number(void **
     store_close(store);
 }
 
-static void coverage_counts_lost_events(void **state)
-{
-    struct place *place = *state;
-    struct store *store = open_recording(place, BOOT_A, T0);
-    struct loss loss = {T0 + 200, T0 + 900, 0, LOSS_EVENTS, ""};
-    struct batch *batch = make_batch(T0 + 1000);
-    struct err err = {0};
-
-    assert_int_equal(vec_push(&batch->losses, loss), 0);
-    loss.until_ms++;
-    assert_int_equal(vec_push(&batch->losses, loss), 0);
-    write_batch(store, batch);
-    assert_ok(store_end_recording(store, T0 + 1500, &err));
-    begin_recording(store, BOOT_A, T0 + 2000);
-    assert_answer(place, "2:0 0:0",
-                  "SELECT group_concat(events_lost || ':' || missed, ' ') FROM coverage");
-    store_close(store);
-}
-
 /* Not asserted: it hangs on SQLite's way of splitting pages. */
 static void what_a_row_costs_is_told(void **state)
 {
@@ -487,7 +468,6 @@ int main(int argc, char **argv)
         TEST(another_boot_cuts_planned_ends_behind_the_last_snapshot),
         TEST(late_facts_complete_a_closed_life),
         TEST(a_life_closed_by_absence_in_a_full_snapshot_keeps_its_number),
-        TEST(coverage_counts_lost_events),
         TEST(what_a_row_costs_is_told),
     };
 

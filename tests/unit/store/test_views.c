@@ -279,6 +279,36 @@ static void every_view_and_table_can_be_read(void **state)
     store_close(store);
 }
 
+static void coverage_counts_lost_events(void **state)
+{
+    struct place *place = *state;
+    struct store *store = open_recording(place, BOOT_A, T0);
+    struct loss loss = {T0 + 200, T0 + 900, 0, LOSS_EVENTS, ""};
+    struct batch *batch = make_batch(T0 + 1000);
+    struct err err = {0};
+
+    assert_int_equal(vec_push(&batch->losses, loss), 0);
+    loss.until_ms++;
+    assert_int_equal(vec_push(&batch->losses, loss), 0);
+    write_batch(store, batch);
+    assert_ok(store_end_recording(store, T0 + 1500, &err));
+    begin_recording(store, BOOT_A, T0 + 2000);
+    assert_answer(place, "2:0 0:0",
+                  "SELECT group_concat(events_lost || ':' || missed, ' ') FROM coverage");
+    /* a death counts, but once if its time is told otherwise already */
+    loss = (struct loss){T0 + 2100, T0 + 2200, 0, LOSS_RECORDER_DIED, ""};
+    batch = make_batch(T0 + 3000);
+    assert_int_equal(vec_push(&batch->losses, loss), 0);
+    loss.kind = LOSS_EVENTS;
+    assert_int_equal(vec_push(&batch->losses, loss), 0);
+    loss = (struct loss){T0 + 2300, T0 + 2400, 0, LOSS_RECORDER_DIED, ""};
+    assert_int_equal(vec_push(&batch->losses, loss), 0);
+    write_batch(store, batch);
+    assert_answer(place, "2:0 2:0",
+                  "SELECT group_concat(events_lost || ':' || missed, ' ') FROM coverage");
+    store_close(store);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_setup, place_teardown)
 
 int main(void)
@@ -291,6 +321,7 @@ int main(void)
         TEST(listeners_shows_those_that_stopped_listening),
         TEST(gaps_are_measured_by_the_longer_interval),
         TEST(coverage_counts_as_snapshots_and_losses_do),
+        TEST(coverage_counts_lost_events),
         TEST(gaps_and_coverage_are_on_the_wall_clock),
         TEST(every_view_and_table_can_be_read),
     };
