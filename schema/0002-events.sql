@@ -73,7 +73,7 @@ DROP VIEW lives;
 CREATE VIEW lives AS                     -- open and closed sockets on the record's clock
 SELECT o.life, o.service, o.local, o.remote, o.local_port, o.remote_port, o.scope, o.owner,
        o.since_ms, NULL AS ended_ms, o.traits, o.states,
-       NULL AS closed_by,
+       iif((o.traits & 15) = 6, 'local', NULL) AS closed_by, -- who is in TIME_WAIT closed first
        (SELECT f.sent_bytes FROM open_facts AS f WHERE f.life = o.life) AS tx_bytes,
        (SELECT f.received_bytes FROM open_facts AS f WHERE f.life = o.life) AS rx_bytes,
        (SELECT 0 FROM open_facts AS f WHERE f.life = o.life) AS rx_uncertain,
@@ -91,7 +91,7 @@ UNION ALL
 SELECT c.life, c.service, c.local, c.remote, c.local_port, c.remote_port, c.scope, c.owner,
        (c.key >> 16 & (1 << 42) - 1) - c.late_ms - c.duration_ms,
        (c.key >> 16 & (1 << 42) - 1) - c.late_ms, c.traits, c.states,
-       CASE coalesce((SELECT nullif(x.closed_by & 15, 0) FROM late AS x WHERE x.life = c.life), c.closed_by & 15)
+       CASE iif((c.traits & 15) = 6, 1, coalesce((SELECT nullif(x.closed_by & 15, 0) FROM late AS x WHERE x.life = c.life), c.closed_by & 15))
             WHEN 1 THEN 'local' WHEN 2 THEN 'remote' WHEN 3 THEN 'reset' WHEN 4 THEN 'timeout' ELSE 'unknown' END,
        coalesce(c.sent_bytes, (SELECT x.sent_bytes FROM late AS x WHERE x.life = c.life)),
        coalesce(c.received_bytes, (SELECT x.received_bytes FROM late AS x WHERE x.life = c.life)),
@@ -143,7 +143,22 @@ SELECT n.name AS netns,
        w.closed_ms,
        strftime('%Y-%m-%dT%H:%M:%fZ', w.first_seen_ms / 1000.0, 'unixepoch') AS first_seen_at,
        strftime('%Y-%m-%dT%H:%M:%fZ', w.closed_ms / 1000.0, 'unixepoch') AS closed_at,
-       iif(w.closed_ms IS NULL, NULL, w.closed_by) AS closed_by, w.tx_bytes, w.rx_bytes, w.rx_uncertain, w.rtt_us, w.retrans,
+       -- without the time in TIME_WAIT: up to the last change of state, the sum of the numbers in `states`
+       CASE WHEN w.traits & 64 = 0 THEN NULL
+            WHEN (w.traits & 15) = 6 THEN (
+                WITH RECURSIVE number (at, shift, ms) AS ( -- shift -1: a state comes
+                    SELECT 2, 0, 0
+                    UNION ALL
+                    SELECT n.at + 1, CASE WHEN n.shift < 0 THEN 0
+                               WHEN hex(substr(w.states, n.at, 1)) >= '80' THEN n.shift + 7 ELSE -1 END,
+                           n.ms + iif(n.shift < 0, 0,
+                               (instr('123456789ABCDEF', substr(hex(substr(w.states, n.at, 1)), 1, 1)) & 7) * 16
+                               + instr('123456789ABCDEF', substr(hex(substr(w.states, n.at, 1)), 2, 1)) << max(n.shift, 0))
+                    FROM number AS n WHERE n.at <= length(w.states))
+                SELECT max(ms) FROM number)
+            WHEN w.closed_ms IS NOT NULL THEN w.ended_ms - w.since_ms
+       END AS duration_ms,
+       iif(w.closed_ms IS NULL AND (w.traits & 15) <> 6, NULL, w.closed_by) AS closed_by, w.tx_bytes, w.rx_bytes, w.rx_uncertain, w.rtt_us, w.retrans,
        w.sampled_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= w.sampled_ms
            ORDER BY e.from_ms DESC LIMIT 1), 0) AS sampled_ms,
        w.sampled_ms - w.active_ms AS idle_ms,

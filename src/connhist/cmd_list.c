@@ -67,8 +67,8 @@ static int read_closed_by(struct context *ctx, struct list_question *question)
         if (ctx->options.items[i].id == OPT_CLOSED_BY)
             status = add_closed_by(ctx->options.items[i].text, &question->closed_by);
     if (status == EXIT_ANSWERED && question->closed_by && question->open_only)
-        return wrong_usage("--open and --closed-by exclude each other: what is open was not closed "
-                           "by anybody");
+        return wrong_usage("--open and --closed-by exclude each other: what is open and closed is "
+                           "in TIME_WAIT: --open --state time-wait");
     return status;
 }
 

@@ -144,10 +144,12 @@ static struct cell role_cell(const struct socket_row *row)
     return row->role ? cell_text(role_name(row->role)) : cell_null();
 }
 
-/* How it ended is known of what has ended. */
+/* How it ended is known of what has ended; in TIME_WAIT the connection has. */
 static struct cell closed_by_cell(const struct socket_row *row)
 {
-    return row->closed_ms == TIME_UNKNOWN ? cell_null() : cell_text(closed_by_name(row->closed_by));
+    return row->closed_ms == TIME_UNKNOWN && row->state != STATE_TIME_WAIT
+               ? cell_null()
+               : cell_text(closed_by_name(row->closed_by));
 }
 
 /* What the kernel told in tcp_info; null where it told nothing. */

@@ -61,6 +61,21 @@ bool row_maker_is_open(const struct row_maker *maker, const struct stored_life *
     return life->ended_ms == LIFE_OPEN || life->ended_ms > maker->last_ms;
 }
 
+static bool is_time_wait(const struct stored_life *life)
+{
+    return file_traits_state(life->traits) == STATE_TIME_WAIT;
+}
+
+bool row_maker_is_over(const struct row_maker *maker, const struct stored_life *life)
+{
+    return is_time_wait(life) || !row_maker_is_open(maker, life);
+}
+
+uint8_t stored_life_closed_by(const struct stored_life *life)
+{
+    return is_time_wait(life) ? CLOSED_BY_LOCAL : life->closed_by;
+}
+
 bool socket_ports_match(const struct filter *filter, uint16_t local_port, uint16_t remote_port)
 {
     return filter_port(filter, local_port) || filter_port(filter, remote_port);
@@ -165,18 +180,24 @@ static int read_owner(struct row_maker *maker, const struct stored_life *life,
     return 0;
 }
 
+/* With a TIME_WAIT the connection was over when that began, but the socket is not. */
 static void read_end(const struct row_maker *maker, const struct stored_life *life,
                      struct socket_row *row)
 {
+    int64_t over_ms = life->ended_ms;
+
     row->closed_ms = TIME_UNKNOWN;
     row->duration_ms = -1;
-    if (row_maker_is_open(maker, life))
+    if (!row_maker_is_over(maker, life))
         return;
-    row->closed_ms = walltime_of_record(maker->walltime, life->ended_ms);
-    row->closed_by = life->closed_by;
+    if (is_time_wait(life))
+        over_ms = history_entered(life->states, life->n_states, life->since_ms, STATE_TIME_WAIT);
+    if (!row_maker_is_open(maker, life))
+        row->closed_ms = walltime_of_record(maker->walltime, life->ended_ms);
+    row->closed_by = stored_life_closed_by(life);
     /* on the record's clock: the wall clock may have been set in between */
-    if (file_traits_opened_known(life->traits))
-        row->duration_ms = life->ended_ms - life->since_ms;
+    if (file_traits_opened_known(life->traits) && over_ms >= life->since_ms)
+        row->duration_ms = over_ms - life->since_ms;
 }
 
 static void read_facts(const struct stored_life *life, struct socket_row *row)

@@ -32,6 +32,13 @@ void row_maker_finish(struct row_maker *maker);
 /* Whether a life is open at the last snapshot: no end, or one that is planned. */
 bool row_maker_is_open(const struct row_maker *maker, const struct stored_life *life);
 
+/* Whether a life is over as a connection: closed, or in TIME_WAIT, which only we get into that closed
+ * first. */
+bool row_maker_is_over(const struct row_maker *maker, const struct stored_life *life);
+
+/* Who closed a life that is over: enum closed_by. */
+uint8_t stored_life_closed_by(const struct stored_life *life);
+
 /* Whether a life's service, ports and addresses belong to the answer; sets its endpoints. 1, 0 or a
  * negative errno. */
 int row_maker_wants(struct row_maker *maker, const struct filter *filter,

@@ -65,12 +65,11 @@ static int was_in_state(const struct list *list, const struct stored_life *life,
 /* Whether it ended as asked for, or did not end. */
 static bool wants_end(const struct list *list, const struct stored_life *life)
 {
-    bool open = row_maker_is_open(&list->maker, life);
-
     if (list->question->open_only)
-        return open;
+        return row_maker_is_open(&list->maker, life);
     return !list->question->closed_by ||
-           (!open && list->question->closed_by >> life->closed_by & 1);
+           (row_maker_is_over(&list->maker, life) &&
+            list->question->closed_by >> stored_life_closed_by(life) & 1);
 }
 
 static int add_life(void *arg, const struct stored_life *life, struct err *err)
@@ -197,7 +196,8 @@ static int find_all(struct list *list, struct db *db, struct err *err)
     int64_t closed_from_ms = list->from_ms;
     int r = 0;
 
-    if (!list->question->closed_by)
+    /* of the open ones those in TIME_WAIT were closed, by this end */
+    if (!list->question->closed_by || list->question->closed_by >> CLOSED_BY_LOCAL & 1)
         r = stored_life_each(db, lookup, LIVES_OPEN, list->from_ms, list->until_ms, add_life, list,
                              err);
     /* of the closed ones those alone are open whose end lies behind the last snapshot */
@@ -221,7 +221,7 @@ int sockets_list(struct db *db, const struct walltime *walltime,
     if (question->until_ms < question->since_ms)
         return err_set(err, -EINVAL, "the end of the time asked for lies before its begin");
     if (question->open_only && question->closed_by)
-        return err_set(err, -EINVAL, "what is open was not closed by anybody");
+        return err_set(err, -EINVAL, "what is open and what was closed exclude each other");
     if (list.until_ms < list.from_ms) /* the clock was set over all of it */
         list.until_ms = list.from_ms;
     r = row_maker_init(&list.maker, db, walltime, &question->filter, err);

@@ -14,7 +14,7 @@ EVENTS = 2  # the edition of the file that has them
 FACTS = ["sent_bytes", "received_bytes", "segs_out", "segs_in", "retrans", "rtt_us"]
 FIELDS = ["closed_by", "rx_bytes", "tx_bytes", "rtt_us", "retrans", "rx_segs", "tx_segs", "rx_uncertain"]
 LOCAL, REMOTE, RESET, TIMEOUT, UNCERTAIN = 1, 2, 3, 4, 16
-ESTABLISHED, TIME_WAIT = 1, 6
+ESTABLISHED, FIN_WAIT2, TIME_WAIT = 1, 5, 6
 OPENING_SEEN = 64
 NOTHING = (None,) * 6
 
@@ -49,6 +49,13 @@ def ended(tmp_path_factory):
     add_closed(database, 8, last + 60_000, LOCAL, (1, 2, 3, 4, 5, 6), duration_ms=60_000 + 4000,
                traits=TIME_WAIT | OPENING_SEEN, states=bytes([ESTABLISHED, 0xA0, 0x1F, TIME_WAIT]),
                key=16 << 58 | last + 60_000 << 16)
+    # another, over long ago, and one that stands among the open ones: each lived 4.5 s
+    states = bytes([ESTABLISHED, 0xA0, 0x1F, FIN_WAIT2, 0xF4, 0x03, TIME_WAIT])
+    add_closed(database, 10, last - 70_000, duration_ms=60_000 + 4500, traits=TIME_WAIT | OPENING_SEEN, states=states,
+               key=16 << 58 | last - 70_000 << 16)
+    database.execute("INSERT INTO open (life, cookie, inode, service, local, remote, remote_port, since_ms, traits, states)"
+                     " VALUES (900, 900, 0, 1, 1, 167772161, 9, ?, ?, ?)",
+                     (last - 10_000, TIME_WAIT | OPENING_SEEN, states))
     database.execute("UPDATE recordings SET closings = 1234, unconnected = 56, unresolved = 7, event_buffer = 8000000")
     database.executemany("INSERT INTO losses (from_ms, until_ms, kind, count, text) VALUES (?, ?, 6, 0, '')",
                          [(last - 300_000, last - 299_000), (last - 100_000, last - 98_000)])
@@ -72,7 +79,9 @@ def test_list_tells_how_each_ended_and_what_it_carried(ended):
         5: ["remote", 12, 11, 16, 15, 14, 13, 0],
         6: ["unknown", None, None, None, None, None, None, None],
         7: ["local", 22, 21, 26, 25, 24, 23, 1],
-        8: [None, 2, 1, 6, 5, 4, 3, 0],
+        8: ["local", 2, 1, 6, 5, 4, 3, 0],
+        9: ["local"] + [None] * 7,
+        10: ["local"] + [None] * 7,
     }
 
 
@@ -100,14 +109,25 @@ def test_people_see_who_closed_and_how_much_went(ended):
 
 
 def test_closed_by_chooses_among_those_that_ended(ended):
-    assert set(rows_by_port(ended, "--closed-by", "local")) == {1, 7}
+    assert set(rows_by_port(ended, "--closed-by", "local")) == {1, 7, 8, 9, 10}
     assert set(rows_by_port(ended, "--closed-by", "Reset,timeout")) == {3, 4}
     assert set(rows_by_port(ended, "--closed-by", "unknown", "--closed-by", "remote")) == {2, 5, 6}
 
 
+def test_a_duration_ends_where_time_wait_begins(ended):
+    rows = rows_by_port(ended)
+    assert {port: rows[port]["duration_ms"] for port in (1, 8, 9, 10)} == {1: 5000, 8: 4000, 9: 4500, 10: 4500}
+    assert all(rows[port]["time_wait_ms"] == rows[port]["opened_ms"] + rows[port]["duration_ms"] for port in (8, 9, 10))
+    assert rows[10]["closed_ms"] == rows[10]["time_wait_ms"] + 60_000 and rows[10]["closed_by"] == "local"
+    view = query(ended, "SELECT remote_port, duration_ms, closed_by FROM sockets WHERE remote_address = '10.0.0.1'"
+                        " AND protocol = 'tcp'")
+    assert {port: known for port, *known in view} == {
+        port: [row["duration_ms"], row["closed_by"]] for port, row in rows.items()}
+
+
 def test_a_time_wait_whose_end_lies_ahead_is_open(ended):
     assert rows_by_port(ended)[8]["closed_ms"] is None
-    assert set(rows_by_port(ended, "--open")) == {8}
+    assert set(rows_by_port(ended, "--open")) == {8, 9}
     assert rows_by_port(ended, "--open")[8]["state"] == "TIME_WAIT"
 
 
@@ -121,7 +141,7 @@ def test_a_planned_end_holds_when_another_run_came(ended, tmp_path):
                  " VALUES (2, 1, ?, ?, 'on', '0.1.0', 1, 0)", (last + 5000, INTERVAL))
     copy.commit()
     copy.close()
-    assert rows_by_port(path, "--open") == {}
+    assert set(rows_by_port(path, "--open")) == {9}
     assert rows_by_port(path)[8]["closed_ms"] == last + 60_000 and rows_by_port(path)[8]["closed_by"] == "local"
 
 

@@ -84,7 +84,7 @@ def hold_short(rows, truth, port, at_server, ended):
         flagged += row["rx_uncertain"]
         off += row["rx_bytes"] != received
         local = first == ("server" if at_server else "client")
-        assert row["closed_by"] == ("local" if local else "remote") or (local and not ended), row
+        assert row["closed_by"] == ("local" if local else "remote"), row
         assert row["opened_ms"] is None or row["opened_ms"] <= row["first_seen_ms"]
         assert row["state"] == "TIME_WAIT" or not local, row
     return flagged, off
@@ -132,7 +132,8 @@ def hold_no_lie(rows, truth, port, at_server):
         first, client_bytes, server_bytes = truth[(row["remote_port"] if at_server else row["local_port"]), port]
         sent, received = (server_bytes, client_bytes) if at_server else (client_bytes, server_bytes)
         local = first == ("server" if at_server else "client")
-        assert row["closed_by"] in (None, "unknown", "local" if local else "remote"), row
+        assert row["closed_by"] in ("local",) if row["state"] == "TIME_WAIT" else (None, "unknown", "local" if local else "remote"), row
+        assert local or row["state"] != "TIME_WAIT", row
         assert row["tx_bytes"] in (None, sent), row
         assert row["rx_bytes"] is None or row["rx_bytes"] - received in (0, row["rx_uncertain"]), row
     return set(found)

@@ -40,13 +40,15 @@ struct socket_row {
     int64_t opened_after_ms; /* the last complete snapshot before first_seen_ms, of the same boot */
     int64_t first_seen_ms;   /* first instant it is known to have existed */
     int64_t closed_ms;       /* gone at this instant; TIME_UNKNOWN: was open at the last snapshot */
-    int64_t duration_ms;     /* from its opening to its end; -1: one of them is not known */
+    int64_t duration_ms;     /* from its opening to its end, without TIME_WAIT; -1: one of them is
+                              * not known */
     int64_t close_wait_ms;   /* when it entered CLOSE_WAIT last */
     int64_t time_wait_ms;    /* when it entered TIME_WAIT */
     int64_t state_since_ms;  /* when `state` began */
     uint64_t cgroup;         /* live table: id of its cgroup v2; 0: not known */
     uint32_t inode;          /* live table: the socket's; 0: none */
-    uint8_t closed_by;       /* enum closed_by; meaningless where closed_ms is not known */
+    uint8_t closed_by;       /* enum closed_by; meaningless where closed_ms is not known, but for
+                              * TIME_WAIT */
     bool has_facts;          /* tcp_info told: what follows is known */
     bool rx_uncertain;       /* rx_bytes may be 1 too many */
     int64_t tx_bytes;        /* payload sent, each byte once */
@@ -108,7 +110,7 @@ struct list_question {
     int64_t since_ms;     /* wall time */
     int64_t until_ms;     /* wall time */
     bool open_only;       /* alive at the last snapshot */
-    unsigned closed_by;   /* closed ones alone: bit 1 << enum closed_by; 0: all, open ones too */
+    unsigned closed_by;   /* closed ones and TIME_WAIT alone: bit 1 << enum closed_by; 0: all */
     uint64_t limit;       /* at most so many rows, the first ones; 0: all */
 };
 
