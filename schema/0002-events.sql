@@ -62,6 +62,7 @@ ALTER TABLE recordings ADD COLUMN event_buffer INTEGER; -- bytes of receive buff
 ALTER TABLE recordings ADD COLUMN event_buffer_others INTEGER NOT NULL DEFAULT 0; -- ... for each network namespace but the own one; 0: no others
 ALTER TABLE recordings ADD COLUMN netns INTEGER NOT NULL DEFAULT 1;        -- network namespaces at the last snapshot, with the own one
 ALTER TABLE recordings ADD COLUMN netns_lacks INTEGER NOT NULL DEFAULT 0;  -- bits: why others are not recorded: 1 no CAP_SYS_ADMIN, 2 no CAP_SYS_PTRACE, 4 other failures
+ALTER TABLE recordings ADD COLUMN events_asked INTEGER; -- bytes that were asked for (limits: events); NULL: not noted
 
 INSERT INTO loss_kinds VALUES (6, 'events lost');
 

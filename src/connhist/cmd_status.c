@@ -100,6 +100,7 @@ static void recording_words(const struct context *ctx, const struct status *stat
 static void cost_words(const struct status *status)
 {
     char file[TIME_TEXT_MAX], wal[TIME_TEXT_MAX], rss[TIME_TEXT_MAX], peak[TIME_TEXT_MAX];
+    char share[TIME_TEXT_MAX];
 
     line("file", "%s and %s of WAL", size_format(status->file_bytes, file),
          size_format(status->wal_bytes, wal));
@@ -107,9 +108,12 @@ static void cost_words(const struct status *status)
          status->closed_exact ? "" : "about ", (long long)status->closed_lives);
     if (status->started_ms == TIME_UNKNOWN)
         return;
-    line("cost", "%.3g %% of a core, %s of memory, at most %s waiting for the disk",
-         status->cpu_share * 100.0, size_format(status->rss_bytes, rss),
-         size_format(status->queue_peak_bytes, peak));
+    if (status->cpu_share >= 0)
+        snprintf(share, sizeof(share), "%.3g %% of a core", status->cpu_share * 100.0);
+    else
+        snprintf(share, sizeof(share), "%lld ms of CPU", (long long)status->cpu_ms);
+    line("cost", "%s, %s of memory, at most %s waiting for the disk", share,
+         size_format(status->rss_bytes, rss), size_format(status->queue_peak_bytes, peak));
     line("uncertain", "%lld roles guessed from ports, %lld sockets counted under `other`",
          (long long)status->roles_guessed, (long long)status->services_other);
 }
@@ -157,11 +161,31 @@ static void owner_words(const struct status *status)
                  "CAP_DAC_READ_SEARCH");
 }
 
+/* Less than was asked for can only be got without the privilege; the kernel halves and doubles.
+ * Where there are other namespaces half of it is for them. */
+static void buffer_words(const struct status *status)
+{
+    char buffer[TIME_TEXT_MAX], asked[TIME_TEXT_MAX], other[TIME_TEXT_MAX], others[64] = "";
+    int64_t share = status->event_buffer_others ? 2 : 1;
+    const char *size = size_format(status->event_buffer, buffer);
+
+    if (status->event_buffer_others)
+        snprintf(others, sizeof(others), ", of each other namespace %s",
+                 size_format(status->event_buffer_others, other));
+    if (status->event_buffer + 1 < status->events_asked / share)
+        line("event buffer",
+             "%s of the %s asked for%s: CAP_NET_ADMIN is missing: bursts may be lost", size,
+             size_format(status->events_asked / share, asked), others);
+    else if (status->event_buffer < BUFFER_ENOUGH / share)
+        line("event buffer", "%s%s%s: bursts may be lost", size,
+             status->events_asked ? ", as limits: events in the configuration asks for" : "",
+             others);
+    else
+        line("event buffer", "%s%s", size, others);
+}
+
 static void event_words(const struct status *status)
 {
-    char buffer[TIME_TEXT_MAX], others[TIME_TEXT_MAX];
-    int64_t enough = status->event_buffer_others ? BUFFER_ENOUGH / 2 : BUFFER_ENOUGH;
-
     if (status->started_ms == TIME_UNKNOWN)
         return;
     if (status->event_buffer <= 0) {
@@ -173,11 +197,7 @@ static void event_words(const struct status *status)
          "%lld of closed connections, %lld of sockets never connected, %lld of unknown endpoints",
          (long long)status->closings, (long long)status->unconnected,
          (long long)status->unresolved);
-    size_format(status->event_buffer_others, others);
-    line("event buffer", "%s%s%s%s", size_format(status->event_buffer, buffer),
-         status->event_buffer_others ? ", of each other namespace " : "",
-         status->event_buffer_others ? others : "",
-         status->event_buffer < enough ? ": CAP_NET_ADMIN is missing: bursts may be lost" : "");
+    buffer_words(status);
 }
 
 static int put_words(const struct context *ctx, const struct status *status)
@@ -205,7 +225,7 @@ struct fact {
     struct cell value;
 };
 
-#define FACTS_MAX 35
+#define FACTS_MAX 36
 
 static struct cell pid_cell(int pid)
 {
@@ -235,7 +255,7 @@ static size_t collect(const struct context *ctx, const struct status *s,
         {"closed_sockets", cell_int(s->closed_lives)},
         {"closed_exact", cell_int(s->closed_exact)},
         {"cpu_ms", cell_int(s->cpu_ms)},
-        {"cpu_share", cell_real(s->cpu_share)},
+        {"cpu_share", s->cpu_share < 0 ? cell_null() : cell_real(s->cpu_share)},
         {"rss_bytes", cell_int(s->rss_bytes)},
         {"queue_peak_bytes", cell_int(s->queue_peak_bytes)},
         {"roles_guessed", cell_int(s->roles_guessed)},
@@ -250,6 +270,7 @@ static size_t collect(const struct context *ctx, const struct status *s,
         {"event_buffer_others", cell_int(s->event_buffer_others)},
         {"namespaces", cell_int(s->netns)},
         {"namespaces_lack", lack_cell(s->netns_lacks)},
+        {"events_asked", s->events_asked ? cell_int(s->events_asked) : cell_null()},
         {"file_bytes", cell_int(s->file_bytes)},
         {"wal_bytes", cell_int(s->wal_bytes)},
     };

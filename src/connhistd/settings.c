@@ -84,6 +84,7 @@ static void fill_recorder(const struct daemon_options *options, struct settings 
         .interval_ms = options->interval_ms ? options->interval_ms : config->interval_ms,
         .sampling_ms = config->sampling_ms,
         .max_ticks = options->count,
+        .events_bytes = (size_t)config->events_bytes,
         .queue_bytes = (size_t)config->queue_bytes,
         .version = CONNHIST_VERSION,
         .clock = clock_system(),

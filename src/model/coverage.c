@@ -28,10 +28,13 @@ bool coverage_is_gap(int64_t interval_ms, int64_t distance_ms)
     return distance_ms > interval_ms + interval_ms / 2;
 }
 
+/* The kernel tells of a closing a little late: so much before a gap what was lost belongs to it. */
+#define TOLD_LATE_MS 100
+
 bool coverage_in_gap(const struct coverage *coverage, const struct gap *span)
 {
     for (size_t i = 0; i < coverage->gaps.n; i++)
-        if (coverage->gaps.items[i].record_from_ms <= span->record_from_ms &&
+        if (coverage->gaps.items[i].record_from_ms <= span->record_from_ms + TOLD_LATE_MS &&
             coverage->gaps.items[i].record_until_ms >= span->record_until_ms)
             return true;
     return false;

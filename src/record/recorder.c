@@ -36,6 +36,7 @@ static void set_recording(struct recorder *recorder)
     recorder->recording.boot_base_ms = recorder->timeline.base_ms;
     recorder->recording.started_ms = timeline_now_ms(&recorder->timeline);
     recorder->recording.interval_ms = recorder->options.interval_ms;
+    recorder->recording.events_asked = (int64_t)recorder->options.events_bytes;
     recorder->recording.detail = recorder->options.detail;
     recorder->recording.version = recorder->options.version;
 }

@@ -14,6 +14,9 @@
 
 #define COVERAGE_MS (INT64_C(24) * 3600 * 1000)
 
+/* A run must have lasted so long, and for an interval, to be told as a share of a core. */
+#define SHARE_MIN_MS 10000
+
 /* Closed lives are counted up to here. */
 #define COUNTED_MAX 100000
 
@@ -31,7 +34,7 @@ static const char closed_sql[] = "SELECT count(*) FROM (SELECT 1 FROM closed LIM
 static const char lives_sql[] = "SELECT next_life - 1 FROM program WHERE id = 1";
 
 static const char events_sql[] = "SELECT closings, unconnected, unresolved, event_buffer, "
-                                 "event_buffer_others, netns, netns_lacks "
+                                 "event_buffer_others, netns, netns_lacks, events_asked "
                                  "FROM recordings ORDER BY id DESC LIMIT 1";
 
 /* One question to the file; the row that it gave, if any, is in *ret. 1: a row is there. */
@@ -91,6 +94,7 @@ static int ask_events(struct db *db, struct status *status, struct err *err)
     status->event_buffer_others = stmt_i64(stmt, 4);
     status->netns = stmt_i64(stmt, 5);
     status->netns_lacks = stmt_i64(stmt, 6);
+    status->events_asked = stmt_i64(stmt, 7);
     return 0;
 }
 
@@ -172,20 +176,22 @@ static int look_at_files(struct db *db, struct status *status, struct err *err)
 }
 
 /* The latest run's CPU time as a share of its own time, which ended with it or with its last
- * snapshot. */
+ * snapshot. Of a shorter run it would tell what starting costs. */
 static double cpu_share(const struct status *status, const struct ages *ages, int64_t now_ms)
 {
-    int64_t until_ms = ages->last_ms;
+    int64_t until_ms = ages->last_ms, enough_ms = SHARE_MIN_MS;
 
     if (ages->started_ms == TIME_UNKNOWN)
-        return 0;
+        return -1;
     if (ages->ended_ms != TIME_UNKNOWN)
         until_ms = ages->ended_ms;
     else if (status->recorder_pid > 0)
         until_ms = now_ms;
-    return until_ms > ages->started_ms
+    if (status->interval_ms > enough_ms)
+        enough_ms = status->interval_ms;
+    return until_ms - ages->started_ms >= enough_ms
                ? (double)status->cpu_ms / (double)(until_ms - ages->started_ms)
-               : 0;
+               : -1;
 }
 
 static int ask_coverage(struct db *db, const struct walltime *walltime, const struct ages *ages,

@@ -83,8 +83,9 @@ static int tidy_up(struct store *store, int64_t boot, int64_t now_ms, struct err
 static int add_recording(struct store *store, const struct recording *recording, int64_t boot,
                          int64_t *ret, struct err *err)
 {
-    static const char sql[] = "INSERT INTO recordings (boot, started_ms, interval_ms, pid, uid, "
-                              "detail, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    static const char sql[] =
+        "INSERT INTO recordings (boot, started_ms, interval_ms, pid, uid, "
+        "detail, version, events_asked) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
     int r = sql_prepare(store->db, sql, &stmt, err);
 
@@ -93,6 +94,7 @@ static int add_recording(struct store *store, const struct recording *recording,
     SQL_BIND(stmt, boot, recording->started_ms, recording->interval_ms, getpid(), geteuid());
     sql_bind_string(stmt, 6, recording->detail);
     sql_bind_string(stmt, 7, recording->version);
+    sqlite3_bind_int64(stmt, 8, recording->events_asked);
     r = sql_run(stmt, err);
     if (r >= 0)
         *ret = sqlite3_last_insert_rowid(store->db);

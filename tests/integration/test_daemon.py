@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BUILD, CONNHISTD, HERE, OWN_ONLY, PATIENCE, SANITIZER, Recorder, query, wait_until
+from conftest import BUILD, CONNHISTD, HERE, OWN_ONLY, PATIENCE, SANITIZER, Recorder, connhist, query, wait_until
 
 NOBODY = 65534
 LISTENER = """
@@ -163,6 +163,18 @@ def test_all_lives_go_on_over_a_reload(connection, record, configure, db):
     recorder.wait_snapshots()
     assert query(db, "SELECT life, cookie, since_ms FROM open ORDER BY life") == lives
     assert query(db, "SELECT count(*) FROM closed") == [(0,)]
+
+
+def test_a_reload_takes_another_buffer_for_events(record, configure, db):
+    sizes = "event_buffer, events_asked"
+    recorder = record(HERE, "--config", configure("interval: 200ms", "limits:", "  events: 64KiB"))
+    recorder.wait_snapshots()
+    wait_until(lambda: recordings(db, sizes) == [(65536, 65536)], "the buffer that was asked for")
+    assert "64.0 KiB, as limits: events in the configuration asks for" in connhist("--db", db, "status").stdout
+    configure("interval: 200ms", "limits:", "  events: 128KiB")
+    recorder.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: recordings(db, sizes) == [(65536, 65536), (131072, 131072)], "a larger one")
+    recorder.stop()
 
 
 def test_a_broken_new_configuration_leaves_the_old_one_in_force(record, configure, db):

@@ -176,17 +176,24 @@ def test_status_tells_what_events_came(ended):
     assert [row[name] for name in ("closings", "unconnected", "unresolved", "event_buffer")] == [1234, 56, 7, 8000000]
 
 
-@pytest.mark.parametrize("size, told", [(212_992, "CAP_NET_ADMIN is missing: bursts may be lost"),
-                                        (0, "closed connections are not recorded")])
-def test_status_says_what_a_small_buffer_costs(size, told, ended, tmp_path):
+@pytest.mark.parametrize("size, asked, told", [
+    (212_992, 8 << 20, "208.0 KiB of the 8.0 MiB asked for: CAP_NET_ADMIN is missing: bursts may be lost"),
+    (16_384, 32_768, "16.0 KiB of the 32.0 KiB asked for: CAP_NET_ADMIN is missing"),
+    (16_384, 16_385, "16.0 KiB, as limits: events in the configuration asks for: bursts may be lost\n"),
+    (65_536, None, "64.0 KiB: bursts may be lost\n"),
+    (8 << 20, 8 << 20, "8.0 MiB\n"),
+    (0, 8 << 20, "closed connections are not recorded")])
+def test_status_says_what_a_small_buffer_costs(size, asked, told, ended, tmp_path):
     path = tmp_path / "connhist.db"
     source, copy = sqlite3.connect(ended), sqlite3.connect(path)
     source.backup(copy)
     source.close()
-    copy.execute("UPDATE recordings SET event_buffer = ?", (size,))
+    copy.execute("UPDATE recordings SET event_buffer = ?, events_asked = ?", (size, asked))
     copy.commit()
     copy.close()
     assert told in connhist("--db", path, "status").stdout
+    row = strict_json(connhist("--db", path, "status", "--format", "json").stdout)["rows"][0]
+    assert [row["event_buffer"], row["events_asked"]] == [size, asked]
 
 
 def test_a_file_from_before_the_events_is_still_answered_from(tmp_path):

@@ -177,7 +177,8 @@ def test_each_capability_gives_what_is_documented(root, netns, place, given):
         assert len(told) == 7
         assert count(db, "SELECT count(*) FROM sockets WHERE closed_ms IS NULL AND 47231 IN (local_port, remote_port)") == 7
         # the buffer is what was wished, or what everybody may have
-        buffer, = query(db, "SELECT event_buffer FROM recordings")[0]
+        buffer, asked = query(db, "SELECT event_buffer, events_asked FROM recordings")[0]
+        assert asked == 8 << 20
         everybodys = 2 * int(Path("/proc/sys/net/core/rmem_max").read_text())
         assert buffer == (8 << 20 if "CAP_NET_ADMIN" in given else min(8 << 20, everybodys))
         recorder.stop()

@@ -31,6 +31,7 @@ struct recorder_options {
     int64_t interval_ms;
     int64_t sampling_ms; /* from one sampling of tcp_info to the next; 0: never */
     uint64_t max_ticks;  /* end after this many ticks; 0: never */
+    size_t events_bytes; /* receive buffer for events that source asked for, to be noted */
     size_t queue_bytes;  /* bound of what may wait for the disk */
     const char *version; /* of the program */
     const char *boot_id; /* the boot that samples are of; NULL: this host's */

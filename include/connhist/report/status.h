@@ -27,7 +27,7 @@ struct status {
     int64_t closed_lives;      /* rows in `closed` (an estimate above 100,000: see closed_exact) */
     bool closed_exact;
     int64_t cpu_ms;   /* the latest run's CPU time */
-    double cpu_share; /* of one core, since it started; 0 … */
+    double cpu_share; /* of one core, since it started; 0 …, below 0: the run was too short */
     int64_t rss_bytes;
     int64_t queue_peak_bytes;
     int64_t roles_guessed;
@@ -43,6 +43,7 @@ struct status {
     int64_t netns;               /* network namespaces at the last snapshot, with the own */
     int64_t netns_lacks;         /* why others are not recorded: bits of enum netns_lack */
     int64_t event_buffer;        /* bytes of receive buffer for events; 0: none are received */
+    int64_t events_asked;        /* bytes asked for, of all namespaces together; 0: not known */
     int64_t file_bytes;          /* database */
     int64_t wal_bytes;           /* -wal */
     struct coverage coverage;    /* of the last 24 hours, or of the file's life if shorter; owned */

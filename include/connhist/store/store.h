@@ -50,8 +50,9 @@ struct recording {
     int64_t boot_base_ms; /* record time at the boot clock's zero */
     int64_t started_ms;   /* record time */
     int64_t interval_ms;
-    const char *detail;  /* "on", "anonymous", "off" */
-    const char *version; /* of the program */
+    int64_t events_asked; /* bytes of receive buffer for events that were asked for; 0: none */
+    const char *detail;   /* "on", "anonymous", "off" */
+    const char *version;  /* of the program */
 };
 
 struct service_name {

@@ -116,7 +116,7 @@ static void what_a_gap_says_is_not_said_again(void **unused)
                       .record_from_ms = 1000,
                       .record_until_ms = 61000,
                       .reason = "recorder died"};
-    struct gap deaf[] = {{.record_from_ms = 1000, .record_until_ms = 60500},
+    struct gap deaf[] = {{.record_from_ms = 900, .record_until_ms = 60500},
                          {.from_ms = T0 + 59000,
                           .until_ms = T0 + 61000,
                           .record_until_ms = 61001,

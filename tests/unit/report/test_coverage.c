@@ -262,13 +262,42 @@ static void status_is_that_of_the_latest_run(void **state)
     assert_int_equal(status.open_lives, 1);
     assert_int_equal(status.closed_lives, 1);
     assert_true(status.closed_exact);
-    assert_true(status.cpu_share > 0.0099 && status.cpu_share < 0.0101);
+    assert_true(status.cpu_share < 0); /* 2 s: what starting costs is no share of a core */
     assert_true(status.file_bytes > 0);
     assert_int_equal(status.coverage_from_ms, 10000);
     assert_int_equal(status.coverage_until_ms, 120000);
     assert_int_equal(status.coverage.done, 3);
     status_finish(&status);
     record_file_finish(&file);
+}
+
+static void the_share_of_a_core_is_told_of_runs_that_lasted(void **state)
+{
+    static const struct {
+        int64_t interval_ms, ended_ms;
+        double share; /* below 0: too short */
+    } runs[] = {{5000, 18999, -1}, {5000, 19000, 0.01}, {30000, 38999, -1}, {30000, 39000, 0.0033}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
+        struct status status = {0};
+        struct record_file file;
+        struct err err = {0};
+
+        record_file_init(&file);
+        record_begin(&file, 'a', 9000, runs[i].interval_ms);
+        record_snapshot(&file, 10000, true);
+        file.batch->cost.cpu_ms = 100;
+        record_write(&file);
+        record_end(&file, runs[i].ended_ms);
+        record_read(&file);
+        assert_int_equal(status_ask(file.db, &file.walltime, 120000, &status, &err), 0);
+        assert_true(runs[i].share < 0 ? status.cpu_share < 0
+                                      : status.cpu_share > runs[i].share * 0.99 &&
+                                            status.cpu_share < runs[i].share * 1.02);
+        status_finish(&status);
+        record_file_finish(&file);
+    }
 }
 
 static void status_of_an_empty_file_knows_nothing(void **state)
@@ -370,6 +399,7 @@ int main(void)
         cmocka_unit_test(gaps_are_told_in_wall_time),
         cmocka_unit_test(a_clock_set_forward_leaves_a_gap),
         cmocka_unit_test(status_is_that_of_the_latest_run),
+        cmocka_unit_test(the_share_of_a_core_is_told_of_runs_that_lasted),
         cmocka_unit_test(status_of_an_empty_file_knows_nothing),
         cmocka_unit_test(lost_events_are_counted_where_they_touch_the_span_and_make_no_gap),
         cmocka_unit_test(a_recorder_that_was_away_shortly_lost_events),
