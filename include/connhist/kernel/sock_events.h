@@ -31,7 +31,7 @@ struct sock_events_drained {
 /* Opens a netlink socket in the calling thread's network namespace and joins the groups for TCP and
  * UDP over IPv4 and IPv6. clock: read once for each batch, for closing.received_ns; must outlive
  * the object. buffer_bytes: the receive buffer wished for, as the kernel counts (see
- * SOCK_EVENTS_BYTES_EACH); where CAP_NET_ADMIN is missing it is cut to net.core.rmem_max.
+ * SOCK_EVENTS_BYTES_EACH); where CAP_NET_ADMIN is missing it is cut to twice net.core.rmem_max.
  * -EPROTONOSUPPORT: this kernel has no NETLINK_SOCK_DIAG; others as socket(2), setsockopt(2). */
 int sock_events_open(const struct clock *clock, size_t buffer_bytes, struct sock_events **ret,
                      struct err *err);
