@@ -196,6 +196,20 @@ def test_status_says_what_a_small_buffer_costs(size, asked, told, ended, tmp_pat
     assert [row["event_buffer"], row["events_asked"]] == [size, asked]
 
 
+@pytest.mark.parametrize("size, told", [
+    (4 << 20, "4.0 MiB, of each other namespace 256.0 KiB\n"),
+    (4 << 19, "2.0 MiB of the 4.0 MiB asked for, of each other namespace 256.0 KiB: CAP_NET_ADMIN is missing")])
+def test_half_the_buffer_is_for_other_namespaces(size, told, ended, tmp_path):
+    path = tmp_path / "connhist.db"
+    source, copy = sqlite3.connect(ended), sqlite3.connect(path)
+    source.backup(copy)
+    source.close()
+    copy.execute("UPDATE recordings SET event_buffer = ?, event_buffer_others = 262144, events_asked = ?", (size, 8 << 20))
+    copy.commit()
+    copy.close()
+    assert told in connhist("--db", path, "status").stdout
+
+
 def test_a_file_from_before_the_events_is_still_answered_from(tmp_path):
     path = tmp_path / "connhist.db"
     now = int(time.time() * 1000)
