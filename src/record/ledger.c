@@ -69,6 +69,11 @@ void ledger_set_fin_timeout(struct ledger *ledger, int64_t ms)
     ledger->fin_timeout_ms = ms;
 }
 
+void ledger_last(struct ledger *ledger)
+{
+    ledger->last = true;
+}
+
 int ledger_resume(struct ledger *ledger, const struct life *life)
 {
     struct history_change change = {.at_ms = life->since_ms};
@@ -249,6 +254,20 @@ static int end_unseen(struct ledger *ledger)
     return 0;
 }
 
+/* What the last snapshot made of events alone is over, also when it was interrupted. */
+static int end_told_by_events(struct ledger *ledger)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < ledger->fresh.n && r == 0; i++) {
+        const struct entry *entry = lives_get(&ledger->lives, ledger->fresh.items[i]);
+
+        if (entry->seen != ledger->snapshot)
+            r = ledger_end_life(ledger, ledger->fresh.items[i], end_of(ledger, entry));
+    }
+    return r;
+}
+
 /* Without memory to tell what began, nothing began yet: the next snapshot sees it again. */
 static void forget_fresh(struct ledger *ledger)
 {
@@ -289,12 +308,14 @@ static int end_snapshot(struct ledger *ledger, enum snapshot_status status, bool
 
     if (r == 0)
         r = ledger_join_fresh(ledger);
-    if (r == 0 && complete)
-        r = ledger_resolve_pending(ledger);
+    if (r == 0 && (complete || ledger->last))
+        r = ledger_resolve_pending(ledger, complete);
     if (r == 0)
         r = roles_decide(ledger);
     if (r == 0 && complete)
         r = end_unseen(ledger);
+    else if (r == 0 && ledger->last)
+        r = end_told_by_events(ledger);
     if (r == 0)
         r = ledger_tell(ledger, full);
     if (r == 0 && complete)

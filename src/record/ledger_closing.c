@@ -454,16 +454,18 @@ static int be_born_of_event(struct ledger *ledger, uint32_t index)
     return 0;
 }
 
-int ledger_resolve_pending(struct ledger *ledger)
+int ledger_resolve_pending(struct ledger *ledger, bool complete)
 {
     int r = 0;
 
     for (uint32_t i = 1; i < ledger->endings.pool.n && r == 0; i++) {
-        const struct ending *ending = endings_get(&ledger->endings, i);
-
+        struct ending *ending = endings_get(&ledger->endings, i);
         /* one that came while the kernel walked may have a mini-socket that the walk had passed */
-        if (ending->kind != ENDING_PENDING || ending->arrived == ledger->snapshot)
+        bool early = !complete || ending->arrived == ledger->snapshot;
+
+        if (ending->kind != ENDING_PENDING || (early && !ledger->last))
             continue;
+        ending->blind |= early;
         /* what was over before this run began may be in the file, closed by an earlier one */
         if (was_over(ledger, ending) && ending->at_ms - ending->closing.quiet_ms < ledger->first_ms)
             endings_remove(&ledger->endings, i);

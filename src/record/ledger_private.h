@@ -58,6 +58,7 @@ struct ledger {
     } sampled_entries;      /* the entry of each of the batch's sampled facts */
     struct late_vec late;   /* facts of lives that closed before; not in a batch yet */
     int64_t previous_ms;    /* start of the snapshot before, complete or not; TIME_UNKNOWN: none */
+    bool last;              /* no snapshot comes after this one */
     bool time_wait_lost;    /* TIME_WAITs vanished since the complete snapshot before: absence tells
                                nothing */
     int64_t fin_timeout_ms; /* how long a FIN_WAIT2 may wait */
@@ -120,9 +121,10 @@ int ledger_join_fresh(struct ledger *ledger);
  * cookie goes on with; it has that cookie from now on. LIVES_NONE. */
 uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample *key);
 
-/* Makes lives of the events that nothing followed; they are not seen, so that ledger_end() ends
- * them. 0 or -ENOMEM. */
-int ledger_resolve_pending(struct ledger *ledger);
+/* Makes lives of the events that nothing followed, all of them if this snapshot is the last; they
+ * are not seen, so that ledger_end() ends them. complete: this snapshot would show what followed. 0
+ * or -ENOMEM. */
+int ledger_resolve_pending(struct ledger *ledger, bool complete);
 
 /* A new life that is not marked as seen; its role is decided when the snapshot ends. 0 or -ENOMEM.
  */

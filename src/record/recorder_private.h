@@ -28,6 +28,7 @@ struct recorder {
     /* dump */
     int64_t last_start_ms;      /* record time of the last snapshot */
     int64_t first_start_ms;     /* record time of the first snapshot; 0: none yet */
+    int64_t heard_ms;           /* record time up to which events were heard; 0: not ended yet */
     int64_t next_ns;            /* boot time of the next planned tick; 0: the first is due */
     int64_t sampled_ns;         /* boot time of the last snapshot that sampled tcp_info; 0: none */
     int64_t last_extra_ns;      /* boot time of the last snapshot out of turn */
@@ -42,6 +43,7 @@ struct recorder {
     bool sampling;          /* this snapshot samples tcp_info */
     bool full_next;         /* the file must be told everything again */
     bool info_next;         /* ask for tcp_info of all sockets, there are many new ones */
+    bool ending;            /* this snapshot is the last one */
     bool first_done;        /* the first snapshot was taken */
     bool is_failing;        /* the last dump failed */
     bool extra_due;         /* events were lost: a snapshot out of turn is due */

@@ -284,6 +284,15 @@ static void begin_sampling(struct recorder *recorder, int64_t now_ns, bool full)
     ledger_sampling(recorder->ledger, full);
 }
 
+/* What comes from now on, nobody waits for. */
+static void hear_no_more(struct recorder *recorder)
+{
+    int64_t now_ms = timeline_now_ms(&recorder->timeline);
+
+    ledger_last(recorder->ledger);
+    recorder->heard_ms = now_ms > recorder->last_start_ms ? now_ms : recorder->last_start_ms;
+}
+
 static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now_ns)
 {
     int64_t start_ms = timeline_record_ms(&recorder->timeline, now_ns);
@@ -309,6 +318,8 @@ static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now
      * more */
     if (feed_events(recorder))
         eventfd_write(recorder->wake_fd, 1);
+    if (recorder->ending)
+        hear_no_more(recorder);
     account_failure(recorder, r, &err, timeline_now_ms(&recorder->timeline));
     r = ledger_end(recorder->ledger, r < 0 ? SNAPSHOT_INTERRUPTED : SNAPSHOT_COMPLETE, anchor,
                    full);
@@ -407,14 +418,17 @@ void *tick_main(void *arg)
     int r = timer_fd < 0 ? -errno : 1;
 
     while (r > 0) {
+        recorder->ending = max && recorder_ticks(recorder) + 1 >= max;
         tick_take(recorder);
         if (max && recorder_ticks(recorder) >= max)
             break;
         r = wait_for_tick(recorder, timer_fd);
     }
     /* events since the last tick wait for a snapshot that shows what followed them */
-    if (r == 0 && recorder->events)
+    if (r == 0 && recorder->events) {
+        recorder->ending = true;
         take(recorder, false);
+    }
     if (timer_fd >= 0)
         close(timer_fd);
     if (r < 0) {
