@@ -88,6 +88,10 @@ void tick_take(struct recorder *recorder);
 /* Hands all events that are known to the ledger (feed.c). True: some were lost, which was noted. */
 bool feed_events(struct recorder *recorder);
 
+/* Notes that no events were heard since the run before ended; TIME_UNKNOWN: there was none (feed.c).
+ */
+void feed_note_absence(struct recorder *recorder, int64_t ended_ms);
+
 /* Tells the ledger when the kernel dropped TIME_WAIT sockets since the last look (feed.c). */
 void feed_time_wait(struct recorder *recorder);
 

@@ -38,6 +38,8 @@ struct store_past {
     int64_t last_ms;          /* latest record time in the file but planned ends; 0: none */
     int64_t last_snapshot_ms; /* start of the latest snapshot, complete or not */
     int64_t last_complete_ms; /* start of the latest complete snapshot; TIME_UNKNOWN: none */
+    int64_t ended_ms;         /* how far the run before recorded: its closing note, or without one
+                                 the latest snapshot, or its start; TIME_UNKNOWN: there was no run */
     int64_t offset_ms;        /* offset of the latest epoch; 0: none */
     uint64_t next_life;       /* the next life's number */
 };
