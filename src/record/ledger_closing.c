@@ -4,136 +4,14 @@
  * snapshot saw the event is all there is: it waits for the next complete snapshot, which shows
  * whether a mini-socket followed. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "connhist/base/clock.h"
 #include "connhist/model/history.h"
 #include "ledger_private.h"
 
-/* Lives that closed without an event, by cookie: their event may come late, when the program closes
- * at last. Where a set is full the oldest makes room: then a late event is one of an unknown
- * socket's. */
-#define RECENT_SETS 4096u
-#define RECENT_WAYS 4u /* places in a set, the latest first */
-
-/* An event is read so much later than it came about, at most, unless the recorder is kept from
- * running. */
-#define READ_LATE_MS 1000
-
 /* The timer of a TIME_WAIT counts jiffies: its begin may lie so much after the event. */
 #define TIMER_COARSE_MS 10
-
-struct recently {
-    uint64_t cookie;    /* of a mini-socket whose event never came: `endpoints` in its place */
-    uint64_t number;    /* the life's; 0: free */
-    int64_t over_ms;    /* record time at which nothing more went to and fro */
-    uint64_t endpoints; /* endings_hash(): one cookie can be several connections, one after the
-                            other */
-    uint32_t netns;
-    uint16_t local_port; /* host byte order; an abort's event has it, but not the peer's */
-    uint8_t opener;      /* enum opener */
-    bool weak;           /* hardly anything more is to be heard of it */
-};
-
-int ledger_recent_init(struct ledger *ledger)
-{
-    ledger->recent = calloc(RECENT_SETS * RECENT_WAYS, sizeof(*ledger->recent));
-    return ledger->recent ? 0 : -ENOMEM;
-}
-
-static struct recently *recent_set(const struct ledger *ledger, uint32_t netns, uint64_t cookie)
-{
-    uint64_t hash = (cookie ^ (uint64_t)netns << 40) * UINT64_C(0x9e3779b97f4a7c15);
-
-    return &ledger->recent[(hash >> 32) % RECENT_SETS * RECENT_WAYS];
-}
-
-static uint64_t hash_of(const struct entry *entry)
-{
-    const struct closing endpoints = {.local = entry->local,
-                                      .remote = entry->remote,
-                                      .local_port = entry->local_port,
-                                      .remote_port = entry->remote_port};
-
-    return endings_hash(entry->netns, &endpoints);
-}
-
-void ledger_remember_closed(struct ledger *ledger, const struct entry *entry)
-{
-    uint64_t endpoints = hash_of(entry);
-    bool orphan =
-        entry->ending && endings_get(&ledger->endings, entry->ending)->kind == ENDING_ORPHAN;
-    uint64_t cookie = orphan ? endpoints : entry->cookie;
-    /* a flood of these must not push out the others */
-    bool weak = entry->state == STATE_SYN_RECV || (entry->flags & ENTRY_PLANNED);
-    struct recently *set;
-    unsigned i = 0;
-
-    if (!ledger->recent)
-        return;
-    set = recent_set(ledger, entry->netns, cookie);
-    while (i < RECENT_WAYS - 1 && set[i].number && set[i].cookie != cookie)
-        i++;
-    if (weak && set[i].number && set[i].cookie != cookie && !set[i].weak)
-        return;
-    memmove(set + 1, set, i * sizeof(*set));
-    set[0] = (struct recently){.cookie = cookie,
-                               .number = entry->number,
-                               .over_ms = entry->changed_ms,
-                               .endpoints = endpoints,
-                               .netns = entry->netns,
-                               .local_port = entry->local_port,
-                               .opener = (uint8_t)ledger_opener(ledger, entry),
-                               .weak = weak};
-}
-
-bool ledger_was_closed(const struct ledger *ledger, const struct entry *entry)
-{
-    const struct recently *set;
-
-    if (!ledger->recent)
-        return false;
-    set = recent_set(ledger, entry->netns, entry->cookie);
-    for (unsigned i = 0; i < RECENT_WAYS; i++)
-        if (set[i].number && set[i].cookie == entry->cookie && set[i].netns == entry->netns &&
-            set[i].endpoints == hash_of(entry))
-            return true;
-    return false;
-}
-
-/* A mini-socket that came and went while the program held the socket it came from. A later use of
- * the endpoints had something to say after it. */
-static struct recently *find_recent_orphan(const struct ledger *ledger, uint32_t netns,
-                                           const struct closing *closing, int64_t at_ms)
-{
-    uint64_t endpoints = endings_hash(netns, closing);
-    struct recently *set = recent_set(ledger, netns, endpoints);
-
-    if (!closing->quiet_ms || closing->wiped || closing->unconnected)
-        return NULL;
-    for (unsigned i = 0; i < RECENT_WAYS; i++)
-        if (set[i].number && set[i].cookie == endpoints && set[i].netns == netns &&
-            at_ms - closing->quiet_ms <= set[i].over_ms + READ_LATE_MS)
-            return &set[i];
-    return NULL;
-}
-
-static struct recently *find_recent(const struct ledger *ledger, uint32_t netns,
-                                    const struct closing *closing)
-{
-    struct recently *set = recent_set(ledger, netns, closing->cookie);
-
-    for (unsigned i = 0; i < RECENT_WAYS; i++) {
-        if (!set[i].number || set[i].cookie != closing->cookie || set[i].netns != netns)
-            continue;
-        if (closing->wiped || closing->unconnected)
-            return !closing->local_port || closing->local_port == set[i].local_port ? &set[i]
-                                                                                    : NULL;
-        return set[i].endpoints == endings_hash(netns, closing) ? &set[i] : NULL;
-    }
-    return NULL;
-}
 
 struct life_facts ledger_facts(const struct closing *closing)
 {
@@ -220,27 +98,6 @@ static bool join_orphan(struct ledger *ledger, uint32_t netns, const struct clos
     return true;
 }
 
-static bool join_recent(struct ledger *ledger, uint32_t netns, const struct closing *closing,
-                        int64_t at_ms, int *ret)
-{
-    struct recently *slot = find_recent(ledger, netns, closing);
-    struct closing told = *closing;
-    struct late_facts late;
-
-    if (!slot)
-        slot = find_recent_orphan(ledger, netns, closing, at_ms);
-    if (!slot)
-        return false;
-    ledger_learn_opener(&told, (enum opener)slot->opener);
-    late = (struct late_facts){.life = slot->number,
-                               .closed_by =
-                                   ledger_is_reset(&told) ? CLOSED_BY_RESET : CLOSED_BY_UNKNOWN,
-                               .facts = ledger_facts(&told)};
-    slot->number = 0;
-    *ret = vec_push(&ledger->late, late);
-    return true;
-}
-
 static int take_closing(struct ledger *ledger, uint32_t netns, const struct closing *closing,
                         int64_t at_ms)
 {
@@ -250,7 +107,7 @@ static int take_closing(struct ledger *ledger, uint32_t netns, const struct clos
 
     if (index != LIVES_NONE)
         return attach(ledger, netns, index, closing, at_ms);
-    if (join_recent(ledger, netns, closing, at_ms, &r))
+    if (ledger_join_late(ledger, netns, closing, at_ms, &r))
         return r;
     if (closing->unconnected) {
         ledger->unconnected++;
@@ -293,16 +150,6 @@ static struct closing endpoints_of(const struct sample *sample)
                             .protocol = sample->protocol};
 }
 
-static struct closing endpoints_of_entry(const struct entry *entry)
-{
-    return (struct closing){.local = entry->local,
-                            .remote = entry->remote,
-                            .local_port = entry->local_port,
-                            .remote_port = entry->remote_port,
-                            .family = entry->family,
-                            .protocol = entry->protocol};
-}
-
 static bool is_mini(const struct entry *entry)
 {
     return entry->protocol == PROTOCOL_TCP &&
@@ -313,7 +160,7 @@ static bool is_mini(const struct entry *entry)
 /* What had the endpoints of a living connection before is over. */
 static void use_again(struct ledger *ledger, const struct entry *entry, uint32_t own)
 {
-    struct closing endpoints = endpoints_of_entry(entry);
+    struct closing endpoints = ledger_endpoints(entry);
 
     if (entry->remote_port && !ledger_is_left(entry->protocol, entry->state, entry->remote_port))
         endings_use_again(&ledger->endings, entry->netns, &endpoints, entry->cookie, own);
@@ -323,7 +170,7 @@ static void use_again(struct ledger *ledger, const struct entry *entry, uint32_t
 static int join_mini(struct ledger *ledger, uint32_t index)
 {
     struct entry *entry = lives_get(&ledger->lives, index);
-    struct closing endpoints = endpoints_of_entry(entry);
+    struct closing endpoints = ledger_endpoints(entry);
     uint32_t pending = endings_find_after(&ledger->endings, entry->netns, &endpoints,
                                           entry->changed_ms - TIMER_COARSE_MS);
     struct ending orphan;

@@ -11,6 +11,10 @@
 /* TIME_WAIT lasts 2 MSL: TCP_TIMEWAIT_LEN of the kernel, 60 s in ms. */
 #define TIME_WAIT_MS 60000
 
+/* An event is read so much later than it came about, at most, unless the recorder is kept from
+ * running. */
+#define READ_LATE_MS 1000
+
 struct entry_vec {
     VEC_FIELDS(uint32_t);
 };
@@ -85,6 +89,14 @@ void ledger_tell_facts(struct ledger *ledger);
  * kernel's walk had missed it, or it was disconnected and connected to the same peer again. Which,
  * nobody knows; so the file has two lives, and no opening is claimed for the second. */
 bool ledger_was_closed(const struct ledger *ledger, const struct entry *entry);
+
+/* Whether an event is of a life that was closed without it: then it adds what it knows. *ret: 0 or
+ * -ENOMEM. */
+bool ledger_join_late(struct ledger *ledger, uint32_t netns, const struct closing *closing,
+                      int64_t at_ms, int *ret);
+
+/* The endpoints of a life, to look for what events told of them. */
+struct closing ledger_endpoints(const struct entry *entry);
 
 /* What an event tells in numbers. */
 struct life_facts ledger_facts(const struct closing *closing);
