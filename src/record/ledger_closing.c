@@ -8,6 +8,7 @@
 
 #include "connhist/base/clock.h"
 #include "connhist/model/history.h"
+#include "events.h"
 #include "ledger_private.h"
 
 /* The timer of a TIME_WAIT counts jiffies: its begin may lie so much after the event. */
@@ -80,15 +81,30 @@ static int attach(struct ledger *ledger, uint32_t netns, uint32_t index,
     return endings_add(&ledger->endings, &ending, &lives_get(&ledger->lives, index)->ending);
 }
 
+/* Whether an event can be of the socket that a mini-socket came from: nothing went to and fro on it
+ * after that began. Of one that was there before this run the event was told then, or its program
+ * held the socket; what was told at that very time may still be on its way. */
+static bool can_be_of(const struct ledger *ledger, const struct entry *mini,
+                      const struct closing *closing, int64_t at_ms)
+{
+    int64_t late_ms = mini->changed_ms < ledger->first_ms ? EVENTS_LATE_MS : READ_LATE_MS;
+
+    return at_ms - closing->quiet_ms <= mini->changed_ms + late_ms;
+}
+
 /* The event of a socket whose mini-socket was seen before the event came. */
 static bool join_orphan(struct ledger *ledger, uint32_t netns, const struct closing *closing,
                         int64_t at_ms)
 {
     uint32_t index = endings_find(&ledger->endings, ENDING_ORPHAN, netns, closing);
     struct ending *ending = endings_get(&ledger->endings, index);
+    const struct entry *mini;
 
     /* of one that an earlier run wrote as closed the event came then: this one is of a later use */
-    if (index == ENDINGS_NONE || lives_get(&ledger->lives, ending->entry)->flags & ENTRY_PLANNED)
+    if (index == ENDINGS_NONE)
+        return false;
+    mini = lives_get(&ledger->lives, ending->entry);
+    if (mini->flags & ENTRY_PLANNED || !can_be_of(ledger, mini, closing, at_ms))
         return false;
     endings_use_again(&ledger->endings, netns, closing, closing->cookie, index);
     endings_attach(&ledger->endings, index);
@@ -129,9 +145,7 @@ int ledger_closing(struct ledger *ledger, uint32_t netns, const struct closing *
 
     if (!closing->unconnected)
         ledger->closings++;
-    if (ledger->options.detail == LEDGER_DETAIL_ANONYMOUS)
-        address_cut(key.family, &key.remote, ledger->options.anonymous_ipv4_bits,
-                    ledger->options.anonymous_ipv6_bits);
+    key.peer_digest = ledger_cut_peer(ledger, key.family, &key.remote);
     return take_closing(ledger, netns, &key, at_ms);
 }
 
@@ -213,11 +227,13 @@ int ledger_join_fresh(struct ledger *ledger)
     return r;
 }
 
-uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample *key)
+uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample *key,
+                      uint32_t peer_digest)
 {
     struct closing endpoints = endpoints_of(key);
     uint32_t index, entry;
 
+    endpoints.peer_digest = peer_digest;
     /* one whose event came in this run is of a later use of these endpoints */
     if (!ledger->options.events || key->state != STATE_TIME_WAIT ||
         endings_find(&ledger->endings, ENDING_PENDING, netns, &endpoints) != ENDINGS_NONE)
@@ -296,6 +312,7 @@ static int be_born_of_event(struct ledger *ledger, uint32_t index)
     endings_attach(&ledger->endings, index);
     entry = lives_get(&ledger->lives, born);
     entry->ending = index;
+    entry->peer_digest = ending->closing.peer_digest;
     entry->flags &= (uint8_t)~ENTRY_OPENED_KNOWN;
     set_times(ledger, entry, ending);
     return 0;

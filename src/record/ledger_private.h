@@ -72,6 +72,10 @@ struct ledger {
     int error;              /* -ENOMEM that made the snapshot unusable */
 };
 
+/* Cuts a peer's address, if that is asked for. Returns a digest of the whole address, by which those
+ * of one prefix are told apart as long as they matter; 0: nothing was cut. */
+uint32_t ledger_cut_peer(const struct ledger *ledger, uint8_t family, struct address *remote);
+
 /* Room to remember lives that closed without an event. 0 or -ENOMEM. */
 int ledger_recent_init(struct ledger *ledger);
 
@@ -131,7 +135,8 @@ int ledger_join_fresh(struct ledger *ledger);
 
 /* The life of an earlier run, closed in the file with an end to come, that a sample of an unknown
  * cookie goes on with; it has that cookie from now on. LIVES_NONE. */
-uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample *key);
+uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample *key,
+                      uint32_t peer_digest);
 
 /* Makes lives of the events that nothing followed, all of them if this snapshot is the last; they
  * are not seen, so that ledger_end() ends them. complete: this snapshot would show what followed. 0

@@ -13,7 +13,7 @@
 #define RECENT_WAYS 4u /* places in a set, the latest first */
 
 struct recently {
-    uint64_t cookie;    /* of a mini-socket whose event never came: `endpoints` in its place */
+    uint64_t cookie;    /* of a mini-socket whose event never came: orphan_key() in its place */
     uint64_t number;    /* the life's; 0: free */
     int64_t over_ms;    /* record time at which nothing more went to and fro */
     uint64_t endpoints; /* endings_hash(): one cookie can be several connections, one after the
@@ -44,12 +44,18 @@ static uint64_t hash_of(const struct entry *entry)
     return endings_hash(entry->netns, &endpoints);
 }
 
+/* In place of a cookie, of a mini-socket that no snapshot saw before: the whole peer is in it. */
+static uint64_t orphan_key(uint64_t hash, uint32_t peer_digest)
+{
+    return hash ^ peer_digest;
+}
+
 void ledger_remember_closed(struct ledger *ledger, const struct entry *entry)
 {
     uint64_t endpoints = hash_of(entry);
     bool orphan =
         entry->ending && endings_get(&ledger->endings, entry->ending)->kind == ENDING_ORPHAN;
-    uint64_t cookie = orphan ? endpoints : entry->cookie;
+    uint64_t cookie = orphan ? orphan_key(endpoints, entry->peer_digest) : entry->cookie;
     /* a flood of these must not push out the others */
     bool weak = entry->state == STATE_SYN_RECV || (entry->flags & ENTRY_PLANNED);
     struct recently *set;
@@ -92,13 +98,13 @@ bool ledger_was_closed(const struct ledger *ledger, const struct entry *entry)
 static struct recently *find_recent_orphan(const struct ledger *ledger, uint32_t netns,
                                            const struct closing *closing, int64_t at_ms)
 {
-    uint64_t endpoints = endings_hash(netns, closing);
-    struct recently *set = recent_set(ledger, netns, endpoints);
+    uint64_t key = orphan_key(endings_hash(netns, closing), closing->peer_digest);
+    struct recently *set = recent_set(ledger, netns, key);
 
     if (!closing->quiet_ms || closing->wiped || closing->unconnected)
         return NULL;
     for (unsigned i = 0; i < RECENT_WAYS; i++)
-        if (set[i].number && set[i].cookie == endpoints && set[i].netns == netns &&
+        if (set[i].number && set[i].cookie == key && set[i].netns == netns &&
             at_ms - closing->quiet_ms <= set[i].over_ms + READ_LATE_MS)
             return &set[i];
     return NULL;
@@ -126,6 +132,7 @@ struct closing ledger_endpoints(const struct entry *entry)
                             .remote = entry->remote,
                             .local_port = entry->local_port,
                             .remote_port = entry->remote_port,
+                            .peer_digest = entry->peer_digest,
                             .family = entry->family,
                             .protocol = entry->protocol};
 }

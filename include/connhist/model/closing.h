@@ -23,10 +23,12 @@ struct closing {
     uint16_t local_port;     /* idiag_sport, host byte order */
     uint16_t remote_port;    /* idiag_dport, host byte order */
     uint32_t scope_ifindex;  /* idiag_if */
-    uint32_t segs_out;     /* tcpi_segs_out, with retransmissions and pure ACKs, without SYN-ACK */
-    uint32_t segs_in;      /* tcpi_segs_in; what came for a mini-socket is not in it */
-    uint32_t retrans;      /* tcpi_total_retrans: segments sent again */
-    uint32_t rtt_us;       /* tcpi_rtt: smoothed round trip, us; 0: none measured */
+    uint32_t
+        peer_digest;   /* of the whole remote address, where the ledger cut that; 0: it did not */
+    uint32_t segs_out; /* tcpi_segs_out, with retransmissions and pure ACKs, without SYN-ACK */
+    uint32_t segs_in;  /* tcpi_segs_in; what came for a mini-socket is not in it */
+    uint32_t retrans;  /* tcpi_total_retrans: segments sent again */
+    uint32_t rtt_us;   /* tcpi_rtt: smoothed round trip, us; 0: none measured */
     uint32_t known_age_ms; /* it was at least as old: the largest of tcpi_last_data_sent,
                               _last_data_recv, _last_ack_recv and tcpi_busy_time; the first two
                               begin at the opening, so it is the whole age of a connection on

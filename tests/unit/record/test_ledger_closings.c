@@ -121,6 +121,7 @@ static void the_event_may_come_after_its_time_wait_was_seen(void **state)
     struct scene scene;
 
     (void)state;
+    closing.quiet_ms = 10000;
     open_scene(&scene);
     snapshot(&scene, NULL, 0);
     wait.expires_ms = 52500;
