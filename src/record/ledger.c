@@ -74,6 +74,44 @@ void ledger_last(struct ledger *ledger)
     ledger->last = true;
 }
 
+/* What the file knows of a connection, in the form of an event. */
+static struct closing closing_of(const struct life *life)
+{
+    return (struct closing){
+        .local = life->local,
+        .remote = life->remote,
+        .local_port = life->local_port,
+        .remote_port = life->remote_port,
+        .family = life->family,
+        .protocol = life->service.protocol,
+        .has_info = life->facts.known,
+        .fin_acked = true,
+        .bytes_sent = life->facts.sent_bytes,
+        .bytes_received = life->facts.received_bytes,
+        .bytes_received_may_include_fin = life->facts.received_uncertain,
+        .segs_out = life->facts.segs_out,
+        .segs_in = life->facts.segs_in,
+        .retrans = life->facts.retrans,
+        .rtt_us = life->facts.rtt_us,
+    };
+}
+
+/* The connection was over when the run before ended; when that was the file does not keep. */
+static int resume_ending(struct ledger *ledger, struct entry *entry, const struct life *life)
+{
+    struct ending ending = {.closing = closing_of(life),
+                            .at_ms = TIME_UNKNOWN,
+                            .netns = life->service.netns,
+                            .entry = LIVES_NONE,
+                            .settled = true,
+                            .blind = true,
+                            .kind = ENDING_ATTACHED};
+
+    ending.closing.cookie = life->cookie;
+    ending.closing.remote = entry->remote;
+    return endings_add(&ledger->endings, &ending, &entry->ending);
+}
+
 int ledger_resume(struct ledger *ledger, const struct life *life)
 {
     struct history_change change = {.at_ms = life->since_ms};
@@ -117,6 +155,8 @@ int ledger_resume(struct ledger *ledger, const struct life *life)
         r = lives_set_history(&ledger->lives, entry, life->history, life->history_bytes);
     if (r == 0)
         r = services_get(&ledger->services, &life->service, &entry->service);
+    if (r == 0 && life->facts.known)
+        r = resume_ending(ledger, entry, life);
     if (r < 0) {
         lives_remove(&ledger->lives, index);
         return r;
@@ -124,31 +164,11 @@ int ledger_resume(struct ledger *ledger, const struct life *life)
     ledger->services.slots.items[entry->service].lives++;
     if (!ledger_is_for_file(ledger, entry)) {
         ledger->services.slots.items[entry->service].lives--;
+        if (entry->ending)
+            endings_remove(&ledger->endings, entry->ending);
         lives_remove(&ledger->lives, index);
     }
     return 0;
-}
-
-/* What the file knows of a connection, in the form of an event. */
-static struct closing closing_of(const struct life *life)
-{
-    return (struct closing){
-        .local = life->local,
-        .remote = life->remote,
-        .local_port = life->local_port,
-        .remote_port = life->remote_port,
-        .family = life->family,
-        .protocol = life->service.protocol,
-        .has_info = life->facts.known,
-        .fin_acked = true,
-        .bytes_sent = life->facts.sent_bytes,
-        .bytes_received = life->facts.received_bytes,
-        .bytes_received_may_include_fin = life->facts.received_uncertain,
-        .segs_out = life->facts.segs_out,
-        .segs_in = life->facts.segs_in,
-        .retrans = life->facts.retrans,
-        .rtt_us = life->facts.rtt_us,
-    };
 }
 
 int ledger_resume_planned(struct ledger *ledger, const struct life *life)
@@ -167,6 +187,7 @@ int ledger_resume_planned(struct ledger *ledger, const struct life *life)
      */
     copy.number = ledger->next_life++;
     copy.cookie = ~copy.number;
+    copy.facts.known = false; /* its ending has them */
     r = ledger_resume(ledger, &copy);
     if (r < 0)
         return r;

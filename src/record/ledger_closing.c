@@ -78,6 +78,8 @@ static int attach(struct ledger *ledger, uint32_t netns, uint32_t index,
     struct ending ending = ending_of(ledger, netns, closing, at_ms, ENDING_ATTACHED);
 
     endings_use_again(&ledger->endings, netns, closing, closing->cookie, ENDINGS_NONE);
+    if (ledger_touch(ledger, index, ENTRY_DIRTY) < 0)
+        return -ENOMEM;
     return endings_add(&ledger->endings, &ending, &lives_get(&ledger->lives, index)->ending);
 }
 
@@ -107,6 +109,8 @@ static bool join_orphan(struct ledger *ledger, uint32_t netns, const struct clos
     if (mini->flags & ENTRY_PLANNED || !can_be_of(ledger, mini, closing, at_ms))
         return false;
     endings_use_again(&ledger->endings, netns, closing, closing->cookie, index);
+    if (ledger_touch(ledger, ending->entry, ENTRY_DIRTY) < 0)
+        return false;
     endings_attach(&ledger->endings, index);
     ending->closing = *closing;
     ending->at_ms = at_ms;
@@ -164,13 +168,6 @@ static struct closing endpoints_of(const struct sample *sample)
                             .protocol = sample->protocol};
 }
 
-static bool is_mini(const struct entry *entry)
-{
-    return entry->protocol == PROTOCOL_TCP &&
-           (entry->state == STATE_TIME_WAIT ||
-            (entry->state == STATE_FIN_WAIT2 && !entry->inode && entry->uid == UID_UNKNOWN));
-}
-
 /* What had the endpoints of a living connection before is over. */
 static void use_again(struct ledger *ledger, const struct entry *entry, uint32_t own)
 {
@@ -212,7 +209,7 @@ int ledger_join_fresh(struct ledger *ledger)
 
         if (ledger_was_closed(ledger, entry))
             entry->flags &= (uint8_t)~ENTRY_OPENED_KNOWN;
-        if (is_mini(entry) && !entry->ending)
+        if (ledger_is_mini(entry) && !entry->ending)
             r = join_mini(ledger, ledger->fresh.items[i]);
         else
             use_again(ledger, entry, entry->ending);

@@ -83,8 +83,7 @@ static int64_t just_after(int64_t ms)
     return ms == TIME_UNKNOWN ? TIME_UNKNOWN : ms + 1;
 }
 
-/* Marks the entry as changed. 0 or -ENOMEM. */
-static int touch(struct ledger *ledger, uint32_t index, uint8_t flag)
+int ledger_touch(struct ledger *ledger, uint32_t index, uint8_t flag)
 {
     struct entry *entry = lives_get(&ledger->lives, index);
 
@@ -112,7 +111,7 @@ static int change_state(struct ledger *ledger, uint32_t index, const struct samp
         return r;
     if (sample->state == STATE_LISTEN)
         entry->flags |= ENTRY_LISTENED;
-    return touch(ledger, index, ENTRY_DIRTY);
+    return ledger_touch(ledger, index, ENTRY_DIRTY);
 }
 
 static int learn_peer(struct ledger *ledger, uint32_t index, const struct sample *sample)
@@ -122,7 +121,7 @@ static int learn_peer(struct ledger *ledger, uint32_t index, const struct sample
     if (memcmp(&entry->remote, &sample->remote, sizeof(entry->remote)) == 0)
         return 0;
     entry->remote = sample->remote;
-    return touch(ledger, index, ENTRY_DIRTY);
+    return ledger_touch(ledger, index, ENTRY_DIRTY);
 }
 
 static bool learn_owner(struct entry *entry, const struct sample *sample)
@@ -155,7 +154,7 @@ static int replan(struct ledger *ledger, uint32_t index, const struct sample *sa
     if (ending->planned_ms > ledger->start_ms)
         return 0;
     ending->planned_ms = ledger->start_ms + (sample->expires_ms ? sample->expires_ms : 1);
-    return touch(ledger, index, ENTRY_DIRTY);
+    return ledger_touch(ledger, index, ENTRY_DIRTY);
 }
 
 /* A known socket, seen for the first time in this snapshot. */
@@ -167,11 +166,11 @@ static int update(struct ledger *ledger, uint32_t index, const struct sample *sa
     if (entry->state != sample->state)
         r = change_state(ledger, index, sample);
     if (r == 0 && learn_owner(entry, sample))
-        r = touch(ledger, index, ENTRY_DIRTY);
+        r = ledger_touch(ledger, index, ENTRY_DIRTY);
     if (sample->v6only) /* the file does not keep it: a resumed life learns it here */
         entry->flags |= ENTRY_V6ONLY;
     if (r == 0 && learn_queue(entry, sample))
-        r = touch(ledger, index, ENTRY_QUEUE_DIRTY);
+        r = ledger_touch(ledger, index, ENTRY_QUEUE_DIRTY);
     if (r == 0 && (entry->flags & ENTRY_PLANNED))
         r = replan(ledger, index, sample);
     ledger->services.slots.items[entry->service].now[entry->state]++;

@@ -86,6 +86,10 @@ void ledger_remember_closed(struct ledger *ledger, const struct entry *entry);
  * changed. 0 or -ENOMEM. */
 int ledger_learn_facts(struct ledger *ledger, uint32_t index, const struct sample *sample);
 
+/* Notes what an event told of a life that goes on as a mini-socket, so that the file has it should
+ * this run end before that is gone. again: the file may lack it though it was told. 0 or -ENOMEM. */
+int ledger_tell_last_facts(struct ledger *ledger, uint32_t index, bool again);
+
 /* Takes what was sampled of lives that ended meanwhile out of the batch. */
 void ledger_tell_facts(struct ledger *ledger);
 
@@ -153,6 +157,17 @@ static inline bool ledger_is_left(unsigned protocol, unsigned state, uint16_t re
 {
     return protocol == PROTOCOL_TCP && state == STATE_CLOSE && remote_port != 0;
 }
+
+/* Whether it is a mini-socket: FIN_WAIT2 after close(), or TIME_WAIT. */
+static inline bool ledger_is_mini(const struct entry *entry)
+{
+    return entry->protocol == PROTOCOL_TCP &&
+           (entry->state == STATE_TIME_WAIT ||
+            (entry->state == STATE_FIN_WAIT2 && !entry->inode && entry->uid == UID_UNKNOWN));
+}
+
+/* Marks an entry as changed: flag is ENTRY_DIRTY or ENTRY_QUEUE_DIRTY. 0 or -ENOMEM. */
+int ledger_touch(struct ledger *ledger, uint32_t index, uint8_t flag);
 
 /* Decides the role and service of all fresh lives. 0 or -ENOMEM. */
 int roles_decide(struct ledger *ledger);

@@ -3,6 +3,8 @@
 was known before is kept."""
 import subprocess
 
+import pytest
+
 from conftest import BUILD, count, query, wait_until
 
 REPLAY = BUILD / "tests" / "replay" / "replay"
@@ -60,3 +62,28 @@ def test_what_the_kernel_dropped_may_have_closed_before_the_last_look(db):
     replay(db, "events", at(0), "tick", at(10), "lose", "tick", "stop")
     [(from_ms, until_ms)] = query(db, "SELECT from_ms, until_ms FROM losses WHERE kind = 6")
     assert (from_ms, until_ms) == (ms(0) - LAG_MS, ms(10))
+
+
+PEER = "192.0.2.1 443 198.51.100.7 40000"
+UP = f"sample tcp 4 {PEER} ESTABLISHED 77 82 1000 0 0 0 0 0 2"
+ENDED = f"event 0 tcp 4 {PEER} 77 2 1 1 0 0 100 1000"
+
+
+def waits(left_ms):
+    return f"sample tcp 4 {PEER} TIME_WAIT 77 0 -1 0 3 {left_ms} 0 0 0"
+
+
+@pytest.mark.parametrize("end", ["stop", "crash"])
+@pytest.mark.parametrize("later", [0, 10], ids=["event first", "event later"])
+def test_a_run_keeps_what_the_run_before_heard_of_a_connection_in_time_wait(db, end, later):
+    heard = [ENDED] if not later else [at(8), waits(55_000), "tick", at(10), ENDED]
+    replay(db, "events", at(0), UP, "tick", at(5), *heard, at(20), waits(43_000), "tick",
+           at(30), waits(33_000), "tick", end, at(100), "tick", "stop")
+    assert query(db, "SELECT closed_by, tx_bytes, rx_bytes, rx_uncertain FROM sockets") == [("local", 100, 1000, 0)]
+    assert query(db, "SELECT count(*) FROM open_facts") == [(0,)]
+
+
+def test_what_is_in_time_wait_shows_all_that_it_carried(db):
+    replay(db, "sampling 10000", "events", at(0), UP, "facts 1 2 3 4 5 6", "tick", at(5), ENDED, at(20), waits(43_000), "tick", "crash")
+    assert query(db, "SELECT state, tx_bytes, rx_bytes, rx_uncertain FROM sockets") == [("TIME_WAIT", 100, 1000, 0)]
+    assert query(db, "SELECT closed_by FROM open_facts") == [(1,)]

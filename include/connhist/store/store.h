@@ -68,7 +68,8 @@ struct service_name {
 int store_begin_recording(struct store *store, const struct recording *recording,
                           const struct service_name *names, size_t n_names, struct err *err);
 
-/* Gives each open life; history is valid during the call. netns ids are those of `netns` as matched
+/* Gives each open life; history is valid during the call; facts and closed_by are there where the
+ * connection is over, and only its remains are open. netns ids are those of `netns` as matched
  * by inode and name; lives of namespaces not in it are not given but counted in *ret_skipped. fn returns 0 or a negative errno
  * that ends it. */
 int store_each_open(struct store *store, const struct netns_ref *netns, size_t n_netns,
