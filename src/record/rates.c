@@ -29,17 +29,25 @@ static struct rate_change *rate_at(struct ledger *ledger, uint32_t service, int6
     return &rates->items[rates->n - 1];
 }
 
-static bool is_connection(const struct entry *entry)
+/* Of one that was aborted and that no snapshot saw the peer's port is gone, but not the service if it
+ * was ours. */
+static bool is_connection(const struct ledger *ledger, const struct entry *entry)
 {
-    return entry->remote_port != 0 && !(entry->flags & ENTRY_LISTENED) &&
-           !ledger_is_left(entry->protocol, entry->state, entry->remote_port);
+    const struct service_key *service = &ledger->services.slots.items[entry->service].key;
+
+    if ((entry->flags & ENTRY_LISTENED) ||
+        ledger_is_left(entry->protocol, entry->state, entry->remote_port))
+        return false;
+    return entry->remote_port != 0 ||
+           (entry->protocol == PROTOCOL_TCP && service->role == ROLE_SERVER && entry->local_port &&
+            !address_is_any(entry->family, &entry->remote));
 }
 
 int rates_opened(struct ledger *ledger, const struct entry *entry)
 {
     struct rate_change *rate;
 
-    if (!ledger->opening_known || !is_connection(entry) || ledger_was_closed(ledger, entry))
+    if (!ledger->opening_known || !is_connection(ledger, entry) || ledger_was_closed(ledger, entry))
         return 0;
     rate = rate_at(ledger, entry->service, entry->since_ms);
     if (!rate)
@@ -76,7 +84,7 @@ int rates_closed(struct ledger *ledger, struct entry *entry, const struct life *
     int64_t lived_ms = duration_ms(ledger, entry, closed_ms);
     struct rate_change *rate;
 
-    if ((entry->flags & ENTRY_COUNTED) || !is_connection(entry) ||
+    if ((entry->flags & ENTRY_COUNTED) || !is_connection(ledger, entry) ||
         (entry->state == STATE_TIME_WAIT && ledger_was_closed(ledger, entry)))
         return 0;
     rate = rate_at(ledger, entry->service, closed_ms);

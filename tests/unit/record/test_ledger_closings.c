@@ -214,9 +214,40 @@ static void without_time_wait_sockets_nothing_follows_from_their_absence(void **
     close_scene(&scene);
 }
 
+/* The kernel had wiped the peer's port, and our address; the port that it was accepted at is left. */
+static void an_abort_that_no_snapshot_saw_counts_for_the_service_that_accepted_it(void **state)
+{
+    struct closing accepted = event(7, FIRST_MS + 2500), own = event(8, FIRST_MS + 2600);
+    struct sample listener = tcp(3, STATE_LISTEN);
+    struct scene scene;
+
+    (void)state;
+    listener.local = listener.remote = accepted.local = own.local = (struct address){{0}};
+    listener.local_port = accepted.local_port = 40123;
+    listener.remote_port = accepted.remote_port = own.remote_port = 0;
+    own.local_port = 45000;
+    accepted.wiped = own.wiped = true;
+    accepted.has_info = own.has_info = false;
+    accepted.fin_acked = own.fin_acked = false;
+    accepted.opener = own.opener = OPENER_UNKNOWN;
+    open_scene(&scene);
+    snapshot(&scene, &listener, 1);
+    hear(&scene, &accepted);
+    hear(&scene, &own);
+    snapshot(&scene, &listener, 1);
+    assert_int_equal(scene.batch->closed.n, 2);
+    assert_int_equal(scene.batch->rates.n, 1);
+    assert_int_equal(scene.batch->rates.items[0].service.role, ROLE_SERVER);
+    assert_int_equal(scene.batch->rates.items[0].service.port, 40123);
+    assert_int_equal(scene.batch->rates.items[0].opened, 1);
+    assert_int_equal(scene.batch->rates.items[0].closed[CLOSED_BY_RESET], 1);
+    close_scene(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_abort_that_no_snapshot_saw_counts_for_the_service_that_accepted_it),
         cmocka_unit_test(an_event_ends_a_known_life_at_its_instant),
         cmocka_unit_test(what_was_reset_in_fin_wait2_unseen_is_not_told_as_the_peers_closing),
         cmocka_unit_test(a_connection_that_no_snapshot_saw_is_one_closed_life),
