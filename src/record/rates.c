@@ -56,15 +56,30 @@ int rates_opened(struct ledger *ledger, const struct entry *entry)
     return 0;
 }
 
-/* How long a connection lived, at least; -1: nothing is known. */
+/* How old its event proves it was when it closed; -1: there was none. */
+static int64_t proven_ms(const struct ending *ending, int64_t closed_ms)
+{
+    int64_t age_ms = ending->closing.known_age_ms;
+
+    if (!ending->closing.has_info)
+        return -1;
+    /* it may have been told later */
+    if (ending->at_ms > closed_ms && age_ms > ending->at_ms - closed_ms)
+        return age_ms - (ending->at_ms - closed_ms);
+    return age_ms;
+}
+
+/* How long a connection lived, at least; -1: nothing is known. It may be older than the snapshot
+ * that saw it first. */
 static int64_t duration_ms(const struct ledger *ledger, const struct entry *entry,
                            int64_t closed_ms)
 {
-    const struct ending *ending = endings_get(&ledger->endings, entry->ending);
+    int64_t proven = proven_ms(endings_get(&ledger->endings, entry->ending), closed_ms);
+    int64_t seen = closed_ms - entry->since_ms;
 
-    if (entry->flags & ENTRY_OPENED_KNOWN)
-        return closed_ms - entry->since_ms;
-    return ending->closing.has_info ? (int64_t)ending->closing.known_age_ms : -1;
+    if (!(entry->flags & ENTRY_OPENED_KNOWN) && proven < 0)
+        return -1;
+    return proven > seen ? proven : seen;
 }
 
 static void add_facts(struct rate_change *rate, const struct life_facts *facts)

@@ -244,9 +244,29 @@ static void an_abort_that_no_snapshot_saw_counts_for_the_service_that_accepted_i
     close_scene(&scene);
 }
 
+static void a_connection_is_as_old_as_its_event_proves(void **state)
+{
+    struct sample sample = tcp(7, STATE_ESTABLISHED);
+    struct closing closing = event(7, FIRST_MS + STEP_MS + 500);
+    struct scene scene;
+
+    (void)state;
+    closing.known_age_ms = 9500;
+    open_scene(&scene);
+    snapshot(&scene, NULL, 0);
+    snapshot(&scene, &sample, 1);
+    hear(&scene, &closing);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 1);
+    assert_int_equal(scene.batch->rates.n, 1);
+    assert_int_equal(scene.batch->rates.items[0].duration_ms.counts[histogram_bucket(9500)], 1);
+    close_scene(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_connection_is_as_old_as_its_event_proves),
         cmocka_unit_test(an_abort_that_no_snapshot_saw_counts_for_the_service_that_accepted_it),
         cmocka_unit_test(an_event_ends_a_known_life_at_its_instant),
         cmocka_unit_test(what_was_reset_in_fin_wait2_unseen_is_not_told_as_the_peers_closing),
