@@ -80,7 +80,9 @@ int ledger_tell_last_facts(struct ledger *ledger, uint32_t index, bool again)
     if (!entry->ending || ending->kind != ENDING_ATTACHED || !closing->has_info ||
         (entry->flags & ENTRY_LISTENED))
         return 0;
-    if (ledger_is_mini(entry))
+    /* what a FIN_WAIT2 is whose event came while the kernel walked, the next snapshot shows */
+    if (entry->state == STATE_TIME_WAIT ||
+        (entry->state == STATE_FIN_WAIT2 && ending->arrived < ledger->snapshot))
         ledger_settle(ledger, entry);
     sampled.closed_by = entry->state == STATE_TIME_WAIT ? CLOSED_BY_LOCAL : CLOSED_BY_UNKNOWN;
     sampled.facts = ledger_facts(closing);

@@ -80,7 +80,7 @@ void closing_count(struct closing *closing, const struct closing_counters *count
 enum closing_sequel {
     SEQUEL_NONE,      /* surely neither FIN_WAIT2 nor TIME_WAIT: the peer closed first */
     SEQUEL_FIN_WAIT2, /* a mini-socket waited for the peer's FIN */
-    SEQUEL_TIME_WAIT, /* TIME_WAIT, and nobody saw whether FIN_WAIT2 came before */
+    SEQUEL_TIME_WAIT, /* TIME_WAIT, and nobody saw whether a mini-socket in FIN_WAIT2 came before */
 };
 
 /* Settles what the event alone left open, as far as the sequel tells: a mini-socket of ours proves

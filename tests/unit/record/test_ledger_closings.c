@@ -263,9 +263,57 @@ static void a_connection_is_as_old_as_its_event_proves(void **state)
     close_scene(&scene);
 }
 
+/* shutdown(), then the peer's FIN, then close(): the FIN is in what the full socket counted. */
+static void a_fin_wait2_that_its_program_held_leaves_open_who_got_the_fin(void **state)
+{
+    struct sample sample = tcp(7, STATE_FIN_WAIT2), wait = tcp(7, STATE_TIME_WAIT);
+    struct closing closing = event(7, FIRST_MS + 2500);
+    struct scene scene;
+
+    (void)state;
+    closing.bytes_received_may_include_fin = true;
+    wait.expires_ms = 60000 - STEP_MS + 2500;
+    open_scene(&scene);
+    snapshot(&scene, &sample, 1);
+    hear(&scene, &closing);
+    snapshot(&scene, &wait, 1);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 1);
+    assert_int_equal(scene.batch->closed.items[0].closed_by, CLOSED_BY_LOCAL);
+    assert_int_equal(scene.batch->closed.items[0].facts.received_bytes, 1000);
+    assert_true(scene.batch->closed.items[0].facts.received_uncertain);
+    close_scene(&scene);
+}
+
+/* close() came before the peer's FIN: a mini-socket was seen to wait for it. */
+static void a_fin_wait2_seen_after_its_event_got_the_fin_itself(void **state)
+{
+    struct sample sample = tcp(7, STATE_FIN_WAIT2), wait = tcp(7, STATE_TIME_WAIT);
+    struct closing closing = event(7, FIRST_MS + 2500);
+    struct scene scene;
+
+    (void)state;
+    closing.bytes_received_may_include_fin = true;
+    wait.expires_ms = 60000 - STEP_MS + 2500;
+    open_scene(&scene);
+    snapshot(&scene, &sample, 1);
+    hear(&scene, &closing);
+    sample.inode = 0;
+    sample.has_uid = false;
+    snapshot(&scene, &sample, 1);
+    snapshot(&scene, &wait, 1);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 1);
+    assert_int_equal(scene.batch->closed.items[0].facts.received_bytes, 1000);
+    assert_false(scene.batch->closed.items[0].facts.received_uncertain);
+    close_scene(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_fin_wait2_that_its_program_held_leaves_open_who_got_the_fin),
+        cmocka_unit_test(a_fin_wait2_seen_after_its_event_got_the_fin_itself),
         cmocka_unit_test(a_connection_is_as_old_as_its_event_proves),
         cmocka_unit_test(an_abort_that_no_snapshot_saw_counts_for_the_service_that_accepted_it),
         cmocka_unit_test(an_event_ends_a_known_life_at_its_instant),
