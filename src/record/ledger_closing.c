@@ -326,6 +326,13 @@ int ledger_resolve_pending(struct ledger *ledger, bool complete)
 
         if (ending->kind != ENDING_PENDING || (early && !ledger->last))
             continue;
+        if (ending->arrived == ledger->snapshot) {
+            /* it came after the end of the recording; told now, it would be told once more by a run
+             * that sees its mini-socket */
+            ledger->closings--;
+            endings_remove(&ledger->endings, i);
+            continue;
+        }
         ending->blind |= early;
         /* what was over before this run began may be in the file, closed by an earlier one */
         if (was_over(ledger, ending) && ending->at_ms - ending->closing.quiet_ms < ledger->first_ms)

@@ -142,8 +142,8 @@ int ledger_join_fresh(struct ledger *ledger);
 uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample *key,
                       uint32_t peer_digest);
 
-/* Makes lives of the events that nothing followed, all of them if this snapshot is the last; they
- * are not seen, so that ledger_end() ends them. complete: this snapshot would show what followed. 0
+/* Makes lives of the events that nothing followed, all that came before this snapshot if it is the
+ * last; they are not seen, so that ledger_end() ends them. complete: this snapshot would show what followed. 0
  * or -ENOMEM. */
 int ledger_resolve_pending(struct ledger *ledger, bool complete);
 

@@ -28,7 +28,7 @@ struct recorder {
     /* dump */
     int64_t last_start_ms;      /* record time of the last snapshot */
     int64_t first_start_ms;     /* record time of the first snapshot; 0: none yet */
-    int64_t heard_ms;           /* record time up to which events were heard; 0: not ended yet */
+    int64_t heard_ms;           /* record time up to which all events are told; 0: not ended yet */
     int64_t next_ns;            /* boot time of the next planned tick; 0: the first is due */
     int64_t sampled_ns;         /* boot time of the last snapshot that sampled tcp_info; 0: none */
     int64_t last_extra_ns;      /* boot time of the last snapshot out of turn */

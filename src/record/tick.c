@@ -284,15 +284,6 @@ static void begin_sampling(struct recorder *recorder, int64_t now_ns, bool full)
     ledger_sampling(recorder->ledger, full);
 }
 
-/* What comes from now on, nobody waits for. */
-static void hear_no_more(struct recorder *recorder)
-{
-    int64_t now_ms = timeline_now_ms(&recorder->timeline);
-
-    ledger_last(recorder->ledger);
-    recorder->heard_ms = now_ms > recorder->last_start_ms ? now_ms : recorder->last_start_ms;
-}
-
 static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now_ns)
 {
     int64_t start_ms = timeline_record_ms(&recorder->timeline, now_ns);
@@ -318,8 +309,10 @@ static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now
      * more */
     if (feed_events(recorder))
         eventfd_write(recorder->wake_fd, 1);
-    if (recorder->ending)
-        hear_no_more(recorder);
+    if (recorder->ending) {
+        ledger_last(recorder->ledger);
+        recorder->heard_ms = start_ms;
+    }
     account_failure(recorder, r, &err, timeline_now_ms(&recorder->timeline));
     r = ledger_end(recorder->ledger, r < 0 ? SNAPSHOT_INTERRUPTED : SNAPSHOT_COMPLETE, anchor,
                    full);

@@ -86,8 +86,8 @@ int ledger_closing(struct ledger *ledger, uint32_t netns, const struct closing *
  * is there proves nothing. To be called before ledger_end(). */
 void ledger_time_wait_lost(struct ledger *ledger);
 
-/* This snapshot is the last one of this run: events that came while it was taken are told, too,
- * though it may have missed what followed them. To be called before ledger_end(). */
+/* This snapshot is the last one of this run, which ends with its start: all events that came before
+ * are told, even if it was interrupted. To be called before ledger_end(). */
 void ledger_last(struct ledger *ledger);
 
 /* A life that an earlier run in the same boot closed in the file with an end that is still to come
