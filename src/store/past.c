@@ -59,14 +59,17 @@ int past_find_boot(sqlite3 *db, const char *boot_id, int64_t *ret_id, int64_t *r
 
 static int read_runs(sqlite3 *db, const char *boot_id, struct store_past *past, struct err *err)
 {
+    static const char heard_sql[] = "SELECT count(*) FROM recordings WHERE event_buffer > 0";
     struct past_recording last;
-    int64_t boot, base_ms;
+    int64_t boot, base_ms, heard = 0;
     int found, r = past_last_recording(db, &last, err);
 
+    if (r > 0)
+        r = sql_query_i64(db, heard_sql, &heard, err);
     if (r <= 0)
         return r;
-    past->ended_ms = last.ended_ms;
-    if (past->ended_ms == TIME_UNKNOWN)
+    past->ended_ms = heard ? last.ended_ms : TIME_UNKNOWN;
+    if (heard && past->ended_ms == TIME_UNKNOWN)
         past->ended_ms = past->has_snapshot ? past->last_snapshot_ms : last.started_ms;
     found = past_find_boot(db, boot_id, &boot, &base_ms, err);
     if (found > 0 && boot == last.boot) {

@@ -53,8 +53,8 @@ def test_a_wall_clock_set_back_between_boots_makes_no_span_that_runs_backwards(d
     assert from_ms == ms(5) - LAG_MS and ms(5) <= until_ms <= ms(5) + 10
 
 
-def test_a_run_that_hears_no_events_misses_none(db):
-    replay(db, at(0), "tick", at(5), "stop", at(7), "tick", "stop")
+def test_a_run_that_hears_no_events_misses_none_nor_does_the_first_that_does(db):
+    replay(db, at(0), "tick", at(5), "stop", at(7), "tick", "stop", at(9), "events", "tick", "stop")
     assert query(db, ABSENCES) == []
 
 

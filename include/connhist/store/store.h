@@ -39,7 +39,7 @@ struct store_past {
     int64_t last_snapshot_ms; /* start of the latest snapshot, complete or not */
     int64_t last_complete_ms; /* start of the latest complete snapshot; TIME_UNKNOWN: none */
     int64_t ended_ms;         /* how far the run before recorded: its closing note, or without one
-                                 the latest snapshot, or its start; TIME_UNKNOWN: there was no run */
+                                 the latest snapshot, or its start; TIME_UNKNOWN: no run ever heard events */
     int64_t offset_ms;        /* offset of the latest epoch; 0: none */
     uint64_t next_life;       /* the next life's number */
 };
