@@ -33,7 +33,8 @@ CREATE TABLE open_facts (                -- what tcp_info told last of connectio
     retrans     INTEGER NOT NULL,        -- segments sent again
     rtt_us      INTEGER NOT NULL,        -- smoothed round trip
     last_sent_ms INTEGER NOT NULL,       -- when payload was sent last; its opening if none ever was
-    last_received_ms INTEGER NOT NULL    -- when payload was received last; its opening if none ever was
+    last_received_ms INTEGER NOT NULL,   -- when payload was received last; its opening if none ever was
+    closed_by   INTEGER                  -- NULL: sampled while it was open; else its end told this, and who closed, as in closed, 0: not known
 ) STRICT;
 
 ALTER TABLE snapshots ADD COLUMN sampled INTEGER NOT NULL DEFAULT 0;       -- 1: tcp_info of all connections was asked for
@@ -77,7 +78,7 @@ SELECT o.life, o.service, o.local, o.remote, o.local_port, o.remote_port, o.scop
        iif((o.traits & 15) = 6, 'local', NULL) AS closed_by, -- who is in TIME_WAIT closed first
        (SELECT f.sent_bytes FROM open_facts AS f WHERE f.life = o.life) AS tx_bytes,
        (SELECT f.received_bytes FROM open_facts AS f WHERE f.life = o.life) AS rx_bytes,
-       (SELECT 0 FROM open_facts AS f WHERE f.life = o.life) AS rx_uncertain,
+       (SELECT coalesce(f.closed_by, 0) >> 4 & 1 FROM open_facts AS f WHERE f.life = o.life) AS rx_uncertain,
        (SELECT f.segs_out FROM open_facts AS f WHERE f.life = o.life) AS segs_out,
        (SELECT f.segs_in FROM open_facts AS f WHERE f.life = o.life) AS segs_in,
        (SELECT f.retrans FROM open_facts AS f WHERE f.life = o.life) AS retrans,

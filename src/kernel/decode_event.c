@@ -107,8 +107,11 @@ static void decode_info(const struct nlattr *attr, const struct inet_diag_msg *m
     }
     if (closing->established)
         closing->known_age_ms = known_age_ms(&info, closing->wiped);
-    if (closing->established && closing->has_info)
+    if (closing->established && closing->has_info) {
         closing->quiet_ms = quiet_ms(&info);
+        closing->sent_ago_ms = info.tcpi_last_data_sent;
+        closing->received_ago_ms = info.tcpi_last_data_recv;
+    }
 }
 
 static int decode_protocol(const struct nlattr *attr, struct closing *closing)

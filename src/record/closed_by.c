@@ -99,6 +99,16 @@ void ledger_learn_opener(struct closing *closing, enum opener opener)
     closing->fin_acked = opener == OPENER_REMOTE;
 }
 
+/* Whether the FIN_WAIT2 that was seen was a mini-socket's, which got the peer's FIN in place of the
+ * full socket; and not one that the program had shut down and still held. */
+static bool was_mini(const struct entry *entry, const struct ending *ending)
+{
+    return (!entry->inode && entry->uid == UID_UNKNOWN) ||
+           ending->at_ms <= history_entered(entry_history(entry), entry->history_bytes,
+                                            entry->since_ms, STATE_FIN_WAIT2) ||
+           (entry->state == STATE_FIN_WAIT2 && ending->arrived < entry->seen);
+}
+
 void ledger_settle(struct ledger *ledger, const struct entry *entry)
 {
     struct ending *ending = endings_get(&ledger->endings, entry->ending);
@@ -107,7 +117,8 @@ void ledger_settle(struct ledger *ledger, const struct entry *entry)
         return;
     ending->settled = true;
     if (entered(entry, STATE_FIN_WAIT2)) {
-        closing_settle(&ending->closing, SEQUEL_FIN_WAIT2);
+        closing_settle(&ending->closing,
+                       was_mini(entry, ending) ? SEQUEL_FIN_WAIT2 : SEQUEL_TIME_WAIT);
     } else if (entry->state == STATE_TIME_WAIT) {
         closing_settle(&ending->closing, SEQUEL_TIME_WAIT);
     } else {

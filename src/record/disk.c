@@ -254,7 +254,9 @@ int disk_end(struct recorder *recorder, struct err *err)
     if (r == 0 && recorder->awaits_full && recorder->lost.count)
         r = write_loss(recorder, err);
     if (r == 0)
-        r = store_end_recording(recorder->store, timeline_now_ms(&recorder->timeline), err);
+        r = store_end_recording(
+            recorder->store,
+            recorder->heard_ms ? recorder->heard_ms : timeline_now_ms(&recorder->timeline), err);
     return r;
 }
 

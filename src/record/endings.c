@@ -55,6 +55,7 @@ static bool same_endpoints(const struct closing *a, const struct closing *b)
 {
     return a->local_port == b->local_port && a->remote_port == b->remote_port &&
            a->protocol == b->protocol && a->family == b->family &&
+           (a->peer_digest == b->peer_digest || !a->peer_digest || !b->peer_digest) &&
            memcmp(&a->remote, &b->remote, sizeof(a->remote)) == 0 &&
            memcmp(&a->local, &b->local, sizeof(a->local)) == 0;
 }

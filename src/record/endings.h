@@ -79,7 +79,7 @@ void endings_attach(struct endings *endings, uint32_t index);
 
 void endings_remove(struct endings *endings, uint32_t index);
 
-/* Of the endpoints, for tables of others. */
+/* Of the endpoints, for tables of others; without the peer's digest. */
 uint64_t endings_hash(uint32_t netns, const struct closing *endpoints);
 
 /* Memory held, bytes. */

@@ -19,7 +19,7 @@ struct events {
     struct closings *waiting; /* read, not taken yet; NULL: none */
     size_t max_bytes;
     bool woke;          /* wake_fd was written to since the last take */
-    int64_t drained_ns; /* boot time of the last look */
+    int64_t drained_ns; /* boot time of the last look that left nothing behind */
     int wake_fd, stop_fd;
     pthread_t thread;
     bool started;
@@ -99,7 +99,8 @@ static int drain(struct events *events, struct err *err)
         if (drained.lost)
             note_loss(events, 0, false);
     }
-    events->drained_ns = clock_boottime_ns(events->clock);
+    if (r == 0)
+        events->drained_ns = clock_boottime_ns(events->clock);
     return r;
 }
 

@@ -8,7 +8,7 @@
 static void note_lost_events(struct recorder *recorder, const struct closings *closings)
 {
     struct loss loss = {
-        .from_ms = timeline_record_ms(&recorder->timeline, closings->lost_from_ns),
+        .from_ms = timeline_record_ms(&recorder->timeline, closings->lost_from_ns) - EVENTS_LATE_MS,
         .until_ms = timeline_record_ms(&recorder->timeline, closings->lost_until_ns),
         .count = closings->n_lost,
         .kind = LOSS_EVENTS,
@@ -23,6 +23,17 @@ static void note_lost_events(struct recorder *recorder, const struct closings *c
                         loss.text);
     recorder->events_lost = true;
     tick_add_loss(recorder, &loss);
+}
+
+void feed_note_absence(struct recorder *recorder, int64_t ended_ms)
+{
+    struct loss loss = {.from_ms = ended_ms - EVENTS_LATE_MS,
+                        .until_ms = recorder->recording.started_ms,
+                        .kind = LOSS_EVENTS,
+                        .text = "the recorder was not running"};
+
+    if (recorder->events && ended_ms != TIME_UNKNOWN)
+        tick_add_loss(recorder, &loss);
 }
 
 bool feed_events(struct recorder *recorder)

@@ -61,6 +61,49 @@ void ledger_resume_at(struct ledger *ledger, int64_t last_complete_ms)
     ledger->complete_ms = last_complete_ms;
 }
 
+void ledger_last(struct ledger *ledger)
+{
+    ledger->last = true;
+}
+
+/* What the file knows of a connection, in the form of an event. */
+static struct closing closing_of(const struct life *life)
+{
+    return (struct closing){
+        .local = life->local,
+        .remote = life->remote,
+        .local_port = life->local_port,
+        .remote_port = life->remote_port,
+        .family = life->family,
+        .protocol = life->service.protocol,
+        .has_info = life->facts.known,
+        .fin_acked = true,
+        .bytes_sent = life->facts.sent_bytes,
+        .bytes_received = life->facts.received_bytes,
+        .bytes_received_may_include_fin = life->facts.received_uncertain,
+        .segs_out = life->facts.segs_out,
+        .segs_in = life->facts.segs_in,
+        .retrans = life->facts.retrans,
+        .rtt_us = life->facts.rtt_us,
+    };
+}
+
+/* The connection was over when the run before ended; when that was the file does not keep. */
+static int resume_ending(struct ledger *ledger, struct entry *entry, const struct life *life)
+{
+    struct ending ending = {.closing = closing_of(life),
+                            .at_ms = TIME_UNKNOWN,
+                            .netns = life->service.netns,
+                            .entry = LIVES_NONE,
+                            .settled = true,
+                            .blind = true,
+                            .kind = ENDING_ATTACHED};
+
+    ending.closing.cookie = life->cookie;
+    ending.closing.remote = entry->remote;
+    return endings_add(&ledger->endings, &ending, &entry->ending);
+}
+
 int ledger_resume(struct ledger *ledger, const struct life *life)
 {
     struct history_change change = {.at_ms = life->since_ms};
@@ -105,6 +148,8 @@ int ledger_resume(struct ledger *ledger, const struct life *life)
         r = lives_set_history(&ledger->lives, entry, life->history, life->history_bytes);
     if (r == 0)
         r = services_get(&ledger->services, &life->service, &entry->service);
+    if (r == 0 && life->facts.known)
+        r = resume_ending(ledger, entry, life);
     if (r < 0) {
         ledger_remove(ledger, index);
         return r;
@@ -112,31 +157,11 @@ int ledger_resume(struct ledger *ledger, const struct life *life)
     ledger->services.slots.items[entry->service].lives++;
     if (!ledger_is_for_file(ledger, entry)) {
         ledger->services.slots.items[entry->service].lives--;
+        if (entry->ending)
+            endings_remove(&ledger->endings, entry->ending);
         ledger_remove(ledger, index);
     }
     return 0;
-}
-
-/* What the file knows of a connection, in the form of an event. */
-static struct closing closing_of(const struct life *life)
-{
-    return (struct closing){
-        .local = life->local,
-        .remote = life->remote,
-        .local_port = life->local_port,
-        .remote_port = life->remote_port,
-        .family = life->family,
-        .protocol = life->service.protocol,
-        .has_info = life->facts.known,
-        .fin_acked = true,
-        .bytes_sent = life->facts.sent_bytes,
-        .bytes_received = life->facts.received_bytes,
-        .bytes_received_may_include_fin = life->facts.received_uncertain,
-        .segs_out = life->facts.segs_out,
-        .segs_in = life->facts.segs_in,
-        .retrans = life->facts.retrans,
-        .rtt_us = life->facts.rtt_us,
-    };
 }
 
 int ledger_resume_planned(struct ledger *ledger, const struct life *life)
@@ -155,6 +180,7 @@ int ledger_resume_planned(struct ledger *ledger, const struct life *life)
      */
     copy.number = ledger->next_life++;
     copy.cookie = ~copy.number;
+    copy.facts.known = false; /* its ending has them */
     r = ledger_resume(ledger, &copy);
     if (r < 0)
         return r;
@@ -246,6 +272,20 @@ static int end_unseen(struct ledger *ledger)
     return 0;
 }
 
+/* What the last snapshot made of events alone is over, also when it was interrupted. */
+static int end_told_by_events(struct ledger *ledger)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < ledger->fresh.n && r == 0; i++) {
+        const struct entry *entry = lives_get(&ledger->lives, ledger->fresh.items[i]);
+
+        if (entry->seen != ledger->snapshot)
+            r = ledger_end_life(ledger, ledger->fresh.items[i], end_of(ledger, entry));
+    }
+    return r;
+}
+
 /* Without memory to tell what began, nothing began yet: the next snapshot sees it again. */
 static void forget_fresh(struct ledger *ledger)
 {
@@ -288,8 +328,8 @@ int ledger_decide(struct ledger *ledger, enum snapshot_status status)
         return r;
     ledger->decided = true;
     r = ledger_join_fresh(ledger);
-    if (r == 0 && status == SNAPSHOT_COMPLETE)
-        r = ledger_resolve_pending(ledger);
+    if (r == 0 && (status == SNAPSHOT_COMPLETE || ledger->last))
+        r = ledger_resolve_pending(ledger, status == SNAPSHOT_COMPLETE);
     return r < 0 ? r : roles_decide(ledger);
 }
 
@@ -300,6 +340,8 @@ static int end_snapshot(struct ledger *ledger, enum snapshot_status status, bool
 
     if (r == 0 && complete)
         r = end_unseen(ledger);
+    else if (r == 0 && ledger->last)
+        r = end_told_by_events(ledger);
     if (r == 0)
         r = ledger_tell(ledger, full);
     if (r == 0 && complete)

@@ -4,136 +4,15 @@
  * snapshot saw the event is all there is: it waits for the next complete snapshot, which shows
  * whether a mini-socket followed. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "connhist/base/clock.h"
 #include "connhist/model/history.h"
+#include "events.h"
 #include "ledger_private.h"
-
-/* Lives that closed without an event, by cookie: their event may come late, when the program closes
- * at last. Where a set is full the oldest makes room: then a late event is one of an unknown
- * socket's. */
-#define RECENT_SETS 4096u
-#define RECENT_WAYS 4u /* places in a set, the latest first */
-
-/* An event is read so much later than it came about, at most, unless the recorder is kept from
- * running. */
-#define READ_LATE_MS 1000
 
 /* The timer of a TIME_WAIT counts jiffies: its begin may lie so much after the event. */
 #define TIMER_COARSE_MS 10
-
-struct recently {
-    uint64_t cookie;    /* of a mini-socket whose event never came: `endpoints` in its place */
-    uint64_t number;    /* the life's; 0: free */
-    int64_t over_ms;    /* record time at which nothing more went to and fro */
-    uint64_t endpoints; /* endings_hash(): one cookie can be several connections, one after the
-                            other */
-    uint32_t netns;
-    uint16_t local_port; /* host byte order; an abort's event has it, but not the peer's */
-    uint8_t opener;      /* enum opener */
-    bool weak;           /* hardly anything more is to be heard of it */
-};
-
-int ledger_recent_init(struct ledger *ledger)
-{
-    ledger->recent = calloc(RECENT_SETS * RECENT_WAYS, sizeof(*ledger->recent));
-    return ledger->recent ? 0 : -ENOMEM;
-}
-
-static struct recently *recent_set(const struct ledger *ledger, uint32_t netns, uint64_t cookie)
-{
-    uint64_t hash = (cookie ^ (uint64_t)netns << 40) * UINT64_C(0x9e3779b97f4a7c15);
-
-    return &ledger->recent[(hash >> 32) % RECENT_SETS * RECENT_WAYS];
-}
-
-static uint64_t hash_of(const struct entry *entry)
-{
-    const struct closing endpoints = {.local = entry->local,
-                                      .remote = entry->remote,
-                                      .local_port = entry->local_port,
-                                      .remote_port = entry->remote_port};
-
-    return endings_hash(entry->netns, &endpoints);
-}
-
-void ledger_remember_closed(struct ledger *ledger, const struct entry *entry)
-{
-    uint64_t endpoints = hash_of(entry);
-    bool orphan =
-        entry->ending && endings_get(&ledger->endings, entry->ending)->kind == ENDING_ORPHAN;
-    uint64_t cookie = orphan ? endpoints : entry->cookie;
-    /* a flood of these must not push out the others */
-    bool weak = entry->state == STATE_SYN_RECV || (entry->flags & ENTRY_PLANNED);
-    struct recently *set;
-    unsigned i = 0;
-
-    if (!ledger->recent)
-        return;
-    set = recent_set(ledger, entry->netns, cookie);
-    while (i < RECENT_WAYS - 1 && set[i].number && set[i].cookie != cookie)
-        i++;
-    if (weak && set[i].number && set[i].cookie != cookie && !set[i].weak)
-        return;
-    memmove(set + 1, set, i * sizeof(*set));
-    set[0] = (struct recently){.cookie = cookie,
-                               .number = entry->number,
-                               .over_ms = entry->changed_ms,
-                               .endpoints = endpoints,
-                               .netns = entry->netns,
-                               .local_port = entry->local_port,
-                               .opener = (uint8_t)ledger_opener(ledger, entry),
-                               .weak = weak};
-}
-
-bool ledger_was_closed(const struct ledger *ledger, const struct entry *entry)
-{
-    const struct recently *set;
-
-    if (!ledger->recent)
-        return false;
-    set = recent_set(ledger, entry->netns, entry->cookie);
-    for (unsigned i = 0; i < RECENT_WAYS; i++)
-        if (set[i].number && set[i].cookie == entry->cookie && set[i].netns == entry->netns &&
-            set[i].endpoints == hash_of(entry))
-            return true;
-    return false;
-}
-
-/* A mini-socket that came and went while the program held the socket it came from. A later use of
- * the endpoints had something to say after it. */
-static struct recently *find_recent_orphan(const struct ledger *ledger, uint32_t netns,
-                                           const struct closing *closing, int64_t at_ms)
-{
-    uint64_t endpoints = endings_hash(netns, closing);
-    struct recently *set = recent_set(ledger, netns, endpoints);
-
-    if (!closing->quiet_ms || closing->wiped || closing->unconnected)
-        return NULL;
-    for (unsigned i = 0; i < RECENT_WAYS; i++)
-        if (set[i].number && set[i].cookie == endpoints && set[i].netns == netns &&
-            at_ms - closing->quiet_ms <= set[i].over_ms + READ_LATE_MS)
-            return &set[i];
-    return NULL;
-}
-
-static struct recently *find_recent(const struct ledger *ledger, uint32_t netns,
-                                    const struct closing *closing)
-{
-    struct recently *set = recent_set(ledger, netns, closing->cookie);
-
-    for (unsigned i = 0; i < RECENT_WAYS; i++) {
-        if (!set[i].number || set[i].cookie != closing->cookie || set[i].netns != netns)
-            continue;
-        if (closing->wiped || closing->unconnected)
-            return !closing->local_port || closing->local_port == set[i].local_port ? &set[i]
-                                                                                    : NULL;
-        return set[i].endpoints == endings_hash(netns, closing) ? &set[i] : NULL;
-    }
-    return NULL;
-}
 
 struct life_facts ledger_facts(const struct closing *closing)
 {
@@ -199,7 +78,20 @@ static int attach(struct ledger *ledger, uint32_t netns, uint32_t index,
     struct ending ending = ending_of(ledger, netns, closing, at_ms, ENDING_ATTACHED);
 
     endings_use_again(&ledger->endings, netns, closing, closing->cookie, ENDINGS_NONE);
+    if (ledger_touch(ledger, index, ENTRY_DIRTY) < 0)
+        return -ENOMEM;
     return endings_add(&ledger->endings, &ending, &lives_get(&ledger->lives, index)->ending);
+}
+
+/* Whether an event can be of the socket that a mini-socket came from: nothing went to and fro on it
+ * after that began. Of one that was there before this run the event was told then, or its program
+ * held the socket; what was told at that very time may still be on its way. */
+static bool can_be_of(const struct ledger *ledger, const struct entry *mini,
+                      const struct closing *closing, int64_t at_ms)
+{
+    int64_t late_ms = mini->changed_ms < ledger->first_ms ? EVENTS_LATE_MS : READ_LATE_MS;
+
+    return at_ms - closing->quiet_ms <= mini->changed_ms + late_ms;
 }
 
 /* The event of a socket whose mini-socket was seen before the event came. */
@@ -208,36 +100,21 @@ static bool join_orphan(struct ledger *ledger, uint32_t netns, const struct clos
 {
     uint32_t index = endings_find(&ledger->endings, ENDING_ORPHAN, netns, closing);
     struct ending *ending = endings_get(&ledger->endings, index);
+    const struct entry *mini;
 
     /* of one that an earlier run wrote as closed the event came then: this one is of a later use */
-    if (index == ENDINGS_NONE || lives_get(&ledger->lives, ending->entry)->flags & ENTRY_PLANNED)
+    if (index == ENDINGS_NONE)
+        return false;
+    mini = lives_get(&ledger->lives, ending->entry);
+    if (mini->flags & ENTRY_PLANNED || !can_be_of(ledger, mini, closing, at_ms))
         return false;
     endings_use_again(&ledger->endings, netns, closing, closing->cookie, index);
+    if (ledger_touch(ledger, ending->entry, ENTRY_DIRTY) < 0)
+        return false;
     endings_attach(&ledger->endings, index);
     ending->closing = *closing;
     ending->at_ms = at_ms;
     ending->entry = LIVES_NONE;
-    return true;
-}
-
-static bool join_recent(struct ledger *ledger, uint32_t netns, const struct closing *closing,
-                        int64_t at_ms, int *ret)
-{
-    struct recently *slot = find_recent(ledger, netns, closing);
-    struct closing told = *closing;
-    struct late_facts late;
-
-    if (!slot)
-        slot = find_recent_orphan(ledger, netns, closing, at_ms);
-    if (!slot)
-        return false;
-    ledger_learn_opener(&told, (enum opener)slot->opener);
-    late = (struct late_facts){.life = slot->number,
-                               .closed_by =
-                                   ledger_is_reset(&told) ? CLOSED_BY_RESET : CLOSED_BY_UNKNOWN,
-                               .facts = ledger_facts(&told)};
-    slot->number = 0;
-    *ret = vec_push(&ledger->late, late);
     return true;
 }
 
@@ -250,7 +127,7 @@ static int take_closing(struct ledger *ledger, uint32_t netns, const struct clos
 
     if (index != LIVES_NONE)
         return attach(ledger, netns, index, closing, at_ms);
-    if (join_recent(ledger, netns, closing, at_ms, &r))
+    if (ledger_join_late(ledger, netns, closing, at_ms, &r))
         return r;
     if (closing->unconnected) {
         ledger->unconnected++;
@@ -272,9 +149,7 @@ int ledger_closing(struct ledger *ledger, uint32_t netns, const struct closing *
 
     if (!closing->unconnected)
         ledger->closings++;
-    if (ledger->options.detail == LEDGER_DETAIL_ANONYMOUS)
-        address_cut(key.family, &key.remote, ledger->options.anonymous_ipv4_bits,
-                    ledger->options.anonymous_ipv6_bits);
+    key.peer_digest = ledger_cut_peer(ledger, key.family, &key.remote);
     return take_closing(ledger, netns, &key, at_ms);
 }
 
@@ -288,27 +163,10 @@ static struct closing endpoints_of(const struct sample *sample)
                             .protocol = sample->protocol};
 }
 
-static struct closing endpoints_of_entry(const struct entry *entry)
-{
-    return (struct closing){.local = entry->local,
-                            .remote = entry->remote,
-                            .local_port = entry->local_port,
-                            .remote_port = entry->remote_port,
-                            .family = entry->family,
-                            .protocol = entry->protocol};
-}
-
-static bool is_mini(const struct entry *entry)
-{
-    return entry->protocol == PROTOCOL_TCP &&
-           (entry->state == STATE_TIME_WAIT ||
-            (entry->state == STATE_FIN_WAIT2 && !entry->inode && entry->uid == UID_UNKNOWN));
-}
-
 /* What had the endpoints of a living connection before is over. */
 static void use_again(struct ledger *ledger, const struct entry *entry, uint32_t own)
 {
-    struct closing endpoints = endpoints_of_entry(entry);
+    struct closing endpoints = ledger_endpoints(entry);
 
     if (entry->remote_port && !ledger_is_left(entry->protocol, entry->state, entry->remote_port))
         endings_use_again(&ledger->endings, entry->netns, &endpoints, entry->cookie, own);
@@ -318,7 +176,7 @@ static void use_again(struct ledger *ledger, const struct entry *entry, uint32_t
 static int join_mini(struct ledger *ledger, uint32_t index)
 {
     struct entry *entry = lives_get(&ledger->lives, index);
-    struct closing endpoints = endpoints_of_entry(entry);
+    struct closing endpoints = ledger_endpoints(entry);
     uint32_t pending = endings_find_after(&ledger->endings, entry->netns, &endpoints,
                                           entry->changed_ms - TIMER_COARSE_MS);
     struct ending orphan;
@@ -346,7 +204,7 @@ int ledger_join_fresh(struct ledger *ledger)
 
         if (ledger_was_closed(ledger, entry))
             entry->flags &= (uint8_t)~ENTRY_OPENED_KNOWN;
-        if (is_mini(entry) && !entry->ending)
+        if (ledger_is_mini(entry) && !entry->ending)
             r = join_mini(ledger, ledger->fresh.items[i]);
         else
             use_again(ledger, entry, entry->ending);
@@ -361,11 +219,13 @@ int ledger_join_fresh(struct ledger *ledger)
     return r;
 }
 
-uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample *key)
+uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample *key,
+                      uint32_t peer_digest)
 {
     struct closing endpoints = endpoints_of(key);
     uint32_t index, entry;
 
+    endpoints.peer_digest = peer_digest;
     /* one whose event came in this run is of a later use of these endpoints */
     if (!ledger->options.events || key->state != STATE_TIME_WAIT ||
         endings_find(&ledger->endings, ENDING_PENDING, netns, &endpoints) != ENDINGS_NONE)
@@ -444,21 +304,31 @@ static int be_born_of_event(struct ledger *ledger, uint32_t index)
     endings_attach(&ledger->endings, index);
     entry = lives_get(&ledger->lives, born);
     entry->ending = index;
+    entry->peer_digest = ending->closing.peer_digest;
     entry->flags &= (uint8_t)~ENTRY_OPENED_KNOWN;
     set_times(ledger, entry, ending);
     return 0;
 }
 
-int ledger_resolve_pending(struct ledger *ledger)
+int ledger_resolve_pending(struct ledger *ledger, bool complete)
 {
     int r = 0;
 
     for (uint32_t i = 1; i < ledger->endings.pool.n && r == 0; i++) {
-        const struct ending *ending = endings_get(&ledger->endings, i);
-
+        struct ending *ending = endings_get(&ledger->endings, i);
         /* one that came while the kernel walked may have a mini-socket that the walk had passed */
-        if (ending->kind != ENDING_PENDING || ending->arrived == ledger->snapshot)
+        bool early = !complete || ending->arrived == ledger->snapshot;
+
+        if (ending->kind != ENDING_PENDING || (early && !ledger->last))
             continue;
+        if (ending->arrived == ledger->snapshot) {
+            /* it came after the end of the recording; told now, it would be told once more by a run
+             * that sees its mini-socket */
+            ledger->closings--;
+            endings_remove(&ledger->endings, i);
+            continue;
+        }
+        ending->blind |= early;
         /* what was over before this run began may be in the file, closed by an earlier one */
         if (was_over(ledger, ending) && ending->at_ms - ending->closing.quiet_ms < ledger->first_ms)
             endings_remove(&ledger->endings, i);

@@ -6,7 +6,8 @@
 #include "connhist/base/clock.h"
 #include "ledger_private.h"
 
-#define MIX UINT64_C(0x9e3779b97f4a7c15)
+#define LAST_ROUND UINT32_C(0x80000000) /* facts of one that is over: no sampling has that round */
+#define MIX        UINT64_C(0x9e3779b97f4a7c15)
 
 void ledger_sampling(struct ledger *ledger, bool again)
 {
@@ -57,6 +58,43 @@ int ledger_learn_facts(struct ledger *ledger, uint32_t index, const struct sampl
         ledger->options.detail == LEDGER_DETAIL_OFF)
         return 0;
     if (vec_reserve(&ledger->sampled_entries, 1) < 0 || vec_push(&batch->sampled, sampled) < 0)
+        return -ENOMEM;
+    ledger->sampled_entries.items[ledger->sampled_entries.n++] = index;
+    entry->facts_digest = now;
+    return 0;
+}
+
+static int64_t not_after(int64_t ms, int64_t limit_ms)
+{
+    return ms < limit_ms ? ms : limit_ms;
+}
+
+int ledger_tell_last_facts(struct ledger *ledger, uint32_t index, bool again)
+{
+    struct entry *entry = lives_get(&ledger->lives, index);
+    const struct ending *ending = endings_get(&ledger->endings, entry->ending);
+    const struct closing *closing = &ending->closing;
+    struct sampled_facts sampled = {.life = entry->number, .is_over = true};
+    uint32_t now;
+
+    if (!entry->ending || ending->kind != ENDING_ATTACHED || !closing->has_info ||
+        (entry->flags & ENTRY_LISTENED))
+        return 0;
+    /* what a FIN_WAIT2 is whose event came while the kernel walked, the next snapshot shows */
+    if (entry->state == STATE_TIME_WAIT ||
+        (entry->state == STATE_FIN_WAIT2 && ending->arrived < ledger->snapshot))
+        ledger_settle(ledger, entry);
+    sampled.closed_by = entry->state == STATE_TIME_WAIT ? CLOSED_BY_LOCAL : CLOSED_BY_UNKNOWN;
+    sampled.facts = ledger_facts(closing);
+    sampled.last_sent_ms = not_after(ending->at_ms - closing->sent_ago_ms, ledger->start_ms);
+    sampled.last_received_ms =
+        not_after(ending->at_ms - closing->received_ago_ms, ledger->start_ms);
+    now = digest(LAST_ROUND | sampled.facts.received_uncertain | sampled.closed_by << 1,
+                 &sampled.facts);
+    if (now == entry->facts_digest && !again)
+        return 0;
+    if (vec_reserve(&ledger->sampled_entries, 1) < 0 ||
+        vec_push(&ledger->batch->sampled, sampled) < 0)
         return -ENOMEM;
     ledger->sampled_entries.items[ledger->sampled_entries.n++] = index;
     entry->facts_digest = now;

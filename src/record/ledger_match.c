@@ -326,11 +326,12 @@ static int tally_only(struct ledger *ledger, uint32_t netns, const struct sample
     return 0;
 }
 
-static void mark_seen(struct ledger *ledger, uint32_t index)
+static void mark_seen(struct ledger *ledger, uint32_t index, uint32_t peer_digest)
 {
     struct entry *entry = lives_get(&ledger->lives, index);
 
     entry->seen = ledger->snapshot;
+    entry->peer_digest = peer_digest;
     if (ledger->last_seen != LIVES_NONE)
         lives_get(&ledger->lives, ledger->last_seen)->follower = index;
     ledger->last_seen = index;
@@ -339,8 +340,9 @@ static void mark_seen(struct ledger *ledger, uint32_t index)
     ledger->n_syn_recv += entry->state == STATE_SYN_RECV;
 }
 
+/* key: the sample with its peer as it may be kept. */
 static int take(struct ledger *ledger, uint32_t netns, const struct sample *key,
-                const struct sample *sample)
+                const struct sample *sample, uint32_t peer_digest)
 {
     uint32_t index = find_life(ledger, netns, key);
     int r = 0;
@@ -348,7 +350,7 @@ static int take(struct ledger *ledger, uint32_t netns, const struct sample *key,
     if (index == LIVES_NONE)
         index = find_cut(ledger, netns, key);
     if (index == LIVES_NONE)
-        index = ledger_adopt(ledger, netns, key);
+        index = ledger_adopt(ledger, netns, key, peer_digest);
     if (index == LIVES_NONE ? was_seen(ledger, netns, sample)
                             : lives_get(&ledger->lives, index)->seen == ledger->snapshot) {
         ledger->counts.doubles++;
@@ -370,10 +372,26 @@ static int take(struct ledger *ledger, uint32_t netns, const struct sample *key,
     else if (r == 0)
         r = be_born(ledger, netns, key, sample, &index);
     if (r == 0)
-        mark_seen(ledger, index);
+        mark_seen(ledger, index, peer_digest);
     if (r == 0 && sample->facts.known)
         r = ledger_learn_facts(ledger, index, sample);
     return r;
+}
+
+uint32_t ledger_cut_peer(const struct ledger *ledger, uint8_t family, struct address *remote)
+{
+    uint64_t words[2], hash = 0;
+
+    if (ledger->options.detail != LEDGER_DETAIL_ANONYMOUS)
+        return 0;
+    memcpy(words, remote->bytes, sizeof(words));
+    for (size_t i = 0; i < 2; i++) {
+        hash = (hash ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 29;
+    }
+    address_cut(family, remote, ledger->options.anonymous_ipv4_bits,
+                ledger->options.anonymous_ipv6_bits);
+    return (uint32_t)(hash >> 32) | 1;
 }
 
 int ledger_sample(struct ledger *ledger, uint32_t netns, const struct sample *sample)
@@ -382,12 +400,11 @@ int ledger_sample(struct ledger *ledger, uint32_t netns, const struct sample *sa
 
     if (ledger->options.detail == LEDGER_DETAIL_ANONYMOUS) {
         struct sample key = *sample;
+        uint32_t peer_digest = ledger_cut_peer(ledger, key.family, &key.remote);
 
-        address_cut(key.family, &key.remote, ledger->options.anonymous_ipv4_bits,
-                    ledger->options.anonymous_ipv6_bits);
-        r = take(ledger, netns, &key, sample);
+        r = take(ledger, netns, &key, sample, peer_digest);
     } else {
-        r = take(ledger, netns, sample, sample);
+        r = take(ledger, netns, sample, sample, 0);
     }
     if (r < 0)
         ledger->error = r;

@@ -13,6 +13,10 @@
 /* TIME_WAIT lasts 2 MSL: TCP_TIMEWAIT_LEN of the kernel, 60 s in ms. */
 #define TIME_WAIT_MS 60000
 
+/* An event is read so much later than it came about, at most, unless the recorder is kept from
+ * running. */
+#define READ_LATE_MS 1000
+
 struct entry_vec {
     VEC_FIELDS(uint32_t);
 };
@@ -78,6 +82,7 @@ struct ledger {
     uint32_t next_recheck; /* likewise for recheck */
     uint32_t listeners_at; /* the snapshot that listeners are of */
     bool looked;           /* there were wants at the look before */
+    bool last;             /* no snapshot comes after this one */
     bool decided;          /* roles of this snapshot are */
     struct late_vec late;  /* facts of lives that closed before; not in a batch yet */
     int64_t previous_ms;   /* start of the snapshot before, complete or not; TIME_UNKNOWN: none */
@@ -99,6 +104,10 @@ void ledger_places_complete(struct ledger *ledger);
 /* Whether what a snapshot shows first in a namespace has opened since the one before. */
 bool ledger_opening_known(const struct ledger *ledger, uint32_t netns);
 
+/* Cuts a peer's address, if that is asked for. Returns a digest of the whole address, by which those
+ * of one prefix are told apart as long as they matter; 0: nothing was cut. */
+uint32_t ledger_cut_peer(const struct ledger *ledger, uint8_t family, struct address *remote);
+
 /* Room to remember lives that closed without an event. 0 or -ENOMEM. */
 int ledger_recent_init(struct ledger *ledger);
 
@@ -109,6 +118,10 @@ void ledger_remember_closed(struct ledger *ledger, const struct entry *entry);
  * changed. 0 or -ENOMEM. */
 int ledger_learn_facts(struct ledger *ledger, uint32_t index, const struct sample *sample);
 
+/* Notes what an event told of a life that goes on as a mini-socket, so that the file has it should
+ * this run end before that is gone. again: the file may lack it though it was told. 0 or -ENOMEM. */
+int ledger_tell_last_facts(struct ledger *ledger, uint32_t index, bool again);
+
 /* Takes what was sampled of lives that ended meanwhile out of the batch. */
 void ledger_tell_facts(struct ledger *ledger);
 
@@ -116,6 +129,14 @@ void ledger_tell_facts(struct ledger *ledger);
  * kernel's walk had missed it, or it was disconnected and connected to the same peer again. Which,
  * nobody knows; so the file has two lives, and no opening is claimed for the second. */
 bool ledger_was_closed(const struct ledger *ledger, const struct entry *entry);
+
+/* Whether an event is of a life that was closed without it: then it adds what it knows. *ret: 0 or
+ * -ENOMEM. */
+bool ledger_join_late(struct ledger *ledger, uint32_t netns, const struct closing *closing,
+                      int64_t at_ms, int *ret);
+
+/* The endpoints of a life, to look for what events told of them. */
+struct closing ledger_endpoints(const struct entry *entry);
 
 /* What an event tells in numbers. */
 struct life_facts ledger_facts(const struct closing *closing);
@@ -150,11 +171,13 @@ int ledger_join_fresh(struct ledger *ledger);
 
 /* The life of an earlier run, closed in the file with an end to come, that a sample of an unknown
  * cookie goes on with; it has that cookie from now on. LIVES_NONE. */
-uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample *key);
+uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample *key,
+                      uint32_t peer_digest);
 
-/* Makes lives of the events that nothing followed; they are not seen, so that ledger_end() ends
- * them. 0 or -ENOMEM. */
-int ledger_resolve_pending(struct ledger *ledger);
+/* Makes lives of the events that nothing followed, all that came before this snapshot if it is the
+ * last; they are not seen, so that ledger_end() ends them. complete: this snapshot would show what followed. 0
+ * or -ENOMEM. */
+int ledger_resolve_pending(struct ledger *ledger, bool complete);
 
 /* A new life that is not marked as seen; its role is decided when the snapshot ends. 0 or -ENOMEM.
  */
@@ -187,6 +210,14 @@ int roles_collect_listeners(struct ledger *ledger);
  * the first. */
 const struct entry *roles_next_listener(const struct ledger *ledger, const struct entry *entry,
                                         size_t *at);
+
+/* Whether it is a mini-socket: FIN_WAIT2 after close(), or TIME_WAIT. */
+static inline bool ledger_is_mini(const struct entry *entry)
+{
+    return entry->protocol == PROTOCOL_TCP &&
+           (entry->state == STATE_TIME_WAIT ||
+            (entry->state == STATE_FIN_WAIT2 && !entry->inode && entry->uid == UID_UNKNOWN));
+}
 
 /* Decides the role and service of all fresh lives. 0 or -ENOMEM. */
 int roles_decide(struct ledger *ledger);

@@ -188,6 +188,8 @@ static int tell_entry(struct ledger *ledger, uint32_t index, bool full)
         r = tell_life(ledger, &batch->changed, &life);
     if (r == 0 && entry->state == STATE_LISTEN && (full || (entry->flags & ENTRY_QUEUE_DIRTY)))
         r = tell_queue(ledger, entry);
+    if (r == 0)
+        r = ledger_tell_last_facts(ledger, index, full);
     if (r < 0)
         return r;
     entry->flags |= ENTRY_TOLD;

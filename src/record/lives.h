@@ -49,16 +49,18 @@ struct entry {
         uint32_t waiting;      /* of one that ever listened: accept queue */
         uint32_t facts_digest; /* of others: what it carried, as told last; 0: nothing was told */
     };
-    uint32_t limit;        /* LISTEN: its limit */
-    uint32_t owner;        /* number in the owner table; 0: none */
-    uint32_t ending;       /* what an event told of it, or an orphan's place; ENDINGS_NONE */
-    uint16_t local_port;   /* host byte order */
-    uint16_t remote_port;  /* host byte order */
-    uint8_t family;        /* AF_INET or AF_INET6 */
-    uint8_t protocol;      /* enum protocol */
-    uint8_t state;         /* enum sock_state */
-    uint8_t role_source;   /* enum role_source; 0: not decided yet */
-    uint8_t flags;         /* enum entry_flags */
+    uint32_t limit;       /* LISTEN: its limit */
+    uint32_t owner;       /* number in the owner table; 0: none */
+    uint32_t peer_digest; /* of the whole address where `remote` is cut: it tells connections of one
+                              prefix apart, in memory alone; 0: not cut, or not known */
+    uint32_t ending;      /* what an event told of it, or an orphan's place; ENDINGS_NONE */
+    uint16_t local_port;  /* host byte order */
+    uint16_t remote_port; /* host byte order */
+    uint8_t family;       /* AF_INET or AF_INET6 */
+    uint8_t protocol;     /* enum protocol */
+    uint8_t state;        /* enum sock_state */
+    uint8_t role_source;  /* enum role_source; 0: not decided yet */
+    uint8_t flags;        /* enum entry_flags */
     uint8_t history_bytes; /* in use */
     uint8_t owning;        /* see owning.h */
     bool pending : 1;      /* the last look did not come to an end */

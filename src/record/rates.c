@@ -29,17 +29,25 @@ static struct rate_change *rate_at(struct ledger *ledger, uint32_t service, int6
     return &rates->items[rates->n - 1];
 }
 
-static bool is_connection(const struct entry *entry)
+/* Of one that was aborted and that no snapshot saw the peer's port is gone, but not the service if it
+ * was ours. */
+static bool is_connection(const struct ledger *ledger, const struct entry *entry)
 {
-    return entry->remote_port != 0 && !(entry->flags & ENTRY_LISTENED) &&
-           !ledger_is_left(entry->protocol, entry->state, entry->remote_port);
+    const struct service_key *service = &ledger->services.slots.items[entry->service].key;
+
+    if ((entry->flags & ENTRY_LISTENED) ||
+        ledger_is_left(entry->protocol, entry->state, entry->remote_port))
+        return false;
+    return entry->remote_port != 0 ||
+           (entry->protocol == PROTOCOL_TCP && service->role == ROLE_SERVER && entry->local_port &&
+            !address_is_any(entry->family, &entry->remote));
 }
 
 int rates_opened(struct ledger *ledger, const struct entry *entry)
 {
     struct rate_change *rate;
 
-    if (!ledger_opening_known(ledger, entry->netns) || !is_connection(entry) ||
+    if (!ledger_opening_known(ledger, entry->netns) || !is_connection(ledger, entry) ||
         ledger_was_closed(ledger, entry))
         return 0;
     rate = rate_at(ledger, entry->service, entry->since_ms);
@@ -49,15 +57,30 @@ int rates_opened(struct ledger *ledger, const struct entry *entry)
     return 0;
 }
 
-/* How long a connection lived, at least; -1: nothing is known. */
+/* How old its event proves it was when it closed; -1: there was none. */
+static int64_t proven_ms(const struct ending *ending, int64_t closed_ms)
+{
+    int64_t age_ms = ending->closing.known_age_ms;
+
+    if (!ending->closing.has_info)
+        return -1;
+    /* it may have been told later */
+    if (ending->at_ms > closed_ms && age_ms > ending->at_ms - closed_ms)
+        return age_ms - (ending->at_ms - closed_ms);
+    return age_ms;
+}
+
+/* How long a connection lived, at least; -1: nothing is known. It may be older than the snapshot
+ * that saw it first. */
 static int64_t duration_ms(const struct ledger *ledger, const struct entry *entry,
                            int64_t closed_ms)
 {
-    const struct ending *ending = endings_get(&ledger->endings, entry->ending);
+    int64_t proven = proven_ms(endings_get(&ledger->endings, entry->ending), closed_ms);
+    int64_t seen = closed_ms - entry->since_ms;
 
-    if (entry->flags & ENTRY_OPENED_KNOWN)
-        return closed_ms - entry->since_ms;
-    return ending->closing.has_info ? (int64_t)ending->closing.known_age_ms : -1;
+    if (!(entry->flags & ENTRY_OPENED_KNOWN) && proven < 0)
+        return -1;
+    return proven > seen ? proven : seen;
 }
 
 static void add_facts(struct rate_change *rate, const struct life_facts *facts)
@@ -77,7 +100,7 @@ int rates_closed(struct ledger *ledger, struct entry *entry, const struct life *
     int64_t lived_ms = duration_ms(ledger, entry, closed_ms);
     struct rate_change *rate;
 
-    if ((entry->flags & ENTRY_COUNTED) || !is_connection(entry) ||
+    if ((entry->flags & ENTRY_COUNTED) || !is_connection(ledger, entry) ||
         (entry->state == STATE_TIME_WAIT && ledger_was_closed(ledger, entry)))
         return 0;
     rate = rate_at(ledger, entry->service, closed_ms);

@@ -162,6 +162,7 @@ static int begin(struct recorder *recorder, struct err *err)
     recorder->written_ms = past.has_snapshot ? past.last_snapshot_ms : 0;
     recorder->anchor_hour = -1;
     set_recording(recorder);
+    feed_note_absence(recorder, past.ended_ms);
     r = store_begin_recording(recorder->store, &recorder->recording, options->names,
                               options->n_names, err);
     if (r == 0)

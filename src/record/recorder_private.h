@@ -29,6 +29,7 @@ struct recorder {
     /* dump */
     int64_t last_start_ms;  /* record time of the last snapshot */
     int64_t first_start_ms; /* record time of the first snapshot; 0: none yet */
+    int64_t heard_ms;       /* record time up to which all events are told; 0: not ended yet */
     int64_t next_ns;        /* boot time of the next planned tick; 0: the first is due */
     int64_t watch_ns;       /* boot time of the next look whether namespaces have gone */
     int64_t last_extra_ns;  /* boot time of the last snapshot out of turn */
@@ -44,6 +45,7 @@ struct recorder {
     bool sampling;       /* this snapshot samples tcp_info */
     bool full_next;      /* the file must be told everything again */
     bool info_next;      /* ask for tcp_info of all sockets, there are many new ones */
+    bool ending;         /* this snapshot is the last one */
     bool first_done;     /* the first snapshot was taken */
     bool is_failing;     /* the last dump failed */
     bool extra_due;      /* events were lost: a snapshot out of turn is due */
@@ -90,6 +92,10 @@ bool feed_events(struct recorder *recorder);
 
 /* Lets the ledger look for owners (feed.c). */
 void feed_owners(struct recorder *recorder, enum snapshot_status status);
+
+/* Notes that no events were heard since the run before ended; TIME_UNKNOWN: there was none (feed.c).
+ */
+void feed_note_absence(struct recorder *recorder, int64_t ended_ms);
 
 /* Notes a loss for the next batch (tick.c). */
 void tick_add_loss(struct recorder *recorder, const struct loss *loss);

@@ -27,6 +27,7 @@ static bool is_listened_address(const struct entry *listener, const struct entry
     if ((listener->flags & ENTRY_V6ONLY) && address_is_mapped(entry->family, &entry->local))
         return false;
     return address_is_any(listener->family, &listener->local) ||
+           address_is_any(entry->family, &entry->local) || /* wiped by an abort */
            memcmp(&listener->local, &entry->local, sizeof(entry->local)) == 0;
 }
 
@@ -132,7 +133,8 @@ static struct verdict of_tcp(const struct ledger *ledger, const struct entry *en
     if (opener != OPENER_UNKNOWN)
         return (struct verdict){opener == OPENER_LOCAL ? ROLE_CLIENT : ROLE_SERVER,
                                 ROLE_BY_TCP_INFO, false};
-    if (entry->remote_port == 0)
+    if (entry->remote_port == 0 &&
+        (address_is_any(entry->family, &entry->remote) || !has_listener(ledger, entry)))
         return of_unconnected(ledger, entry, ROLE_BY_PORT_CLASS);
     if (has_listener(ledger, entry))
         return (struct verdict){ROLE_SERVER, ROLE_BY_LISTENER, false};

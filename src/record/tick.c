@@ -361,6 +361,10 @@ static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now
      * more */
     if (feed_events(recorder))
         eventfd_write(recorder->wake_fd, 1);
+    if (recorder->ending) {
+        ledger_last(recorder->ledger);
+        recorder->heard_ms = start_ms;
+    }
     account_failure(recorder, r, &err, timeline_now_ms(&recorder->timeline));
     status = r < 0 ? SNAPSHOT_INTERRUPTED : SNAPSHOT_COMPLETE;
     feed_owners(recorder, status);
@@ -471,14 +475,17 @@ void *tick_main(void *arg)
     int r = timer_fd < 0 ? -errno : 1;
 
     while (r > 0) {
+        recorder->ending = max && recorder_ticks(recorder) + 1 >= max;
         tick_take(recorder);
         if (max && recorder_ticks(recorder) >= max)
             break;
         r = wait_for_tick(recorder, timer_fd);
     }
     /* events since the last tick wait for a snapshot that shows what followed them */
-    if (r == 0 && recorder->events)
+    if (r == 0 && recorder->events) {
+        recorder->ending = true;
         take(recorder, false);
+    }
     if (timer_fd >= 0)
         close(timer_fd);
     if (r < 0) {

@@ -8,7 +8,8 @@
 
 static const char facts_sql[] =
     "SELECT at_ms, sent_bytes, received_bytes, segs_out, segs_in, retrans, rtt_us, "
-    "max(last_sent_ms, last_received_ms) FROM open_facts WHERE life = ?1 AND at_ms <= ?2";
+    "max(last_sent_ms, last_received_ms), coalesce(closed_by, 0) FROM open_facts WHERE life = ?1 "
+    "AND at_ms <= ?2";
 
 static const char sampling_sql[] = "SELECT start_ms FROM snapshots WHERE sampled = 1 "
                                    "AND status = 0 AND start_ms <= ?1 "
@@ -70,6 +71,7 @@ static void fill(const struct sampled_reader *reader, const struct walltime *wal
     row->has_facts = true;
     row->tx_bytes = stmt_i64(stmt, 1);
     row->rx_bytes = stmt_i64(stmt, 2);
+    row->rx_uncertain = file_closed_by_uncertain((unsigned)stmt_i64(stmt, 8));
     row->tx_segs = stmt_i64(stmt, 3);
     row->rx_segs = stmt_i64(stmt, 4);
     row->retrans = stmt_i64(stmt, 5);

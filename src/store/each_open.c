@@ -19,16 +19,20 @@
     "LEFT JOIN programs AS g ON g.id = w.program "     \
     "LEFT JOIN cgroups AS u ON u.id = w.cgroup "
 
-/* remote_bytes is NULL where remote holds the IPv4 address itself. */
+/* remote_bytes is NULL where remote holds the IPv4 address itself. Facts are those of connections
+ * that are over. */
 static const char open_sql[] =
     "SELECT o.life, o.cookie, o.inode, o.since_ms, o.traits, o.states, "
     "o.scope, w.uid, coalesce(o.local_port, s.port), coalesce(o.remote_port, s.port), "
     "s.port, s.protocol, s.role, n.inode, n.cookie, l.bytes, o.remote, a.bytes, " OWNER_COLUMNS
-    ", EXISTS (SELECT 1 FROM holders AS h WHERE h.life = o.life) "
+    ", EXISTS (SELECT 1 FROM holders AS h WHERE h.life = o.life), "
+    "NULL, coalesce(f.closed_by, 0), "
+    "f.sent_bytes, f.received_bytes, f.segs_out, f.segs_in, f.retrans, f.rtt_us "
     "FROM open AS o JOIN services AS s ON s.id = o.service JOIN netns AS n ON n.id = s.netns "
     "JOIN addresses AS l ON l.id = o.local "
     "LEFT JOIN addresses AS a ON a.id = -o.remote AND o.remote < 0 " OWNER_JOIN(
-        "o") "ORDER BY o.life";
+        "o") "LEFT JOIN open_facts AS f ON f.life = o.life AND f.closed_by IS NOT NULL ORDER BY "
+             "o.life";
 
 /* The same columns of closed lives that end after ?3, of one class; then what is theirs. */
 static const char planned_sql[] =
@@ -204,7 +208,6 @@ static void read_planned(sqlite3_stmt *stmt, struct life *life)
 {
     life->ended_ms = life->planned_ms = sqlite3_column_int64(stmt, COLUMN_ENDED);
     life->late_facts = life->number != 0;
-    read_facts(stmt, COLUMN_CLOSED_BY, life);
     read_facts(stmt, COLUMN_LATE_CLOSED_BY, life);
 }
 
@@ -218,7 +221,8 @@ static int give(struct store *store, sqlite3_stmt *stmt, uint32_t netns,
     if (!read_life(stmt, netns, &life))
         return err_set(err, -EBADMSG, "%s: life %lld is damaged", store->path,
                        (long long)sqlite3_column_int64(stmt, COLUMN_LIFE));
-    if (sqlite3_column_count(stmt) > COLUMN_ENDED)
+    read_facts(stmt, COLUMN_CLOSED_BY, &life);
+    if (sqlite3_column_type(stmt, COLUMN_ENDED) != SQLITE_NULL)
         read_planned(stmt, &life);
     if (sqlite3_column_int(stmt, COLUMN_HAS_OWNER))
         life.stored_owner = &owner;

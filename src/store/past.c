@@ -6,7 +6,7 @@
 
 int past_last_recording(sqlite3 *db, struct past_recording *ret, struct err *err)
 {
-    static const char sql[] = "SELECT r.id, r.boot, r.started_ms, r.ended_ms IS NOT NULL "
+    static const char sql[] = "SELECT r.id, r.boot, r.started_ms, r.ended_ms "
                               "FROM recordings AS r ORDER BY r.id DESC LIMIT 1";
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
     int r = sql_prepare(db, sql, &stmt, err);
@@ -18,7 +18,8 @@ int past_last_recording(sqlite3 *db, struct past_recording *ret, struct err *err
     ret->id = sqlite3_column_int64(stmt, 0);
     ret->boot = sqlite3_column_int64(stmt, 1);
     ret->started_ms = sqlite3_column_int64(stmt, 2);
-    ret->has_ended = sqlite3_column_int(stmt, 3);
+    ret->ended_ms =
+        sqlite3_column_type(stmt, 3) == SQLITE_NULL ? TIME_UNKNOWN : sqlite3_column_int64(stmt, 3);
     return 1;
 }
 
@@ -58,12 +59,18 @@ int past_find_boot(sqlite3 *db, const char *boot_id, int64_t *ret_id, int64_t *r
 
 static int read_runs(sqlite3 *db, const char *boot_id, struct store_past *past, struct err *err)
 {
+    static const char heard_sql[] = "SELECT count(*) FROM recordings WHERE event_buffer > 0";
     struct past_recording last;
-    int64_t boot, base_ms;
+    int64_t boot, base_ms, heard = 0;
     int found, r = past_last_recording(db, &last, err);
 
+    if (r > 0)
+        r = sql_query_i64(db, heard_sql, &heard, err);
     if (r <= 0)
         return r;
+    past->ended_ms = heard ? last.ended_ms : TIME_UNKNOWN;
+    if (heard && past->ended_ms == TIME_UNKNOWN)
+        past->ended_ms = past->has_snapshot ? past->last_snapshot_ms : last.started_ms;
     found = past_find_boot(db, boot_id, &boot, &base_ms, err);
     if (found > 0 && boot == last.boot) {
         past->same_boot = true;
@@ -100,11 +107,11 @@ static int read_times(sqlite3 *db, struct store_past *past, struct err *err)
 int store_read_past(struct store *store, const char *boot_id, struct store_past *ret,
                     struct err *err)
 {
-    struct store_past past = {0};
-    int r = read_runs(store->db, boot_id, &past, err);
+    struct store_past past = {.ended_ms = TIME_UNKNOWN};
+    int r = read_times(store->db, &past, err);
 
     if (r >= 0)
-        r = read_times(store->db, &past, err);
+        r = read_runs(store->db, boot_id, &past, err);
     if (r < 0)
         return r;
     *ret = past;

@@ -8,7 +8,7 @@ struct past_recording {
     int64_t id;         /* recordings.id */
     int64_t boot;       /* boots.id */
     int64_t started_ms; /* record time */
-    bool has_ended;     /* with a closing note */
+    int64_t ended_ms;   /* record time of its closing note; TIME_UNKNOWN: none */
 };
 
 struct past_snapshot {

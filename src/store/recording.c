@@ -72,7 +72,7 @@ static int tidy_up(struct store *store, int64_t boot, int64_t now_ms, struct err
                                false, err);
     if (r >= 0 && earlier.boot != boot && has_snapshot)
         r = planned_cut(store, snapshot.start_ms + 1, err);
-    if (r < 0 || earlier.has_ended)
+    if (r < 0 || earlier.ended_ms != TIME_UNKNOWN)
         return r;
     return note_death(store, &earlier, earlier.boot == boot,
                       has_snapshot && snapshot.recording == earlier.id ? snapshot.start_ms

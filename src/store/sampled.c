@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What tcp_info told of connections that are open. */
+#include "connhist/store/file.h"
 #include "sql.h"
 #include "writer.h"
 
@@ -8,14 +9,17 @@ int sampled_put(struct store *store, const struct sampled_facts *sampled, int64_
 {
     static const char sql[] =
         "INSERT OR REPLACE INTO open_facts (life, at_ms, sent_bytes, received_bytes, segs_out, "
-        "segs_in, retrans, rtt_us, last_sent_ms, last_received_ms) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        "segs_in, retrans, rtt_us, last_sent_ms, last_received_ms, closed_by) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, nullif(?11, -1))";
     const struct life_facts *facts = &sampled->facts;
+    int64_t closed_by = sampled->is_over
+                            ? (int64_t)file_closed_by(sampled->closed_by, facts->received_uncertain)
+                            : -1;
 
     return WRITER_RUN(store, STMT_PUT_FACTS, sql, err, (int64_t)sampled->life, at_ms,
                       (int64_t)facts->sent_bytes, (int64_t)facts->received_bytes, facts->segs_out,
                       facts->segs_in, facts->retrans, facts->rtt_us, sampled->last_sent_ms,
-                      sampled->last_received_ms);
+                      sampled->last_received_ms, closed_by);
 }
 
 int sampled_drop(struct store *store, int64_t number, struct err *err)

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from conftest import count, query, strict_json
+from conftest import count, query, strict_json, wait_until
 from record_files import hold_exact, hold_whole
 from test_again import PRELUDE, run
 from test_events import both, wait_past
@@ -36,6 +36,51 @@ for client, _ in pairs:
 def told(recorder, ask, ports):
     rows = [row for row in ask("list", "--port", 8401)["rows"] if row["local_port"] in ports]
     return {row["local_port"]: row for row in rows}, Counter(row["local_port"] for row in rows if row["state"] != "CLOSE")
+
+
+HELD = """
+at = listener(8402)
+pairs = [pair(at) for _ in range(20)]
+for client, server in pairs:
+    client.send(b"x" * 100)
+    client.shutdown(socket.SHUT_WR)
+    assert len(server.recv(100, socket.MSG_WAITALL)) == 100 and server.recv(1) == b""
+step()
+for n, (client, server) in enumerate(pairs):
+    if n % 2:  # the FIN goes to what close() leaves
+        client.close()
+        server.close()
+    else:  # to the socket that the program holds
+        server.send(b"y" * 50)
+        server.close()
+        assert len(client.recv(50, socket.MSG_WAITALL)) == 50 and client.recv(1) == b""
+        client.close()
+step()
+"""
+
+
+def test_a_socket_held_in_fin_wait2_received_what_it_received(netns, db, record, ask):
+    recorder = record(netns, "--interval", "300ms")
+    wait_past(recorder)
+    process = netns.python(PRELUDE + HELD)
+    try:
+        for _ in range(2):
+            assert process.stdout.readline() == "[]\n"
+            recorder.wait_snapshots(2)
+            process.stdin.write("\n")
+            process.stdin.flush()
+        process.wait()
+    finally:
+        process.kill()
+        process.communicate()
+    wait_until(lambda: count(db, "SELECT count(*) FROM open_facts WHERE closed_by IS NOT NULL") == 20, "all last words")
+    rows = [row for row in ask("list", "--port", 8402, "--role", "client")["rows"] if row["remote_port"] == 8402]
+    assert len(rows) == 20
+    for row in rows:
+        assert row["tx_bytes"] == 100 and row["state"] == "TIME_WAIT", row
+        payload = 50 if row["rx_bytes"] >= 50 else 0
+        assert row["rx_bytes"] - payload in ((0, 1) if row["rx_uncertain"] else (0,)), row
+    assert sum(row["rx_bytes"] >= 50 for row in rows) == 10
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["seen", "unseen"])

@@ -56,12 +56,15 @@ struct late_facts {
     struct life_facts facts;
 };
 
-/* What tcp_info told of a connection that is open. Times are record time. */
+/* What tcp_info told of a connection that is open, or that is over while its socket's remains are
+ * still there. Times are record time. */
 struct sampled_facts {
     uint64_t life;            /* its number; in the file's `open` after this batch's lives are */
     int64_t last_sent_ms;     /* payload was sent last, or the connection opened; <= the snapshot */
     int64_t last_received_ms; /* likewise received */
     struct life_facts facts;
+    bool is_over;      /* an event told it: nothing comes after that */
+    uint8_t closed_by; /* if is_over: enum closed_by, as far as it is known */
 };
 
 struct rate_vec {

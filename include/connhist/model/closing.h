@@ -23,26 +23,30 @@ struct closing {
     uint16_t local_port;     /* idiag_sport, host byte order */
     uint16_t remote_port;    /* idiag_dport, host byte order */
     uint32_t scope_ifindex;  /* idiag_if */
-    uint32_t segs_out;     /* tcpi_segs_out, with retransmissions and pure ACKs, without SYN-ACK */
-    uint32_t segs_in;      /* tcpi_segs_in; what came for a mini-socket is not in it */
-    uint32_t retrans;      /* tcpi_total_retrans: segments sent again */
-    uint32_t rtt_us;       /* tcpi_rtt: smoothed round trip, us; 0: none measured */
-    uint32_t known_age_ms; /* it was at least as old: the largest of tcpi_last_data_sent,
+    uint32_t
+        peer_digest;   /* of the whole remote address, where the ledger cut that; 0: it did not */
+    uint32_t segs_out; /* tcpi_segs_out, with retransmissions and pure ACKs, without SYN-ACK */
+    uint32_t segs_in;  /* tcpi_segs_in; what came for a mini-socket is not in it */
+    uint32_t retrans;  /* tcpi_total_retrans: segments sent again */
+    uint32_t rtt_us;   /* tcpi_rtt: smoothed round trip, us; 0: none measured */
+    uint32_t known_age_ms;    /* it was at least as old: the largest of tcpi_last_data_sent,
                               _last_data_recv, _last_ack_recv and tcpi_busy_time; the first two
                               begin at the opening, so it is the whole age of a connection on
                               which nothing was sent or nothing received */
-    uint32_t quiet_ms;     /* since then nothing went to and fro: the smallest of
+    uint32_t sent_ago_ms;     /* tcpi_last_data_sent: since payload was sent last, or the opening */
+    uint32_t received_ago_ms; /* tcpi_last_data_recv: likewise received */
+    uint32_t quiet_ms;        /* since then nothing went to and fro: the smallest of
                               tcpi_last_data_sent, _last_data_recv and _last_ack_recv */
-    uint8_t family;        /* idiag_family: AF_INET or AF_INET6 */
-    uint8_t protocol;      /* INET_DIAG_PROTOCOL: enum protocol */
-    uint8_t opener;        /* enum opener */
-    bool has_info;         /* tcp_info was there, with counters: the numbers above are known */
-    bool wiped;            /* disconnected first (abort, refused connect, listener's child): the
+    uint8_t family;           /* idiag_family: AF_INET or AF_INET6 */
+    uint8_t protocol;         /* INET_DIAG_PROTOCOL: enum protocol */
+    uint8_t opener;           /* enum opener */
+    bool has_info;            /* tcp_info was there, with counters: the numbers above are known */
+    bool wiped;               /* disconnected first (abort, refused connect, listener's child): the
                               remote port and all counters are gone, the local address often */
-    bool unconnected;      /* no remote end, as far as the event says: a listener, a bound or
+    bool unconnected;         /* no remote end, as far as the event says: a listener, a bound or
                               unused socket, unconnected UDP */
-    bool established;      /* TCP: the handshake was complete; survives the wiping */
-    bool fin_acked;        /* our FIN was sent and acknowledged: no abort on our side */
+    bool established;         /* TCP: the handshake was complete; survives the wiping */
+    bool fin_acked;           /* our FIN was sent and acknowledged: no abort on our side */
     bool bytes_received_may_include_fin; /* bytes_received may be 1 too many: closing_settle() */
     bool
         no_peer_fin; /* the full socket never got the peer's FIN: if fin_acked, FIN_WAIT2 followed */
@@ -76,7 +80,7 @@ void closing_count(struct closing *closing, const struct closing_counters *count
 enum closing_sequel {
     SEQUEL_NONE,      /* surely neither FIN_WAIT2 nor TIME_WAIT: the peer closed first */
     SEQUEL_FIN_WAIT2, /* a mini-socket waited for the peer's FIN */
-    SEQUEL_TIME_WAIT, /* TIME_WAIT, and nobody saw whether FIN_WAIT2 came before */
+    SEQUEL_TIME_WAIT, /* TIME_WAIT, and nobody saw whether a mini-socket in FIN_WAIT2 came before */
 };
 
 /* Settles what the event alone left open, as far as the sequel tells: a mini-socket of ours proves

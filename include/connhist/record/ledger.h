@@ -96,6 +96,10 @@ int ledger_closing(struct ledger *ledger, uint32_t netns, const struct closing *
  * before: that none is there proves nothing. To be called before ledger_end(). 0 or -ENOMEM. */
 int ledger_time_wait_lost(struct ledger *ledger, uint32_t netns);
 
+/* This snapshot is the last one of this run, which ends with its start: all events that came before
+ * are told, even if it was interrupted. To be called before ledger_end(). */
+void ledger_last(struct ledger *ledger);
+
 /* A life that an earlier run in the same boot closed in the file with an end that is still to come
  * (life->planned_ms); as ledger_resume(). */
 int ledger_resume_planned(struct ledger *ledger, const struct life *life);

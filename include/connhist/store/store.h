@@ -38,6 +38,8 @@ struct store_past {
     int64_t last_ms;          /* latest record time in the file but planned ends; 0: none */
     int64_t last_snapshot_ms; /* start of the latest snapshot, complete or not */
     int64_t last_complete_ms; /* start of the latest complete snapshot; TIME_UNKNOWN: none */
+    int64_t ended_ms;         /* how far the run before recorded: its closing note, or without one
+                                 the latest snapshot, or its start; TIME_UNKNOWN: no run ever heard events */
     int64_t offset_ms;        /* offset of the latest epoch; 0: none */
     uint64_t next_life;       /* the next life's number */
 };
@@ -67,7 +69,8 @@ struct service_name {
 int store_begin_recording(struct store *store, const struct recording *recording,
                           const struct service_name *names, size_t n_names, struct err *err);
 
-/* Gives each open life; history is valid during the call. netns ids are those of `netns` as matched
+/* Gives each open life; history is valid during the call; facts and closed_by are there where the
+ * connection is over, and only its remains are open. netns ids are those of `netns` as matched
  * by inode and name; lives of namespaces not in it are not given but counted in *ret_skipped. fn returns 0 or a negative errno
  * that ends it. */
 int store_each_open(struct store *store, const struct netns_ref *netns, size_t n_netns,

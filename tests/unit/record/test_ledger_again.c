@@ -300,11 +300,96 @@ static void what_was_given_up_was_not_reset(void **state)
     close_scene(&scene);
 }
 
+/* Two peers of one prefix, from the same port: cut, they look the same. */
+static void peers_of_one_prefix_keep_what_is_theirs(void **state)
+{
+    struct ledger_options options = {.detail = LEDGER_DETAIL_ANONYMOUS,
+                                     .anonymous_ipv4_bits = 24,
+                                     .anonymous_ipv6_bits = 48,
+                                     .max_client_services = 64,
+                                     .ephemeral = {32768, 60999},
+                                     .events = true,
+                                     .interval_ms = STEP_MS,
+                                     .base_ms = BASE_MS,
+                                     .next_life = 1};
+    struct closing first = event(7, FIRST_MS + 2000), second = event(8, FIRST_MS + 2500);
+    struct sample left = tcp(70, STATE_TIME_WAIT);
+    struct scene scene = {.start_ms = FIRST_MS};
+    const struct address cut = {{198, 51, 100, 0}};
+
+    (void)state;
+    assert_int_equal(ledger_new(&options, &scene.ledger), 0);
+    second.remote.bytes[3]++;
+    second.bytes_sent = 5;
+    snapshot(&scene, NULL, 0);
+    hear(&scene, &first);
+    hear(&scene, &second);
+    left.expires_ms = 60000 - STEP_MS + 2000;
+    snapshot(&scene, &left, 1);
+    assert_int_equal(scene.batch->closed.n, 2);
+    for (size_t i = 0; i < 2; i++) {
+        const struct life *life = &scene.batch->closed.items[i];
+        bool is_first = life->state == STATE_TIME_WAIT;
+
+        assert_memory_equal(&life->remote, &cut, sizeof(cut));
+        assert_int_equal(life->facts.sent_bytes, is_first ? 100 : 5);
+        assert_int_equal(life->closed_by, is_first ? CLOSED_BY_LOCAL : CLOSED_BY_REMOTE);
+    }
+    close_scene(&scene);
+}
+
+/* Its event was told before this run began, or lost. */
+static void the_next_use_does_not_go_to_a_time_wait_that_was_there_before(void **state)
+{
+    struct closing closing = event(9, FIRST_MS + 4000);
+    struct sample left = tcp(70, STATE_TIME_WAIT);
+    struct scene scene;
+
+    (void)state;
+    closing.quiet_ms = 1;
+    closing.bytes_sent = 5;
+    left.expires_ms = 60000 - 1000;
+    open_scene(&scene);
+    snapshot(&scene, &left, 1);
+    hear(&scene, &closing);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 2);
+    for (size_t i = 0; i < 2; i++) {
+        const struct life *life = &scene.batch->closed.items[i];
+
+        assert_int_equal(life->facts.known, life->state != STATE_TIME_WAIT);
+    }
+    close_scene(&scene);
+}
+
+/* The program held its socket after the end: nothing went to and fro since. */
+static void a_late_event_goes_to_the_time_wait_that_was_there_before(void **state)
+{
+    struct closing closing = event(9, FIRST_MS + 4000);
+    struct sample left = tcp(70, STATE_TIME_WAIT);
+    struct scene scene;
+
+    (void)state;
+    closing.quiet_ms = 5000;
+    left.expires_ms = 60000 - 1000;
+    open_scene(&scene);
+    snapshot(&scene, &left, 1);
+    hear(&scene, &closing);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 1);
+    assert_int_equal(scene.batch->closed.items[0].closed_by, CLOSED_BY_LOCAL);
+    assert_true(scene.batch->closed.items[0].facts.known);
+    close_scene(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_time_wait_that_the_next_use_took_leaves_open_who_closed),
         cmocka_unit_test(a_time_wait_belongs_to_the_last_use),
+        cmocka_unit_test(peers_of_one_prefix_keep_what_is_theirs),
+        cmocka_unit_test(the_next_use_does_not_go_to_a_time_wait_that_was_there_before),
+        cmocka_unit_test(a_late_event_goes_to_the_time_wait_that_was_there_before),
         cmocka_unit_test(a_connection_alive_took_the_time_wait_of_the_use_before),
         cmocka_unit_test(one_that_a_snapshot_saw_has_its_time_wait_taken_too),
         cmocka_unit_test(a_fin_wait2_whose_endpoints_are_used_again_did_not_surely_time_out),

@@ -121,6 +121,7 @@ static void the_event_may_come_after_its_time_wait_was_seen(void **state)
     struct scene scene;
 
     (void)state;
+    closing.quiet_ms = 10000;
     open_scene(&scene);
     snapshot(&scene, NULL, 0);
     wait.expires_ms = 52500;
@@ -213,9 +214,108 @@ static void without_time_wait_sockets_nothing_follows_from_their_absence(void **
     close_scene(&scene);
 }
 
+/* The kernel had wiped the peer's port, and our address; the port that it was accepted at is left. */
+static void an_abort_that_no_snapshot_saw_counts_for_the_service_that_accepted_it(void **state)
+{
+    struct closing accepted = event(7, FIRST_MS + 2500), own = event(8, FIRST_MS + 2600);
+    struct sample listener = tcp(3, STATE_LISTEN);
+    struct scene scene;
+
+    (void)state;
+    listener.local = listener.remote = accepted.local = own.local = (struct address){{0}};
+    listener.local_port = accepted.local_port = 40123;
+    listener.remote_port = accepted.remote_port = own.remote_port = 0;
+    own.local_port = 45000;
+    accepted.wiped = own.wiped = true;
+    accepted.has_info = own.has_info = false;
+    accepted.fin_acked = own.fin_acked = false;
+    accepted.opener = own.opener = OPENER_UNKNOWN;
+    open_scene(&scene);
+    snapshot(&scene, &listener, 1);
+    hear(&scene, &accepted);
+    hear(&scene, &own);
+    snapshot(&scene, &listener, 1);
+    assert_int_equal(scene.batch->closed.n, 2);
+    assert_int_equal(scene.batch->rates.n, 1);
+    assert_int_equal(scene.batch->rates.items[0].service.role, ROLE_SERVER);
+    assert_int_equal(scene.batch->rates.items[0].service.port, 40123);
+    assert_int_equal(scene.batch->rates.items[0].opened, 1);
+    assert_int_equal(scene.batch->rates.items[0].closed[CLOSED_BY_RESET], 1);
+    close_scene(&scene);
+}
+
+static void a_connection_is_as_old_as_its_event_proves(void **state)
+{
+    struct sample sample = tcp(7, STATE_ESTABLISHED);
+    struct closing closing = event(7, FIRST_MS + STEP_MS + 500);
+    struct scene scene;
+
+    (void)state;
+    closing.known_age_ms = 9500;
+    open_scene(&scene);
+    snapshot(&scene, NULL, 0);
+    snapshot(&scene, &sample, 1);
+    hear(&scene, &closing);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 1);
+    assert_int_equal(scene.batch->rates.n, 1);
+    assert_int_equal(scene.batch->rates.items[0].duration_ms.counts[histogram_bucket(9500)], 1);
+    close_scene(&scene);
+}
+
+/* shutdown(), then the peer's FIN, then close(): the FIN is in what the full socket counted. */
+static void a_fin_wait2_that_its_program_held_leaves_open_who_got_the_fin(void **state)
+{
+    struct sample sample = tcp(7, STATE_FIN_WAIT2), wait = tcp(7, STATE_TIME_WAIT);
+    struct closing closing = event(7, FIRST_MS + 2500);
+    struct scene scene;
+
+    (void)state;
+    closing.bytes_received_may_include_fin = true;
+    wait.expires_ms = 60000 - STEP_MS + 2500;
+    open_scene(&scene);
+    snapshot(&scene, &sample, 1);
+    hear(&scene, &closing);
+    snapshot(&scene, &wait, 1);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 1);
+    assert_int_equal(scene.batch->closed.items[0].closed_by, CLOSED_BY_LOCAL);
+    assert_int_equal(scene.batch->closed.items[0].facts.received_bytes, 1000);
+    assert_true(scene.batch->closed.items[0].facts.received_uncertain);
+    close_scene(&scene);
+}
+
+/* close() came before the peer's FIN: a mini-socket was seen to wait for it. */
+static void a_fin_wait2_seen_after_its_event_got_the_fin_itself(void **state)
+{
+    struct sample sample = tcp(7, STATE_FIN_WAIT2), wait = tcp(7, STATE_TIME_WAIT);
+    struct closing closing = event(7, FIRST_MS + 2500);
+    struct scene scene;
+
+    (void)state;
+    closing.bytes_received_may_include_fin = true;
+    wait.expires_ms = 60000 - STEP_MS + 2500;
+    open_scene(&scene);
+    snapshot(&scene, &sample, 1);
+    hear(&scene, &closing);
+    sample.inode = 0;
+    sample.has_uid = false;
+    snapshot(&scene, &sample, 1);
+    snapshot(&scene, &wait, 1);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 1);
+    assert_int_equal(scene.batch->closed.items[0].facts.received_bytes, 1000);
+    assert_false(scene.batch->closed.items[0].facts.received_uncertain);
+    close_scene(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_fin_wait2_that_its_program_held_leaves_open_who_got_the_fin),
+        cmocka_unit_test(a_fin_wait2_seen_after_its_event_got_the_fin_itself),
+        cmocka_unit_test(a_connection_is_as_old_as_its_event_proves),
+        cmocka_unit_test(an_abort_that_no_snapshot_saw_counts_for_the_service_that_accepted_it),
         cmocka_unit_test(an_event_ends_a_known_life_at_its_instant),
         cmocka_unit_test(what_was_reset_in_fin_wait2_unseen_is_not_told_as_the_peers_closing),
         cmocka_unit_test(a_connection_that_no_snapshot_saw_is_one_closed_life),

@@ -117,6 +117,43 @@ static void a_mini_socket_is_not_taken_for_sampled_again(void **state)
     store_close(store);
 }
 
+static int take_life(void *arg, const struct life *life)
+{
+    struct life *lives = arg;
+
+    lives[life->number] = *life;
+    return 0;
+}
+
+/* What an event told of a connection that is over is there for the next run; samples are not. */
+static void the_next_run_is_given_what_is_final(void **state)
+{
+    struct netns_ref own;
+    struct place *place = *state;
+    struct store *store = record_two(place);
+    struct batch *batch = make_batch(T0 + 11000);
+    struct sampled_facts facts = facts_of(2, 250, T0 + 9000);
+    struct life lives[3];
+    size_t skipped;
+
+    facts.is_over = true;
+    facts.closed_by = CLOSED_BY_LOCAL;
+    facts.facts.received_uncertain = true;
+    own = batch->netns.items[0];
+    put(batch, &facts);
+    write_batch(store, batch);
+    assert_answer(place, "250 1",
+                  "SELECT tx_bytes || ' ' || rx_uncertain FROM sockets "
+                  "WHERE local_port = 40002");
+    assert_int_equal(store_each_open(store, &own, 1, take_life, lives, &skipped, NULL), 0);
+    assert_false(lives[1].facts.known);
+    assert_true(lives[2].facts.known);
+    assert_true(lives[2].facts.received_uncertain);
+    assert_int_equal(lives[2].facts.sent_bytes, 250);
+    assert_int_equal(lives[2].closed_by, CLOSED_BY_LOCAL);
+    store_close(store);
+}
+
 static void what_was_not_sampled_is_null(void **state)
 {
     struct place *place = *state;
@@ -178,6 +215,7 @@ int main(void)
         TEST(a_sampling_takes_the_place_of_the_one_before),
         TEST(views_tell_facts_of_open_sockets_and_when_they_held),
         TEST(a_mini_socket_is_not_taken_for_sampled_again),
+        TEST(the_next_run_is_given_what_is_final),
         TEST(what_was_not_sampled_is_null),
         TEST(facts_leave_with_their_socket),
         TEST(another_boot_leaves_no_facts),
