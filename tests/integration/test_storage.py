@@ -126,7 +126,7 @@ def test_what_a_full_disk_costs_is_recorded(netns, record, traffic, small_disk, 
     assert losses and {kind for kind, _, _ in losses} <= {"write failed", "queue full"}
     lost = sum(number for _, number, _ in losses)
     told = sum(int(line.split(";")[1].split()[0]) for line in lines(recorder, "snapshots are stored again"))
-    assert lost == told > 5
+    assert lost == told > 0
     assert len(lines(recorder, "snapshots wait in memory")) == 1, recorder.text()
 
 
