@@ -318,4 +318,6 @@ def test_the_service_lives_in_its_sandbox(can_netns, container):
         mode, user, group, path = line.split()
         assert (mode, user, group) == ("640" if "connhist.db" in path else "2750", "connhist", "connhist"), path
     row, = strict_json(container["status"])["rows"]
-    assert row["running"] == 0 and row["ended_ms"] > row["started_ms"] and row["event_buffer"] == 8 << 20
+    assert row["running"] == 0 and row["ended_ms"] > row["started_ms"]
+    # half of it is for other namespaces while there are some
+    assert row["event_buffer"] in (8 << 20, 4 << 20)
