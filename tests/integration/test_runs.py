@@ -69,6 +69,10 @@ UP = f"sample tcp 4 {PEER} ESTABLISHED 77 82 1000 0 0 0 0 0 2"
 ENDED = f"event 0 tcp 4 {PEER} 77 2 1 1 0 0 100 1000"
 
 
+# when those that are over were; a key holds the end
+ENDS = "SELECT (key >> 16 & (1 << 42) - 1) - late_ms FROM closed"
+
+
 def waits(left_ms):
     return f"sample tcp 4 {PEER} TIME_WAIT 77 0 -1 0 3 {left_ms} 0 0 0"
 
@@ -87,3 +91,11 @@ def test_what_is_in_time_wait_shows_all_that_it_carried(db):
     replay(db, "sampling 10000", "events", at(0), UP, "facts 1 2 3 4 5 6", "tick", at(5), ENDED, at(20), waits(43_000), "tick", "crash")
     assert query(db, "SELECT state, tx_bytes, rx_bytes, rx_uncertain FROM sockets") == [("TIME_WAIT", 100, 1000, 0)]
     assert query(db, "SELECT closed_by FROM open_facts") == [(1,)]
+
+
+@pytest.mark.parametrize("end", ["stop", "crash"])
+def test_a_run_without_detail_takes_back_what_a_run_with_it_foresaw(db, end):
+    replay(db, "events", at(0), "tick", at(5), ENDED, at(10), waits(53_000), "tick", end, "detail off",
+           at(20), waits(43_000), "tick", at(30), "tick", "stop")
+    assert query(db, "SELECT start_ms FROM snapshots WHERE status = 0") == [(ms(s),) for s in (0, 10, 20, 30)]
+    assert query(db, ENDS) == [(ms(20),)]
