@@ -99,3 +99,10 @@ def test_a_run_without_detail_takes_back_what_a_run_with_it_foresaw(db, end):
            at(20), waits(43_000), "tick", at(30), "tick", "stop")
     assert query(db, "SELECT start_ms FROM snapshots WHERE status = 0") == [(ms(s),) for s in (0, 10, 20, 30)]
     assert query(db, ENDS) == [(ms(20),)]
+
+
+@pytest.mark.parametrize("end", ["stop", "crash"])
+def test_what_was_foreseen_of_a_namespace_ends_with_it_while_no_run_was_there(db, end):
+    replay(db, "events", "netns 4026532001", at(0), "tick", at(5), ENDED, at(10), waits(53_000), "tick", end,
+           "netns 4026532002", at(20), "tick", at(30), "tick", "stop")
+    assert query(db, ENDS) == [(ms(20),)]
