@@ -1,9 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /* From the events thread to the ledger, on the dump thread. */
+#include <errno.h>
 #include <stdio.h>
 #include <syslog.h>
 
 #include "recorder_private.h"
+
+static const char *why_lost(const struct closings *closings)
+{
+    if (closings->crowded)
+        return "snapshots were interrupted, and too many events waited for a complete one";
+    return closings->dropped ? "the queue of events was full"
+                             : "the kernel's buffer of events overflowed";
+}
+
+/* The ledger could not take one. */
+static void lose(struct closings *closings, const struct closing *closing, int r)
+{
+    if (!closings->lost || closing->received_ns < closings->lost_from_ns)
+        closings->lost_from_ns = closing->received_ns;
+    if (!closings->lost || closing->received_ns > closings->lost_until_ns)
+        closings->lost_until_ns = closing->received_ns;
+    closings->lost = true;
+    closings->crowded |= r == -ENOBUFS;
+    closings->dropped |= r != -ENOBUFS;
+    closings->n_lost++;
+}
 
 static void note_lost_events(struct recorder *recorder, const struct closings *closings)
 {
@@ -14,9 +36,7 @@ static void note_lost_events(struct recorder *recorder, const struct closings *c
         .kind = LOSS_EVENTS,
     };
 
-    snprintf(loss.text, sizeof(loss.text), "%s",
-             closings->dropped ? "the queue of events was full"
-                               : "the kernel's buffer of events overflowed");
+    snprintf(loss.text, sizeof(loss.text), "%s", why_lost(closings));
     if (!recorder->events_lost)
         recorder_notice(recorder, LOG_WARNING,
                         "events of closed sockets were lost: %s; further losses are in the record",
@@ -48,14 +68,15 @@ bool feed_events(struct recorder *recorder)
         recorder_notice(recorder, LOG_ERR, "reading events: %s", err.text);
     if (!closings)
         return false;
-    for (size_t i = 0; i < closings->items.n; i++)
-        if (ledger_closing(recorder->ledger, closings->items.items[i].netns,
-                           &closings->items.items[i].closing) < 0) {
-            closings->lost = closings->dropped = true;
-            closings->n_lost++;
-        }
-    lost = closings->lost;
-    if (lost)
+    lost = closings->lost; /* of another snapshot the ledger would not have more room */
+    for (size_t i = 0; i < closings->items.n; i++) {
+        const struct netns_closing *one = &closings->items.items[i];
+        int r = ledger_closing(recorder->ledger, one->netns, &one->closing);
+
+        if (r < 0)
+            lose(closings, &one->closing, r);
+    }
+    if (closings->lost)
         note_lost_events(recorder, closings);
     closings_free(closings);
     return lost;

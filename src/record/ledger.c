@@ -384,6 +384,7 @@ int ledger_end(struct ledger *ledger, enum snapshot_status status, bool anchor, 
 {
     int r = end_snapshot(ledger, status, anchor, full);
 
+    ledger->n_interrupted = r == 0 && status == SNAPSHOT_COMPLETE ? 0 : ledger->n_interrupted + 1;
     give_scratch_back(ledger);
     return r;
 }

@@ -45,6 +45,7 @@ struct ledger {
     uint64_t next_life;
     uint64_t roles_guessed;
     uint32_t snapshot;      /* its number in this run, from 1 */
+    uint32_t n_interrupted; /* snapshots in a row that were not complete */
     uint32_t n_seen;        /* lives seen in it */
     uint32_t last_seen;     /* entry of the sample before; LIVES_NONE */
     uint32_t n_syn_recv;    /* SYN_RECV kept as lives in this snapshot */
