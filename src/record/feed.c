@@ -8,6 +8,8 @@
 
 static const char *why_lost(const struct closings *closings)
 {
+    if (closings->failed)
+        return "events could not be read";
     if (closings->crowded)
         return "snapshots were interrupted, and too many events waited for a complete one";
     return closings->dropped ? "the queue of events was full"
@@ -56,6 +58,18 @@ void feed_note_absence(struct recorder *recorder, int64_t ended_ms)
         tick_add_loss(recorder, &loss);
 }
 
+/* A person is told when it begins to fail, and when it goes well again. */
+static void tell_reading(struct recorder *recorder, int r, const struct err *err)
+{
+    bool failing = r < 0;
+
+    if (failing && !recorder->events_failing)
+        recorder_notice(recorder, LOG_ERR, "reading events: %s", err->text);
+    if (!failing && recorder->events_failing)
+        recorder_notice(recorder, LOG_NOTICE, "events are read again");
+    recorder->events_failing = failing;
+}
+
 bool feed_events(struct recorder *recorder)
 {
     struct closings *closings = NULL;
@@ -64,8 +78,7 @@ bool feed_events(struct recorder *recorder)
 
     if (!recorder->events)
         return false;
-    if (events_take(recorder->events, &closings, &err) < 0)
-        recorder_notice(recorder, LOG_ERR, "reading events: %s", err.text);
+    tell_reading(recorder, events_take(recorder->events, &closings, &err), &err);
     if (!closings)
         return false;
     lost = closings->lost; /* of another snapshot the ledger would not have more room */

@@ -15,7 +15,8 @@ BOOT_S, REAL_S = 1000, 1_763_800_000
 
 def replay(path, *commands):
     text = "\n".join(commands) + "\n"
-    subprocess.run([REPLAY, path, "on", "100"], input=text, text=True, check=True, timeout=60)
+    return subprocess.run([REPLAY, path, "on", "100"], input=text, text=True, check=True, timeout=60,
+                          stderr=subprocess.PIPE).stderr
 
 
 def at(second, slept=0):
@@ -62,6 +63,14 @@ def test_what_the_kernel_dropped_may_have_closed_before_the_last_look(db):
     replay(db, "events", at(0), "tick", at(10), "lose", "tick", "stop")
     [(from_ms, until_ms)] = query(db, "SELECT from_ms, until_ms FROM losses WHERE kind = 6")
     assert (from_ms, until_ms) == (ms(0) - LAG_MS, ms(10))
+
+
+def test_events_that_cannot_be_read_are_a_loss_and_told_when_that_begins_and_ends(db):
+    notices = replay(db, "events", at(0), "tick", at(10), "deaf", "tick", at(20), "tick", at(30), "hears", "tick", "stop")
+    spans = query(db, "SELECT DISTINCT from_ms, until_ms, text FROM losses WHERE kind = 6 ORDER BY until_ms")
+    assert spans == [(ms(0) - LAG_MS, ms(s), "events could not be read") for s in (10, 20)]
+    assert [line for line in notices.splitlines() if " read" in line and "lost" not in line] == [
+        "notice 3 reading events: the stage is deaf", "notice 5 events are read again"]
 
 
 PEER = "192.0.2.1 443 198.51.100.7 40000"
