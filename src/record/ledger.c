@@ -209,7 +209,7 @@ void ledger_begin(struct ledger *ledger, int64_t start_ms, struct batch *batch)
     ledger->opening_known = ledger->complete_ms != TIME_UNKNOWN &&
                             start_ms - ledger->complete_ms <= ledger->options.interval_ms * 3 / 2;
     ledger->snapshot++;
-    ledger->n_seen = ledger->n_syn_recv = 0;
+    ledger->n_seen = ledger->n_syn_recv = ledger->n_retold = 0;
     ledger->last_seen = LIVES_NONE;
     ledger->counts = (struct snapshot){.start_ms = start_ms};
     ledger->unsure_given = 0;

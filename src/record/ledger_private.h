@@ -78,6 +78,7 @@ struct ledger {
         VEC_FIELDS(struct ask);
     } asks;                /* lives of this snapshot whose owner is looked for */
     uint32_t lacks[4];     /* those seen in it without a known owner, by enum owner_answer */
+    uint32_t n_retold;     /* lives whose further holders are looked for anew in this snapshot */
     uint32_t recheck;      /* owner whose sockets are held against what is now; 0: none */
     uint32_t next_check;   /* where the processes that are looked at go on */
     uint32_t next_recheck; /* likewise for recheck */

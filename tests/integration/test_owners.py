@@ -291,6 +291,35 @@ def test_the_others_who_hold_a_shared_socket_are_kept(record):
         made.path.unlink()
 
 
+def test_the_others_who_hold_a_shared_socket_are_told_to_a_file_begun_anew(tmp_path):
+    path, host = tmp_path / "connhist.db", Host()
+    server(host)
+    for pid in (101, 102):
+        host.process(pid, "worker")
+        host.do(f"holds {pid} 6")
+    host.tick(2)
+    with subprocess.Popen([REPLAY, path, "on", "64"], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as replay:
+        def play():
+            replay.stdin.write("\n".join([*host.commands, "tables"]) + "\n")
+            replay.stdin.flush()
+            host.commands.clear()
+            assert "end\n" in iter(replay.stdout.readline, "")
+        play()
+        for file in tmp_path.iterdir():
+            file.unlink()
+        host.tick(7)
+        host.do("asked")
+        host.do("stop")
+        out, _ = replay.communicate("\n".join(host.commands) + "\n", timeout=60)
+    assert replay.returncode == 0
+    assert out.split() == ["asked", "4"], "at first, once anew, and at the fifth and ninth snapshot as ever"
+    database = sqlite3.connect(path)
+    assert database.execute("SELECT n.pid, n.process FROM holders AS h JOIN owner_names AS n ON n.id = h.owner"
+                            " JOIN open AS o ON o.life = h.life ORDER BY 1").fetchall() == [
+                                (101, "worker"), (102, "worker")]
+    database.close()
+
+
 def asked_by_tick(record, host, ticks):
     for _ in range(ticks):
         host.tick()
