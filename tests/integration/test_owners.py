@@ -397,6 +397,23 @@ def test_owners_go_on_over_a_restart_without_being_looked_for(record):
     database.close()
 
 
+def test_a_process_that_ended_is_not_taken_for_the_owner_of_what_came_later(record):
+    host = Host()
+    server(host)
+    host.process(101, "worker")
+    host.do("holds 101 6")
+    host.tick(2)
+    host.do("ended 100")
+    host.tick()  # that it ended is seen here
+    host.do("late")  # who holds the listener now is not
+    host.socket(2, "TIME_WAIT", 80, 40000, inode=0, uid=-1)
+    host.tick()
+    host.socket(3, "TIME_WAIT", 80, 40001, inode=0, uid=-1)
+    host.tick()
+    assert record(host).rows("remote_port, pid, owner_source") == [
+        (0, 101, "inode"), (40000, None, "unknown"), (40001, 101, "listener")]
+
+
 def test_names_that_are_hostile_break_nothing(tmp_path):
     name, unit = b"\xff\x1b[31m\xc3", b"=cmd\xc3\x28<b>"
     host = Host()
