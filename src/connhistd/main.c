@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "build_config.h"
+#include "connhist/kernel/host.h"
 #include "service.h"
 
 /* Help that could not be written was not given. */
@@ -41,5 +42,7 @@ int main(int argc, char **argv)
     /* what a burst needed shall not stay: glibc would raise both bounds by itself */
     mallopt(M_MMAP_THRESHOLD, 128 * 1024);
     mallopt(M_TRIM_THRESHOLD, 128 * 1024);
+    /* each network namespace takes one */
+    host_raise_descriptors();
     return service_run(&options);
 }

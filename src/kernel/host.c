@@ -122,6 +122,30 @@ static int64_t resident_bytes(void)
     return (int64_t)pages * sysconf(_SC_PAGESIZE);
 }
 
+bool host_has_descriptors(int fd, int n)
+{
+    _cleanup_close_ int lowest = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int last;
+
+    if (lowest < 0)
+        return false;
+    last = fcntl(fd, F_DUPFD_CLOEXEC, lowest + n - 1);
+    if (last < 0)
+        return false;
+    close(last);
+    return true;
+}
+
+void host_raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 void host_own_cost(int64_t *ret_cpu_ms, int64_t *ret_rss_bytes)
 {
     struct rusage usage = {0};

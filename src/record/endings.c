@@ -102,6 +102,7 @@ int endings_add(struct endings *endings, const struct ending *ending, uint32_t *
     *endings_get(endings, index) = *ending;
     endings_get(endings, index)->serial = ++endings->serial;
     endings->n++;
+    endings->n_pending += ending->kind == ENDING_PENDING;
     link_ending(endings, index);
     grow_buckets(endings);
     *ret = index;
@@ -179,7 +180,10 @@ void endings_use_again(struct endings *endings, uint32_t netns, const struct clo
 
 void endings_attach(struct endings *endings, uint32_t index)
 {
-    endings_get(endings, index)->kind = ENDING_ATTACHED;
+    struct ending *ending = endings_get(endings, index);
+
+    endings->n_pending -= ending->kind == ENDING_PENDING;
+    ending->kind = ENDING_ATTACHED;
 }
 
 void endings_remove(struct endings *endings, uint32_t index)
@@ -187,6 +191,7 @@ void endings_remove(struct endings *endings, uint32_t index)
     struct ending *ending = endings_get(endings, index);
 
     unlink_ending(endings, index);
+    endings->n_pending -= ending->kind == ENDING_PENDING;
     *ending = (struct ending){.kind = ENDING_FREE, .next = endings->free};
     endings->free = index;
     endings->n--;

@@ -46,6 +46,7 @@ struct endings {
     uint32_t mask;     /* number of buckets - 1 */
     uint32_t free;     /* first free place */
     uint32_t n;        /* all in use */
+    uint32_t n_pending;
 };
 
 int endings_init(struct endings *endings);

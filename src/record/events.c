@@ -99,8 +99,12 @@ static int drain(struct events *events, struct err *err)
         if (drained.lost)
             note_loss(events, 0, false);
     }
-    if (r == 0)
+    if (r == 0) {
         events->drained_ns = clock_boottime_ns(events->clock);
+    } else {
+        note_loss(events, 0, false);
+        events->waiting->failed = true;
+    }
     return r;
 }
 
@@ -161,8 +165,7 @@ static void *events_main(void *arg)
     /* buffers are shared out anew as namespaces come and go */
     while (wait_for_events(events, fd, drain_period_ms(events))) {
         pthread_mutex_lock(&events->lock);
-        if (drain(events, NULL) < 0 && events->waiting)
-            note_loss(events, 0, false);
+        drain(events, NULL); /* if it fails, the loss is noted */
         wake_if_needed(events);
         pthread_mutex_unlock(&events->lock);
     }

@@ -30,6 +30,8 @@ struct closings {
     } items;
     bool lost;                           /* some were lost in [lost_from_ns, lost_until_ns] */
     bool dropped;                        /* the loss is ours: the queue was full */
+    bool failed;                         /* reading failed: what waits there may be lost */
+    bool crowded;                        /* too many waited for a complete snapshot */
     uint64_t n_lost;                     /* how many, where it is known */
     int64_t lost_from_ns, lost_until_ns; /* boot time */
 };

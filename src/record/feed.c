@@ -1,9 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /* From the events thread to the ledger, on the dump thread. */
+#include <errno.h>
 #include <stdio.h>
 #include <syslog.h>
 
 #include "recorder_private.h"
+
+static const char *why_lost(const struct closings *closings)
+{
+    if (closings->failed)
+        return "events could not be read";
+    if (closings->crowded)
+        return "snapshots were interrupted, and too many events waited for a complete one";
+    return closings->dropped ? "the queue of events was full"
+                             : "the kernel's buffer of events overflowed";
+}
+
+/* The ledger could not take one. */
+static void lose(struct closings *closings, const struct closing *closing, int r)
+{
+    if (!closings->lost || closing->received_ns < closings->lost_from_ns)
+        closings->lost_from_ns = closing->received_ns;
+    if (!closings->lost || closing->received_ns > closings->lost_until_ns)
+        closings->lost_until_ns = closing->received_ns;
+    closings->lost = true;
+    closings->crowded |= r == -ENOBUFS;
+    closings->dropped |= r != -ENOBUFS;
+    closings->n_lost++;
+}
 
 static void note_lost_events(struct recorder *recorder, const struct closings *closings)
 {
@@ -14,9 +38,7 @@ static void note_lost_events(struct recorder *recorder, const struct closings *c
         .kind = LOSS_EVENTS,
     };
 
-    snprintf(loss.text, sizeof(loss.text), "%s",
-             closings->dropped ? "the queue of events was full"
-                               : "the kernel's buffer of events overflowed");
+    snprintf(loss.text, sizeof(loss.text), "%s", why_lost(closings));
     if (!recorder->events_lost)
         recorder_notice(recorder, LOG_WARNING,
                         "events of closed sockets were lost: %s; further losses are in the record",
@@ -36,6 +58,18 @@ void feed_note_absence(struct recorder *recorder, int64_t ended_ms)
         tick_add_loss(recorder, &loss);
 }
 
+/* A person is told when it begins to fail, and when it goes well again. */
+static void tell_reading(struct recorder *recorder, int r, const struct err *err)
+{
+    bool failing = r < 0;
+
+    if (failing && !recorder->events_failing)
+        recorder_notice(recorder, LOG_ERR, "reading events: %s", err->text);
+    if (!failing && recorder->events_failing)
+        recorder_notice(recorder, LOG_NOTICE, "events are read again");
+    recorder->events_failing = failing;
+}
+
 bool feed_events(struct recorder *recorder)
 {
     struct closings *closings = NULL;
@@ -44,18 +78,18 @@ bool feed_events(struct recorder *recorder)
 
     if (!recorder->events)
         return false;
-    if (events_take(recorder->events, &closings, &err) < 0)
-        recorder_notice(recorder, LOG_ERR, "reading events: %s", err.text);
+    tell_reading(recorder, events_take(recorder->events, &closings, &err), &err);
     if (!closings)
         return false;
-    for (size_t i = 0; i < closings->items.n; i++)
-        if (ledger_closing(recorder->ledger, closings->items.items[i].netns,
-                           &closings->items.items[i].closing) < 0) {
-            closings->lost = closings->dropped = true;
-            closings->n_lost++;
-        }
-    lost = closings->lost;
-    if (lost)
+    lost = closings->lost; /* of another snapshot the ledger would not have more room */
+    for (size_t i = 0; i < closings->items.n; i++) {
+        const struct netns_closing *one = &closings->items.items[i];
+        int r = ledger_closing(recorder->ledger, one->netns, &one->closing);
+
+        if (r < 0)
+            lose(closings, &one->closing, r);
+    }
+    if (closings->lost)
         note_lost_events(recorder, closings);
     closings_free(closings);
     return lost;

@@ -104,7 +104,8 @@ static int resume_ending(struct ledger *ledger, struct entry *entry, const struc
     return endings_add(&ledger->endings, &ending, &entry->ending);
 }
 
-int ledger_resume(struct ledger *ledger, const struct life *life)
+/* *ret: its index; LIVES_NONE: it is not for this run's file, and not kept. */
+static int resume(struct ledger *ledger, const struct life *life, uint32_t *ret)
 {
     struct history_change change = {.at_ms = life->since_ms};
     struct entry *entry;
@@ -154,14 +155,23 @@ int ledger_resume(struct ledger *ledger, const struct life *life)
         ledger_remove(ledger, index);
         return r;
     }
-    ledger->services.slots.items[entry->service].lives++;
-    if (!ledger_is_for_file(ledger, entry)) {
-        ledger->services.slots.items[entry->service].lives--;
-        if (entry->ending)
-            endings_remove(&ledger->endings, entry->ending);
-        ledger_remove(ledger, index);
+    *ret = index;
+    if (ledger_is_for_file(ledger, entry)) {
+        ledger->services.slots.items[entry->service].lives++;
+        return 0;
     }
+    if (entry->ending)
+        endings_remove(&ledger->endings, entry->ending);
+    ledger_remove(ledger, index);
+    *ret = LIVES_NONE;
     return 0;
+}
+
+int ledger_resume(struct ledger *ledger, const struct life *life)
+{
+    uint32_t index;
+
+    return resume(ledger, life, &index);
 }
 
 int ledger_resume_planned(struct ledger *ledger, const struct life *life)
@@ -181,10 +191,9 @@ int ledger_resume_planned(struct ledger *ledger, const struct life *life)
     copy.number = ledger->next_life++;
     copy.cookie = ~copy.number;
     copy.facts.known = false; /* its ending has them */
-    r = ledger_resume(ledger, &copy);
-    if (r < 0)
+    r = resume(ledger, &copy, &ending.entry);
+    if (r < 0 || ending.entry == LIVES_NONE)
         return r;
-    ending.entry = lives_find(&ledger->lives, life->service.netns, copy.cookie);
     entry = lives_get(&ledger->lives, ending.entry);
     entry->flags = ENTRY_PLANNED | ENTRY_COUNTED;
     return endings_add(&ledger->endings, &ending, &entry->ending);
@@ -200,7 +209,7 @@ void ledger_begin(struct ledger *ledger, int64_t start_ms, struct batch *batch)
     ledger->opening_known = ledger->complete_ms != TIME_UNKNOWN &&
                             start_ms - ledger->complete_ms <= ledger->options.interval_ms * 3 / 2;
     ledger->snapshot++;
-    ledger->n_seen = ledger->n_syn_recv = 0;
+    ledger->n_seen = ledger->n_syn_recv = ledger->n_retold = 0;
     ledger->last_seen = LIVES_NONE;
     ledger->counts = (struct snapshot){.start_ms = start_ms};
     ledger->unsure_given = 0;
@@ -375,6 +384,7 @@ int ledger_end(struct ledger *ledger, enum snapshot_status status, bool anchor, 
 {
     int r = end_snapshot(ledger, status, anchor, full);
 
+    ledger->n_interrupted = r == 0 && status == SNAPSHOT_COMPLETE ? 0 : ledger->n_interrupted + 1;
     give_scratch_back(ledger);
     return r;
 }

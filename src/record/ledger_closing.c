@@ -14,6 +14,11 @@
 /* The timer of a TIME_WAIT counts jiffies: its begin may lie so much after the event. */
 #define TIMER_COARSE_MS 10
 
+/* While no snapshot is complete nobody knows what followed an event. Between two complete ones all
+ * events wait; when so many snapshots in a row were interrupted, no more than so many do. */
+#define INTERRUPTED_MAX 3
+#define PENDING_MAX     65536
+
 struct life_facts ledger_facts(const struct closing *closing)
 {
     if (!closing->has_info)
@@ -139,6 +144,8 @@ static int take_closing(struct ledger *ledger, uint32_t netns, const struct clos
         return 0;
     pending = ending_of(ledger, netns, closing, at_ms, ENDING_PENDING);
     endings_use_again(&ledger->endings, netns, closing, closing->cookie, ENDINGS_NONE);
+    if (ledger->n_interrupted >= INTERRUPTED_MAX && ledger->endings.n_pending >= PENDING_MAX)
+        return -ENOBUFS;
     return endings_add(&ledger->endings, &pending, &index);
 }
 
@@ -146,11 +153,13 @@ int ledger_closing(struct ledger *ledger, uint32_t netns, const struct closing *
 {
     int64_t at_ms = ledger->options.base_ms + closing->received_ns / NS_PER_MS;
     struct closing key = *closing;
+    int r;
 
-    if (!closing->unconnected)
-        ledger->closings++;
     key.peer_digest = ledger_cut_peer(ledger, key.family, &key.remote);
-    return take_closing(ledger, netns, &key, at_ms);
+    r = take_closing(ledger, netns, &key, at_ms);
+    if (r == 0 && !closing->unconnected)
+        ledger->closings++;
+    return r;
 }
 
 static struct closing endpoints_of(const struct sample *sample)

@@ -45,6 +45,7 @@ struct ledger {
     uint64_t next_life;
     uint64_t roles_guessed;
     uint32_t snapshot;      /* its number in this run, from 1 */
+    uint32_t n_interrupted; /* snapshots in a row that were not complete */
     uint32_t n_seen;        /* lives seen in it */
     uint32_t last_seen;     /* entry of the sample before; LIVES_NONE */
     uint32_t n_syn_recv;    /* SYN_RECV kept as lives in this snapshot */
@@ -77,6 +78,7 @@ struct ledger {
         VEC_FIELDS(struct ask);
     } asks;                /* lives of this snapshot whose owner is looked for */
     uint32_t lacks[4];     /* those seen in it without a known owner, by enum owner_answer */
+    uint32_t n_retold;     /* lives whose further holders are looked for anew in this snapshot */
     uint32_t recheck;      /* owner whose sockets are held against what is now; 0: none */
     uint32_t next_check;   /* where the processes that are looked at go on */
     uint32_t next_recheck; /* likewise for recheck */

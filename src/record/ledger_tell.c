@@ -192,6 +192,8 @@ static int tell_entry(struct ledger *ledger, uint32_t index, bool full)
         r = ledger_tell_last_facts(ledger, index, full);
     if (r < 0)
         return r;
+    if (full)
+        owning_tell_again(entry);
     entry->flags |= ENTRY_TOLD;
     entry->flags &= (uint8_t) ~(ENTRY_DIRTY | ENTRY_QUEUE_DIRTY);
     return 0;

@@ -66,6 +66,7 @@ struct entry {
     bool pending : 1;      /* the last look did not come to an end */
     bool shared : 1;       /* further holders were told */
     bool suspect : 1;      /* its owner was not seen to hold it any more */
+    bool retell : 1;       /* the file may lack its further holders: they are looked for anew */
 };
 
 struct lives {

@@ -12,6 +12,7 @@
 #define CHECKS_MAX    32  /* processes looked at in a snapshot whether they are still there */
 #define RECHECKS_MAX  256 /* sockets whose owner is held against what is now, in a snapshot */
 #define RECHECK_EVERY 4   /* … once in so many snapshots */
+#define RETOLD_MAX    256 /* sockets whose further holders are told once more, in a snapshot */
 #define HOLDERS_MAX   64  /* further holders kept of a socket */
 #define ROOT_CGROUP   1   /* id of the root of cgroup v2, which sockets of the kernel have */
 
@@ -50,6 +51,12 @@ static bool is_rechecked(const struct ledger *ledger, const struct entry *entry,
     return (index + ledger->snapshot) % (1 + users / RECHECKS_MAX) == 0;
 }
 
+/* Whether its further holders are looked for, which may not be in the file any more. */
+static bool is_retold(struct ledger *ledger, const struct entry *entry, const struct sample *sample)
+{
+    return entry->retell && sample->inode && ledger->n_retold++ < RETOLD_MAX;
+}
+
 /* Without detail no others than these are told. */
 static bool is_kept(const struct ledger *ledger, const struct sample *sample)
 {
@@ -73,7 +80,7 @@ int owning_see(struct ledger *ledger, uint32_t index, const struct sample *sampl
     if (source == OWNER_BY_INODE) {
         ask.doubtful = entry->suspect || is_stale(ledger, entry);
         ask.recheck = sample->inode && (ask.doubtful || is_rechecked(ledger, entry, index));
-        if (!ask.recheck)
+        if (!ask.recheck && !is_retold(ledger, entry, sample))
             return 0;
     } else if ((!sample->inode && (!sample->cgroup || source != OWNER_BY_NOTHING)) ||
                (!entry->pending && ledger->snapshot % (1u << owning_pause(entry)))) {
@@ -191,6 +198,8 @@ static int on_lost(struct ledger *ledger, uint32_t index, const struct owner_wan
 
 static int apply(struct ledger *ledger, const struct ask *ask, const struct owner_want *want)
 {
+    if (!ask->recheck && want->inode && want->answer != OWNER_LATER)
+        lives_get(&ledger->lives, ask->index)->retell = false;
     if (want->answer == OWNER_FOUND && want->owner)
         return on_found(ledger, ask->index, want);
     /* that the cgroup tells nothing is no news of the inode */

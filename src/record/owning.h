@@ -52,6 +52,13 @@ static inline void owning_restart(struct entry *entry)
     entry->pending = false;
 }
 
+/* The file may not have what was told of it before. */
+static inline void owning_tell_again(struct entry *entry)
+{
+    entry->retell |= entry->shared;
+    entry->shared = false;
+}
+
 /* A sample of a life: counts it if its owner is not known, and puts it among those that are looked
  * for if its turn has come. 0 or -ENOMEM. */
 int owning_see(struct ledger *ledger, uint32_t index, const struct sample *sample);

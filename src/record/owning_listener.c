@@ -53,7 +53,9 @@ uint32_t owning_of_listener(struct ledger *ledger, const struct entry *entry)
     if (!is_server(ledger, entry))
         return 0;
     while ((listener = roles_next_listener(ledger, entry, &at))) {
-        if (owning_source(listener) != OWNER_BY_INODE)
+        /* one that ended or changed its name may not have been there when it came */
+        if (owning_source(listener) != OWNER_BY_INODE ||
+            owner_table_get(&ledger->owners, listener->owner)->stale)
             return 0;
         /* one that is not older than the connection may have followed another that nobody saw */
         older |= listener->since_ms < entry->since_ms;
@@ -67,10 +69,12 @@ uint32_t owning_of_listener(struct ledger *ledger, const struct entry *entry)
     }
     if (!number || (!older && !queued))
         return 0;
-    owner = owner_table_get(&ledger->owners, number)->owner;
-    if (several) {
-        owner.pid = 0;
-        owner.start_ms = 0;
+    if (!several) {
+        owner_table_keep(&ledger->owners, number);
+        return number;
     }
+    owner = owner_table_get(&ledger->owners, number)->owner;
+    owner.pid = 0;
+    owner.start_ms = 0;
     return owner_table_take(&ledger->owners, &owner);
 }

@@ -76,7 +76,7 @@ static int resume_planned(void *arg, const struct life *life)
 static int resume_lives(struct recorder *recorder, const struct store_past *past, struct err *err)
 {
     const struct netns_ref *netns;
-    size_t n, skipped;
+    size_t n, skipped = 0, skipped_planned = 0;
     int r = recorder->source.ops->namespaces(recorder->source.ctx, &netns, &n, err);
 
     if (r < 0)
@@ -87,8 +87,9 @@ static int resume_lives(struct recorder *recorder, const struct store_past *past
         ledger_resume_at(recorder->ledger, past->last_complete_ms);
     r = store_each_open(recorder->store, netns, n, resume_life, recorder, &skipped, err);
     if (r == 0)
-        r = store_each_planned(recorder->store, netns, n, resume_planned, recorder, err);
-    if (r == 0 && skipped > 0)
+        r = store_each_planned(recorder->store, netns, n, resume_planned, recorder,
+                               &skipped_planned, err);
+    if (r == 0 && (skipped > 0 || skipped_planned > 0))
         recorder->full_next = true;
     return r;
 }

@@ -50,6 +50,7 @@ struct recorder {
     bool is_failing;     /* the last dump failed */
     bool extra_due;      /* events were lost: a snapshot out of turn is due */
     bool events_lost;    /* that was told once */
+    bool events_failing; /* the last look for events failed */
     bool had_udp;        /* the kernel dumped UDP in this recording */
     bool lacks_udp;      /* it could not, and that was said */
 

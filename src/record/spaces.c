@@ -13,7 +13,8 @@
 #include "connhist/base/cleanup.h"
 #include "connhist/kernel/host.h"
 
-#define READY_MAX 64 /* namespaces read in one go */
+#define READY_MAX        64 /* namespaces read in one go */
+#define DESCRIPTORS_KEPT 32 /* for dumps, owners and the file; the rest may hold namespaces */
 
 static void space_free(struct space *space)
 {
@@ -257,6 +258,9 @@ static int open_found(struct spaces *spaces, const struct netns_found *found, bo
     name_it(&space->ref, found);
     if (!is_wanted(spaces, &space->ref))
         return -EEXIST;
+    if (spaces->options.event_buffer_bytes &&
+        !host_has_descriptors(spaces->home_fd, DESCRIPTORS_KEPT))
+        return err_set(err, -EMFILE, "too few open files are allowed (ulimit -n, LimitNOFILE=)");
     r = netns_enter(NULL, found, err);
     if (r < 0)
         return r;

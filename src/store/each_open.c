@@ -265,7 +265,8 @@ int store_each_open(struct store *store, const struct netns_ref *netns, size_t n
 }
 
 int store_each_planned(struct store *store, const struct netns_ref *netns, size_t n_netns,
-                       int (*fn)(void *arg, const struct life *life), void *arg, struct err *err)
+                       int (*fn)(void *arg, const struct life *life), void *arg,
+                       size_t *ret_skipped, struct err *err)
 {
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
     struct past_snapshot snapshot;
@@ -273,6 +274,7 @@ int store_each_planned(struct store *store, const struct netns_ref *netns, size_
     int64_t first, last;
     int r = past_last_snapshot(store->db, &snapshot, err);
 
+    *ret_skipped = 0;
     if (r <= 0)
         return r;
     r = sql_prepare(store->db, planned_sql, &stmt, err);
@@ -281,5 +283,7 @@ int store_each_planned(struct store *store, const struct netns_ref *netns, size_
         SQL_BIND(stmt, first, last, snapshot.start_ms);
         r = each_row(store, stmt, netns, n_netns, fn, arg, &skipped, err);
     }
+    if (r >= 0)
+        *ret_skipped = skipped;
     return r;
 }

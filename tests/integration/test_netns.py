@@ -16,7 +16,7 @@ from tempfile import mkdtemp
 
 import pytest
 
-from conftest import CONNHIST, CONNHISTD, HERE, SANITIZER, Namespace, connhist, count, query, wait_until
+from conftest import CONNHIST, CONNHISTD, HERE, SANITIZER, Namespace, Recorder, connhist, count, query, wait_until
 
 LONG = "1h"  # an interval at which no tick comes while the test runs
 NOBODY = 65534
@@ -330,6 +330,17 @@ def test_two_hundred_namespaces_cost_neither_threads_nor_processes_and_little_el
                "the buffer of the own namespace whole again")
     assert threads(pid) == before[1]
     recorder.stop()
+
+
+def test_few_descriptors_keep_other_namespaces_out_and_no_snapshot(tag, config, db):
+    make(tag, 80)
+    limited = ("prlimit", "--nofile=64:64", CONNHISTD)
+    recorder = Recorder(HERE, db, ["--config", config(), "--interval", "200ms", "--count", "3"], program=limited)
+    recorder.wait()
+    assert query(db, "SELECT DISTINCT status FROM snapshots") == [(0,)], recorder.text()
+    (recorded,), = query(db, "SELECT netns FROM recordings")
+    assert 1 < recorded < 64 - 32
+    assert recorder.text().count("not all network namespaces are recorded: too few open files are allowed") == 1
 
 
 def test_names_include_and_exclude(tag, config, record, db):

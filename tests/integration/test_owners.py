@@ -291,6 +291,35 @@ def test_the_others_who_hold_a_shared_socket_are_kept(record):
         made.path.unlink()
 
 
+def test_the_others_who_hold_a_shared_socket_are_told_to_a_file_begun_anew(tmp_path):
+    path, host = tmp_path / "connhist.db", Host()
+    server(host)
+    for pid in (101, 102):
+        host.process(pid, "worker")
+        host.do(f"holds {pid} 6")
+    host.tick(2)
+    with subprocess.Popen([REPLAY, path, "on", "64"], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as replay:
+        def play():
+            replay.stdin.write("\n".join([*host.commands, "tables"]) + "\n")
+            replay.stdin.flush()
+            host.commands.clear()
+            assert "end\n" in iter(replay.stdout.readline, "")
+        play()
+        for file in tmp_path.iterdir():
+            file.unlink()
+        host.tick(7)
+        host.do("asked")
+        host.do("stop")
+        out, _ = replay.communicate("\n".join(host.commands) + "\n", timeout=60)
+    assert replay.returncode == 0
+    assert out.split() == ["asked", "4"], "at first, once anew, and at the fifth and ninth snapshot as ever"
+    database = sqlite3.connect(path)
+    assert database.execute("SELECT n.pid, n.process FROM holders AS h JOIN owner_names AS n ON n.id = h.owner"
+                            " JOIN open AS o ON o.life = h.life ORDER BY 1").fetchall() == [
+                                (101, "worker"), (102, "worker")]
+    database.close()
+
+
 def asked_by_tick(record, host, ticks):
     for _ in range(ticks):
         host.tick()
@@ -366,6 +395,23 @@ def test_owners_go_on_over_a_restart_without_being_looked_for(record):
     assert database.execute("SELECT count(*) FROM processes").fetchone() == (2,)
     assert database.execute("SELECT count(*) FROM holders").fetchone() == (1,)
     database.close()
+
+
+def test_a_process_that_ended_is_not_taken_for_the_owner_of_what_came_later(record):
+    host = Host()
+    server(host)
+    host.process(101, "worker")
+    host.do("holds 101 6")
+    host.tick(2)
+    host.do("ended 100")
+    host.tick()  # that it ended is seen here
+    host.do("late")  # who holds the listener now is not
+    host.socket(2, "TIME_WAIT", 80, 40000, inode=0, uid=-1)
+    host.tick()
+    host.socket(3, "TIME_WAIT", 80, 40001, inode=0, uid=-1)
+    host.tick()
+    assert record(host).rows("remote_port, pid, owner_source") == [
+        (0, 101, "inode"), (40000, None, "unknown"), (40001, 101, "listener")]
 
 
 def test_names_that_are_hostile_break_nothing(tmp_path):

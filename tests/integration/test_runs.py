@@ -15,7 +15,8 @@ BOOT_S, REAL_S = 1000, 1_763_800_000
 
 def replay(path, *commands):
     text = "\n".join(commands) + "\n"
-    subprocess.run([REPLAY, path, "on", "100"], input=text, text=True, check=True, timeout=60)
+    return subprocess.run([REPLAY, path, "on", "100"], input=text, text=True, check=True, timeout=60,
+                          stderr=subprocess.PIPE).stderr
 
 
 def at(second, slept=0):
@@ -64,9 +65,21 @@ def test_what_the_kernel_dropped_may_have_closed_before_the_last_look(db):
     assert (from_ms, until_ms) == (ms(0) - LAG_MS, ms(10))
 
 
+def test_events_that_cannot_be_read_are_a_loss_and_told_when_that_begins_and_ends(db):
+    notices = replay(db, "events", at(0), "tick", at(10), "deaf", "tick", at(20), "tick", at(30), "hears", "tick", "stop")
+    spans = query(db, "SELECT DISTINCT from_ms, until_ms, text FROM losses WHERE kind = 6 ORDER BY until_ms")
+    assert spans == [(ms(0) - LAG_MS, ms(s), "events could not be read") for s in (10, 20)]
+    assert [line for line in notices.splitlines() if " read" in line and "lost" not in line] == [
+        "notice 3 reading events: the stage is deaf", "notice 5 events are read again"]
+
+
 PEER = "192.0.2.1 443 198.51.100.7 40000"
 UP = f"sample tcp 4 {PEER} ESTABLISHED 77 82 1000 0 0 0 0 0 2"
 ENDED = f"event 0 tcp 4 {PEER} 77 2 1 1 0 0 100 1000"
+
+
+# when those that are over were; a key holds the end
+ENDS = "SELECT (key >> 16 & (1 << 42) - 1) - late_ms FROM closed"
 
 
 def waits(left_ms):
@@ -87,3 +100,18 @@ def test_what_is_in_time_wait_shows_all_that_it_carried(db):
     replay(db, "sampling 10000", "events", at(0), UP, "facts 1 2 3 4 5 6", "tick", at(5), ENDED, at(20), waits(43_000), "tick", "crash")
     assert query(db, "SELECT state, tx_bytes, rx_bytes, rx_uncertain FROM sockets") == [("TIME_WAIT", 100, 1000, 0)]
     assert query(db, "SELECT closed_by FROM open_facts") == [(1,)]
+
+
+@pytest.mark.parametrize("end", ["stop", "crash"])
+def test_a_run_without_detail_takes_back_what_a_run_with_it_foresaw(db, end):
+    replay(db, "events", at(0), "tick", at(5), ENDED, at(10), waits(53_000), "tick", end, "detail off",
+           at(20), waits(43_000), "tick", at(30), "tick", "stop")
+    assert query(db, "SELECT start_ms FROM snapshots WHERE status = 0") == [(ms(s),) for s in (0, 10, 20, 30)]
+    assert query(db, ENDS) == [(ms(20),)]
+
+
+@pytest.mark.parametrize("end", ["stop", "crash"])
+def test_what_was_foreseen_of_a_namespace_ends_with_it_while_no_run_was_there(db, end):
+    replay(db, "events", "netns 4026532001", at(0), "tick", at(5), ENDED, at(10), waits(53_000), "tick", end,
+           "netns 4026532002", at(20), "tick", at(30), "tick", "stop")
+    assert query(db, ENDS) == [(ms(20),)]

@@ -14,6 +14,7 @@
  * UNCONNECTED SENT RECEIVED: a socket was freed now, which is read at that many drains (two for
  * each tick) from now
  * - lose: some events were lost; twdrop: the kernel dropped a TIME_WAIT
+ * - deaf, hears: events can't be read from now on, or can again
  * - fail: the next snapshot's dump ends with an error after its samples
  * - lacks|has tcp|udp: whether the kernel has the module to dump it
  * - tick: take a snapshot
@@ -52,6 +53,7 @@ struct stage {
     struct processes processes;
     bool has_events;
     bool lose_events;
+    bool deaf;
     uint64_t time_wait_dropped;
     bool fail;
     bool lacks_tcp, lacks_udp;
@@ -180,7 +182,8 @@ static int stage_drain(void *ctx, source_closing_fn fn, void *arg, size_t max,
     size_t kept = 0;
 
     (void)max;
-    (void)err;
+    if (stage->deaf)
+        return err_set(err, -EIO, "the stage is deaf");
     for (size_t i = 0; i < stage->events.n; i++) {
         struct made_event *event = &stage->events.items[i];
 
@@ -437,6 +440,8 @@ static void obey(struct stage *stage, const char *line)
         stage->has_events = true;
     } else if (strcmp(line, "lose\n") == 0) {
         stage->lose_events = true;
+    } else if (strcmp(line, "deaf\n") == 0 || strcmp(line, "hears\n") == 0) {
+        stage->deaf = *line == 'd';
     } else if (strcmp(line, "twdrop\n") == 0) {
         stage->time_wait_dropped++;
     } else if (sscanf(line, "clock %" SCNd64 " %" SCNd64, &stage->boot_ns, &stage->real_ns) == 2) {

@@ -2,6 +2,7 @@
 /* Facts about this host and process that /proc tells. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "connhist/base/err.h"
@@ -27,6 +28,14 @@ uint64_t host_time_wait_dropped(void);
 /* net.ipv4.tcp_fin_timeout of the calling thread's namespace in ms; where it can't be read the
  * kernel's default, 60,000. */
 int64_t host_fin_timeout_ms(void);
+
+/* Whether n more descriptors can be had below the limit of this process (RLIMIT_NOFILE), as they are
+ * handed out, from the lowest free one on. fd: any one of its descriptors. */
+bool host_has_descriptors(int fd, int n);
+
+/* Raises the limit of descriptors to what may be had without a privilege; where even that is
+ * refused it stays. */
+void host_raise_descriptors(void);
 
 /* CPU time (ms, user and system) and resident memory (bytes) of this process. */
 void host_own_cost(int64_t *ret_cpu_ms, int64_t *ret_rss_bytes);

@@ -88,8 +88,9 @@ int ledger_sample(struct ledger *ledger, uint32_t netns, const struct sample *sa
 size_t ledger_unsure(struct ledger *ledger, size_t max, struct sample **ret);
 
 /* A destroy event, at any time between ledger_end() and the next one; at best as soon as it is
- * read, and all that wait before ledger_begin() and before ledger_end(). 0 or -ENOMEM (the event is
- * lost). */
+ * read, and all that wait before ledger_begin() and before ledger_end(). -ENOBUFS: one snapshot
+ * after the other was interrupted, and too many events wait for a complete one. 0, or -ENOMEM,
+ * -ENOBUFS (the event is lost). */
 int ledger_closing(struct ledger *ledger, uint32_t netns, const struct closing *closing);
 
 /* The kernel dropped TIME_WAIT sockets of a namespace (table full, or reused) since the snapshot

@@ -79,10 +79,11 @@ int store_each_open(struct store *store, const struct netns_ref *netns, size_t n
 
 /* Gives each closed life whose end was planned for a time after the last snapshot (a TIME_WAIT that
  * goes on): planned_ms = ended_ms = that end, cookie and inode 0, number 0 where none was kept,
- * closed_by and facts as written. For a boot that goes on, before its first batch; else as
- * store_each_open(). */
+ * closed_by and facts as written. Those of namespaces not in `netns` are counted in
+ * *ret_skipped. For a boot that goes on, before its first batch; else as store_each_open(). */
 int store_each_planned(struct store *store, const struct netns_ref *netns, size_t n_netns,
-                       int (*fn)(void *arg, const struct life *life), void *arg, struct err *err);
+                       int (*fn)(void *arg, const struct life *life), void *arg,
+                       size_t *ret_skipped, struct err *err);
 
 /* Writes a batch in one transaction: all of it or nothing. On error the same batch may be written
  * again later. -ENOSPC: disk full; -EBUSY: locked by another process; -EBADMSG: file damaged;

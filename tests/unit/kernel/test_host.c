@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "connhist/base/cleanup.h"
@@ -59,12 +61,34 @@ static void own_cost_is_that_of_a_living_process(void **state)
     assert_true(rss_bytes < INT64_C(1) << 40);
 }
 
+static void descriptors_are_there_up_to_the_limit(void **state)
+{
+    struct rlimit before, few;
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){.rlim_cur = (rlim_t)fd + 11, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_true(host_has_descriptors(fd, 1));
+    assert_true(host_has_descriptors(fd, 10));
+    assert_false(host_has_descriptors(fd, 11));
+    host_raise_descriptors();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_int_equal(few.rlim_cur, before.rlim_max);
+    assert_true(host_has_descriptors(fd, 11));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_boot_id_is_a_uuid_and_stays),
         cmocka_unit_test(the_namespace_is_the_one_its_link_names),
         cmocka_unit_test(the_ephemeral_range_is_that_of_the_sysctl),
+        cmocka_unit_test(descriptors_are_there_up_to_the_limit),
         cmocka_unit_test(own_cost_is_that_of_a_living_process),
     };
 

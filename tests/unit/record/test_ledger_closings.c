@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
+
 #include "ledger_scene.h"
 
 static void an_event_ends_a_known_life_at_its_instant(void **state)
@@ -309,6 +311,61 @@ static void a_fin_wait2_seen_after_its_event_got_the_fin_itself(void **state)
     close_scene(&scene);
 }
 
+static void interrupted(struct scene *scene)
+{
+    batch_free(scene->batch);
+    scene->batch = batch_new();
+    ledger_begin(scene->ledger, scene->start_ms, scene->batch);
+    assert_int_equal(ledger_end(scene->ledger, SNAPSHOT_INTERRUPTED, false, false), 0);
+    scene->start_ms += STEP_MS;
+}
+
+static struct closing nth_event(const struct scene *scene, uint32_t n)
+{
+    struct closing closing = event(1000 + n, scene->start_ms - 100);
+
+    memcpy(&closing.remote.bytes[8], &n, sizeof(n));
+    return closing;
+}
+
+static void no_more_than_so_many_events_wait_while_snapshots_stay_interrupted(void **state)
+{
+    enum { MOST = 65536 };
+    struct ledger_stats before, after;
+    struct closing closing;
+    struct scene scene;
+    uint32_t n = 0;
+
+    (void)state;
+    open_scene(&scene);
+    snapshot(&scene, NULL, 0);
+    while (n < MOST + 1) { /* between two snapshots more may come */
+        closing = nth_event(&scene, n++);
+        hear(&scene, &closing);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        interrupted(&scene);
+    closing = nth_event(&scene, n++);
+    hear(&scene, &closing);
+    interrupted(&scene);
+    ledger_stats(scene.ledger, &before);
+    for (unsigned i = 0; i < MOST; i++) {
+        closing = nth_event(&scene, n + i);
+        assert_int_equal(ledger_closing(scene.ledger, 0, &closing), -ENOBUFS);
+    }
+    ledger_stats(scene.ledger, &after);
+    assert_int_equal(after.bytes, before.bytes);
+    assert_int_equal(after.closings, n);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, n);
+    closing = nth_event(&scene, n);
+    hear(&scene, &closing);
+    interrupted(&scene);
+    snapshot(&scene, NULL, 0);
+    assert_int_equal(scene.batch->closed.n, 1);
+    close_scene(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +382,7 @@ int main(void)
         cmocka_unit_test(a_late_event_only_adds_what_it_knows),
         cmocka_unit_test(an_abort_is_completed_from_the_life_of_its_cookie),
         cmocka_unit_test(never_connected_sockets_are_counted_alone),
+        cmocka_unit_test(no_more_than_so_many_events_wait_while_snapshots_stay_interrupted),
         cmocka_unit_test(without_time_wait_sockets_nothing_follows_from_their_absence),
     };
 

@@ -45,8 +45,10 @@ static struct seen each_planned(struct store *store)
     const struct netns_ref own = {.id = 0, .inode = 4026531840};
     struct seen seen = {0};
     struct err err = {0};
+    size_t skipped;
 
-    assert_ok(store_each_planned(store, &own, 1, collect, &seen, &err));
+    assert_ok(store_each_planned(store, &own, 1, collect, &seen, &skipped, &err));
+    assert_int_equal(skipped, 0);
     return seen;
 }
 
