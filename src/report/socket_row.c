@@ -244,7 +244,7 @@ int row_maker_make(struct row_maker *maker, const struct stored_life *life,
         .local_port = life->local_port,
         .remote_port = life->remote_port,
         .scope_ifindex = life->scope_ifindex,
-        .sampled_ms = TIME_UNKNOWN,
+        .sampled_ms = walltime_of_record(maker->walltime, life->sampled_ms),
         .idle_ms = -1,
     };
     int r;

@@ -207,7 +207,7 @@ static int add_stretches(struct who *who, const struct user *user, struct err *e
     if (r < 0)
         return err_set(err, -EBADMSG, "the file is damaged: a socket's states can't be read");
     holding.until_ms = user->until_ms;
-    holding.exact = life->facts.known;
+    holding.exact = life->facts.known && life->sampled_ms == TIME_UNKNOWN;
     return add_stretch(who, user, use, &holding, err);
 }
 
