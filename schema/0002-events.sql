@@ -11,6 +11,7 @@ ALTER TABLE closed ADD COLUMN segs_out INTEGER;       -- segments sent, with tho
 ALTER TABLE closed ADD COLUMN segs_in INTEGER;        -- segments received
 ALTER TABLE closed ADD COLUMN retrans INTEGER;        -- segments sent again
 ALTER TABLE closed ADD COLUMN rtt_us INTEGER;         -- smoothed round trip in microseconds; 0: none was measured
+ALTER TABLE closed ADD COLUMN sampled_ms INTEGER;     -- the kernel did not tell of the end: sent_bytes to rtt_us are those of this snapshot, lower bounds; NULL: final
 
 CREATE TABLE late (                      -- the same of sockets that were in `closed` before the kernel told of them
     life        INTEGER PRIMARY KEY,     -- closed.life
@@ -95,15 +96,15 @@ SELECT c.life, c.service, c.local, c.remote, c.local_port, c.remote_port, c.scop
        (c.key >> 16 & (1 << 42) - 1) - c.late_ms, c.traits, c.states,
        CASE iif((c.traits & 15) = 6, 1, coalesce((SELECT nullif(x.closed_by & 15, 0) FROM late AS x WHERE x.life = c.life), c.closed_by & 15))
             WHEN 1 THEN 'local' WHEN 2 THEN 'remote' WHEN 3 THEN 'reset' WHEN 4 THEN 'timeout' ELSE 'unknown' END,
-       coalesce(c.sent_bytes, (SELECT x.sent_bytes FROM late AS x WHERE x.life = c.life)),
-       coalesce(c.received_bytes, (SELECT x.received_bytes FROM late AS x WHERE x.life = c.life)),
-       iif(c.received_bytes IS NOT NULL, coalesce(c.closed_by, 0) >> 4 & 1,
-           (SELECT coalesce(x.closed_by, 0) >> 4 & 1 FROM late AS x WHERE x.life = c.life AND x.received_bytes IS NOT NULL)),
-       coalesce(c.segs_out, (SELECT x.segs_out FROM late AS x WHERE x.life = c.life)),
-       coalesce(c.segs_in, (SELECT x.segs_in FROM late AS x WHERE x.life = c.life)),
-       coalesce(c.retrans, (SELECT x.retrans FROM late AS x WHERE x.life = c.life)),
-       coalesce(c.rtt_us, (SELECT x.rtt_us FROM late AS x WHERE x.life = c.life)),
-       NULL, NULL
+       coalesce((SELECT x.sent_bytes FROM late AS x WHERE x.life = c.life), c.sent_bytes),
+       coalesce((SELECT x.received_bytes FROM late AS x WHERE x.life = c.life), c.received_bytes),
+       coalesce((SELECT coalesce(x.closed_by, 0) >> 4 & 1 FROM late AS x WHERE x.life = c.life AND x.received_bytes IS NOT NULL),
+           iif(c.received_bytes IS NOT NULL, coalesce(c.closed_by, 0) >> 4 & 1, NULL)),
+       coalesce((SELECT x.segs_out FROM late AS x WHERE x.life = c.life), c.segs_out),
+       coalesce((SELECT x.segs_in FROM late AS x WHERE x.life = c.life), c.segs_in),
+       coalesce((SELECT x.retrans FROM late AS x WHERE x.life = c.life), c.retrans),
+       coalesce((SELECT x.rtt_us FROM late AS x WHERE x.life = c.life), c.rtt_us),
+       iif(EXISTS (SELECT 1 FROM late AS x WHERE x.life = c.life AND x.sent_bytes IS NOT NULL), NULL, c.sampled_ms), NULL
 FROM closed AS c;
 
 CREATE VIEW owner_names AS               -- owners in words; times are of the wall clock

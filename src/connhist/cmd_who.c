@@ -241,18 +241,15 @@ static int read_asked(struct context *ctx, struct who_asked *asked)
 }
 
 /* People see namespaces where there are several. */
-static int choose_columns(struct context *ctx, struct who_table *table)
+static int choose_columns(struct context *ctx, const struct filter *filter, struct who_table *table)
 {
-    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     struct err err = {0};
-    int r = db_prepare(ctx->db, "SELECT count(*) > 1 FROM netns", &stmt, &err);
+    size_t n = 0;
 
-    if (r == 0)
-        r = stmt_step(stmt, &err);
-    if (r < 0)
+    if (filter_count_netns(filter, ctx->db, &n, &err) < 0)
         return cannot_answer("%s", err.text);
     memcpy(table->columns, columns, sizeof(columns));
-    if (!stmt_i64(stmt, 0))
+    if (n <= 1)
         table->columns[COLUMN_NETNS].heading = NULL;
     return EXIT_ANSWERED;
 }
@@ -291,7 +288,7 @@ static int put_rows(struct context *ctx, const struct who_asked *asked,
         .n_columns = COLUMNS,
     };
     struct err err = {0};
-    int r, status = choose_columns(ctx, table);
+    int r, status = choose_columns(ctx, &asked->question.filter, table);
 
     if (status == EXIT_ANSWERED)
         status = context_writer(ctx, &table->writer);

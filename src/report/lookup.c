@@ -14,8 +14,7 @@ static const char services_sql[] =
     "FROM services AS s JOIN netns AS n ON n.id = s.netns ORDER BY s.id";
 static const char netns_sql[] = "SELECT inode, name FROM netns";
 static const char used_netns_sql[] =
-    "SELECT max(inode), name FROM netns AS n "
-    "WHERE EXISTS (SELECT 1 FROM services AS s WHERE s.netns = n.id) GROUP BY name";
+    "SELECT max(inode), name FROM netns WHERE id IN (SELECT netns FROM services) GROUP BY name";
 static const char address_sql[] = "SELECT bytes FROM addresses WHERE id = ?1";
 
 int filter_check_netns(const struct filter *filter, struct db *db, struct err *err)

@@ -18,6 +18,8 @@ static const char partial_sql[] =
 static const char starts_sql[] =
     "SELECT started_ms FROM recordings WHERE started_ms BETWEEN ?1 AND ?2";
 
+static const char first_sql[] = "SELECT started_ms FROM recordings ORDER BY id LIMIT 1";
+
 static int64_t add(int64_t a, int64_t b)
 {
     int64_t sum;
@@ -122,11 +124,25 @@ static void touch(struct survey *survey, int64_t from_ms, int64_t until_ms, enum
     }
 }
 
-/* Gaps may lie upon each other. */
-static void take_gaps(struct survey *survey, const struct gap_vec *gaps)
+/* Before the first run nobody counted, however short that is. INT64_MIN: there is no run. */
+static int find_first(struct db *db, int64_t *ret_ms, struct err *err)
 {
-    int64_t taken_ms = INT64_MIN;
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = db_prepare(db, first_sql, &stmt, err);
 
+    if (r == 0)
+        r = stmt_step(stmt, err);
+    if (r >= 0)
+        *ret_ms = r > 0 ? stmt_i64(stmt, 0) : INT64_MIN;
+    return r < 0 ? r : 0;
+}
+
+/* Takes what lies before the first run, and the gaps, which may lie upon each other and on that. */
+static void take_gaps(struct survey *survey, int64_t first_ms, const struct gap_vec *gaps)
+{
+    int64_t taken_ms = first_ms;
+
+    touch(survey, INT64_MIN, first_ms, TAKE);
     for (size_t i = 0; i < gaps->n; i++) {
         const struct gap *gap = &gaps->items[i];
 
@@ -222,6 +238,7 @@ int rate_cover(struct db *db, const struct walltime *walltime, enum rate_measure
     _cleanup_free_ struct bucket_cover *cover = calloc(span->n, sizeof(*cover));
     struct survey survey = {.walltime = walltime, .span = span, .cover = cover};
     struct gap_vec *gaps = &coverage->gaps;
+    int64_t first_ms = INT64_MIN;
     int r;
 
     if (!cover)
@@ -230,11 +247,13 @@ int rate_cover(struct db *db, const struct walltime *walltime, enum rate_measure
     r = add_partial_runs(&survey, db, measure, gaps, err);
     if (r == 0)
         r = mark_starts(&survey, db, err);
+    if (r == 0)
+        r = find_first(db, &first_ms, err);
     if (r < 0)
         return r;
     if (gaps->n > 1)
         qsort(gaps->items, gaps->n, sizeof(*gaps->items), by_begin);
-    take_gaps(&survey, gaps);
+    take_gaps(&survey, first_ms, gaps);
     for (size_t i = 0; i < coverage->deaf.n; i++)
         touch(&survey, coverage->deaf.items[i].record_from_ms,
               add(coverage->deaf.items[i].record_until_ms, 1), MARK);

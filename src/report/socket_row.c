@@ -11,6 +11,9 @@
 #include "connhist/store/db.h"
 #include "connhist/store/file.h"
 
+/* A process starts at a tick of 10 ms, and its opening may be told as some moments before. */
+#define START_SLACK_MS 1000
+
 static const char queues_sql[] =
     "SELECT waiting, backlog FROM queues WHERE life = ?1 AND at_ms <= ?2 "
     "ORDER BY at_ms DESC LIMIT 1";
@@ -76,13 +79,20 @@ uint8_t stored_life_closed_by(const struct stored_life *life)
     return is_time_wait(life) ? CLOSED_BY_LOCAL : life->closed_by;
 }
 
+bool known_owner_later(const struct known_owner *known, int64_t at_ms)
+{
+    return known && known->started_ms != TIME_UNKNOWN &&
+           known->started_ms > at_ms + (at_ms < INT64_MAX - START_SLACK_MS ? START_SLACK_MS : 0);
+}
+
 bool socket_ports_match(const struct filter *filter, uint16_t local_port, uint16_t remote_port)
 {
     return filter_port(filter, local_port) || filter_port(filter, remote_port);
 }
 
 int row_maker_wants(struct row_maker *maker, const struct filter *filter,
-                    const struct stored_life *life, struct endpoints *ret, struct err *err)
+                    const struct stored_life *life, int64_t at_ms, struct endpoints *ret,
+                    struct err *err)
 {
     const struct service_key *key = &life->service->key;
     const struct known_owner *known;
@@ -96,6 +106,8 @@ int row_maker_wants(struct row_maker *maker, const struct filter *filter,
         r = owner_lookup_get(&maker->lookup.owners, life->owner, &known, err);
         if (r < 0)
             return r;
+        if (known_owner_later(known, at_ms))
+            known = NULL;
         if (!filter_owner(filter, known ? &known->owner : NULL))
             return 0;
     }
@@ -163,7 +175,8 @@ static int read_opening(struct row_maker *maker, const struct stored_life *life,
     return 0;
 }
 
-static int read_owner(struct row_maker *maker, const struct stored_life *life,
+/* The latest owner is stored: at an instant before its process started it was another. */
+static int read_owner(struct row_maker *maker, const struct stored_life *life, int64_t at_ms,
                       struct socket_row *row, struct err *err)
 {
     const struct known_owner *known;
@@ -173,6 +186,9 @@ static int read_owner(struct row_maker *maker, const struct stored_life *life,
     if (r < 0)
         return r;
     row->uid = known ? known->uid : -1;
+    row->process_started_ms = TIME_UNKNOWN;
+    if (known_owner_later(known, at_ms))
+        return 0;
     row->owner = known ? &known->owner : NULL;
     row->process_started_ms =
         known ? walltime_of_record(maker->walltime, known->started_ms) : TIME_UNKNOWN;
@@ -228,13 +244,13 @@ int row_maker_make(struct row_maker *maker, const struct stored_life *life,
         .local_port = life->local_port,
         .remote_port = life->remote_port,
         .scope_ifindex = life->scope_ifindex,
-        .sampled_ms = TIME_UNKNOWN,
+        .sampled_ms = walltime_of_record(maker->walltime, life->sampled_ms),
         .idle_ms = -1,
     };
     int r;
 
     snprintf(row.netns, sizeof(row.netns), "%s", life->service->netns);
-    r = read_owner(maker, life, &row, err);
+    r = read_owner(maker, life, at_ms, &row, err);
     if (r == 0)
         r = read_states(maker->walltime, life, at_ms, &row, err);
     if (r == 0)

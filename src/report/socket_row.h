@@ -39,10 +39,15 @@ bool row_maker_is_over(const struct row_maker *maker, const struct stored_life *
 /* Who closed a life that is over: enum closed_by. */
 uint8_t stored_life_closed_by(const struct stored_life *life);
 
-/* Whether a life's service, ports and addresses belong to the answer; sets its endpoints. 1, 0 or a
- * negative errno. */
+/* Whether an owner's process started only after an instant of record time: it can't have held
+ * anything then. */
+bool known_owner_later(const struct known_owner *known, int64_t at_ms);
+
+/* Whether a life's service, ports, addresses, and owner as of an instant (INT64_MAX: as known last)
+ * belong to the answer; sets its endpoints. 1, 0 or a negative errno. */
 int row_maker_wants(struct row_maker *maker, const struct filter *filter,
-                    const struct stored_life *life, struct endpoints *ret, struct err *err);
+                    const struct stored_life *life, int64_t at_ms, struct endpoints *ret,
+                    struct err *err);
 
 /* The row of a life as of an instant of record time; INT64_MAX: as known last. */
 int row_maker_make(struct row_maker *maker, const struct stored_life *life,

@@ -15,8 +15,9 @@
  * holds millions. */
 struct found_life {
     int64_t since_ms; /* record time */
-    int64_t row;      /* stored_life.row; later, if open: its index in list.open */
+    int64_t row;      /* stored_life.row; later, if it moves: its index in list.moving */
     bool open;        /* which table it stands in */
+    bool moves;       /* the next snapshot may give it another row */
 };
 
 struct list {
@@ -25,11 +26,12 @@ struct list {
     const struct list_question *question; /* not owned */
     int64_t from_ms;                      /* record time */
     int64_t until_ms;                     /* record time */
+    int64_t settled_ms;                   /* record time: ends up to here stay as they are */
     struct {
         VEC_FIELDS(struct found_life);
-    } found;                     /* owned */
-    struct socket_row_vec open;  /* rows of those that are open; owned */
-    struct socket_row_vec chunk; /* rows about to be given; owned */
+    } found;                      /* owned */
+    struct socket_row_vec moving; /* rows of those that move; owned */
+    struct socket_row_vec chunk;  /* rows about to be given; owned */
 };
 
 static void list_finish(struct list *list)
@@ -37,7 +39,7 @@ static void list_finish(struct list *list)
     row_maker_finish(&list->maker);
     sampled_reader_finish(&list->sampled);
     vec_finish(&list->found);
-    vec_finish(&list->open);
+    vec_finish(&list->moving);
     vec_finish(&list->chunk);
 }
 
@@ -76,13 +78,17 @@ static int add_life(void *arg, const struct stored_life *life, struct err *err)
 {
     struct list *list = arg;
     struct found_life found = {
-        .since_ms = life->since_ms, .row = life->row, .open = life->ended_ms == LIFE_OPEN};
+        .since_ms = life->since_ms,
+        .row = life->row,
+        .open = life->ended_ms == LIFE_OPEN,
+        .moves = life->ended_ms > list->settled_ms,
+    };
     struct endpoints ends;
     int r;
 
     if (!wants_end(list, life))
         return 0;
-    r = row_maker_wants(&list->maker, &list->question->filter, life, &ends, err);
+    r = row_maker_wants(&list->maker, &list->question->filter, life, INT64_MAX, &ends, err);
     if (r > 0)
         r = was_in_state(list, life, err);
     if (r > 0 && vec_push(&list->found, found) < 0)
@@ -118,8 +124,9 @@ static int read_row(struct list *list, struct life_reader *reader, const struct 
     return sampled_reader_fill(&list->sampled, list->maker.walltime, &life, ret, err);
 }
 
-/* What is open changes, and moves when it closes: it is read at once. What is closed stays. */
-static int read_open(struct list *list, struct life_reader *reader, struct err *err)
+/* What is open changes, and moves when it closes; what has its end planned moves when that comes
+ * otherwise. They are read at once. What is closed stays. */
+static int read_moving(struct list *list, struct life_reader *reader, struct err *err)
 {
     struct socket_row row;
     int r;
@@ -127,14 +134,14 @@ static int read_open(struct list *list, struct life_reader *reader, struct err *
     for (size_t i = 0; i < list->found.n; i++) {
         struct found_life *found = &list->found.items[i];
 
-        if (!found->open)
+        if (!found->moves)
             continue;
         r = read_row(list, reader, found, &row, err);
         if (r < 0)
             return r;
-        if (vec_push(&list->open, row) < 0)
+        if (vec_push(&list->moving, row) < 0)
             return err_errno(err, -ENOMEM, "reading the sockets");
-        found->row = (int64_t)list->open.n - 1;
+        found->row = (int64_t)list->moving.n - 1;
     }
     return 0;
 }
@@ -152,8 +159,8 @@ static int read_chunk(struct list *list, struct life_reader *reader, size_t from
         const struct found_life *found = &list->found.items[i];
         struct socket_row *row = &list->chunk.items[list->chunk.n++];
 
-        if (found->open)
-            *row = list->open.items[found->row];
+        if (found->moves)
+            *row = list->moving.items[found->row];
         else
             r = read_row(list, reader, found, row, err);
     }
@@ -167,7 +174,7 @@ static int give_all(struct list *list, struct db *db, socket_row_fn fn, void *ar
 
     r = life_reader_init(&reader, db, err);
     if (r == 0)
-        r = read_open(list, &reader, err);
+        r = read_moving(list, &reader, err);
     for (size_t from = 0; r >= 0 && from < list->found.n; from += CHUNK_ROWS) {
         if (from > 0)
             r = db_begin(db, err);
@@ -209,6 +216,21 @@ static int find_all(struct list *list, struct db *db, struct err *err)
     return r;
 }
 
+/* Up to the last complete snapshot, of whatever run: the next one goes on from there. */
+static int read_settled(struct list *list, struct db *db, struct err *err)
+{
+    static const char sql[] =
+        "SELECT start_ms FROM snapshots WHERE status = 0 ORDER BY start_ms DESC LIMIT 1";
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = db_prepare(db, sql, &stmt, err);
+
+    if (r == 0)
+        r = stmt_step(stmt, err);
+    if (r >= 0)
+        list->settled_ms = r > 0 ? stmt_i64(stmt, 0) : INT64_MIN;
+    return r < 0 ? r : 0;
+}
+
 int sockets_list(struct db *db, const struct walltime *walltime,
                  const struct list_question *question, socket_row_fn fn, void *arg, struct err *err)
 {
@@ -227,6 +249,8 @@ int sockets_list(struct db *db, const struct walltime *walltime,
     r = row_maker_init(&list.maker, db, walltime, &question->filter, err);
     if (r == 0)
         r = sampled_reader_init(&list.sampled, db, list.until_ms, err);
+    if (r == 0)
+        r = read_settled(&list, db, err);
     if (r == 0)
         r = find_all(&list, db, err);
     if (r < 0)

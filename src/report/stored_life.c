@@ -16,19 +16,21 @@
 #define CLOSED_COLUMNS                                                                            \
     "SELECT c.key, c.service, c.local, c.remote, c.local_port, c.remote_port, c.scope, c.owner, " \
     "c.traits, c.states, c.duration_ms, c.life, c.late_ms"
+#define SAMPLED_MS ", c.sampled_ms"
 
 /* With what events told, in the row itself or, when the event came late, beside it. */
 #define FACTS_CLOSED  \
     CLOSED_COLUMNS    \
     FACT_COLUMNS("c") \
     FACT_COLUMNS("l") \
+    SAMPLED_MS        \
     " FROM closed AS c LEFT JOIN late AS l ON l.life = c.life "
 #define OLD_CLOSED  CLOSED_COLUMNS " FROM closed AS c "
 #define WHERE_RANGE "WHERE c.key BETWEEN ?1 AND ?2"
 #define WHERE_KEY   "WHERE c.key = ?1"
 
-/* Columns of CLOSED_COLUMNS, and of FACT_COLUMNS behind them. */
-enum { CLOSED_END = 13, FACTS = 7 };
+/* Columns of CLOSED_COLUMNS, of FACT_COLUMNS behind them, twice, and the last one. */
+enum { CLOSED_END = 13, FACTS = 7, LATE = CLOSED_END + FACTS, SAMPLED = LATE + FACTS };
 
 static const char open_sql[] = OPEN_COLUMNS "WHERE since_ms <= ?1";
 static const char open_row_sql[] = OPEN_COLUMNS "WHERE life = ?1";
@@ -61,6 +63,7 @@ static int read_life(struct stmt *stmt, const struct lookup *lookup, struct stor
         .traits = (unsigned)stmt_i64(stmt, 8),
         .since_ms = stmt_i64(stmt, 10),
         .ended_ms = LIFE_OPEN,
+        .sampled_ms = TIME_UNKNOWN,
     };
     ret->states = stmt_blob(stmt, 9, &ret->n_states);
     return 0;
@@ -97,8 +100,12 @@ static int read_closed(struct stmt *stmt, const struct lookup *lookup, struct st
     ret->ended_ms = file_closed_at(stmt_i64(stmt, 0), stmt_i64(stmt, 12));
     ret->since_ms = ret->ended_ms - stmt_i64(stmt, 10);
     /* a file of an older edition has none; what came late knows better */
-    for (int column = CLOSED_END; column < stmt_columns(stmt); column += FACTS)
-        read_facts(stmt, column, ret);
+    if (stmt_columns(stmt) <= SAMPLED)
+        return 0;
+    read_facts(stmt, CLOSED_END, ret);
+    read_facts(stmt, LATE, ret);
+    if (!stmt_is_null(stmt, SAMPLED) && stmt_is_null(stmt, SAMPLED - 1))
+        ret->sampled_ms = stmt_i64(stmt, SAMPLED);
     return 0;
 }
 

@@ -34,6 +34,8 @@ struct stored_life {
     const uint8_t *states;               /* see model/history.h; valid until the next row */
     size_t n_states;                     /* bytes in states */
     uint8_t closed_by;                   /* enum closed_by; of closed lives */
+    int64_t sampled_ms;                  /* facts are of this snapshot, lower bounds; TIME_UNKNOWN:
+                                          * they are final */
     struct life_facts facts;             /* of closed lives */
 };
 

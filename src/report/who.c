@@ -95,10 +95,28 @@ static struct holder_key key_of(const struct user *user, enum who_use use, unsig
     return key;
 }
 
+static bool in_span(const struct who *who, const struct holding *holding)
+{
+    return holding->until_ms > who->question->from_ms &&
+           holding->from_ms <= who->question->until_ms;
+}
+
+/* Lets a stretch begin with the owner's process. False: nothing is left of it. */
+static bool begin_with(const struct known_owner *known, struct holding *holding)
+{
+    if (!known_owner_later(known, holding->from_ms))
+        return true;
+    holding->from_ms = known->started_ms;
+    holding->from_known = true;
+    return holding->from_ms < holding->until_ms;
+}
+
 /* Others that hold a listener's socket, at some time of its life. */
 static int add_sharers(struct who *who, const struct user *user, struct holder_key key,
                        const struct holding *holding, struct err *err)
 {
+    const struct known_owner *known;
+    struct holding own;
     int r;
 
     if (!user->life->number)
@@ -108,27 +126,56 @@ static int add_sharers(struct who *who, const struct user *user, struct holder_k
     stmt_bind_i64(who->sharers, 1, user->life->number);
     while ((r = stmt_step(who->sharers, err)) > 0) {
         key.owner = stmt_i64(who->sharers, 0);
-        if (holdings_add(&who->holdings, &key, OWNER_BY_INODE, holding) < 0)
+        r = owner_lookup_get(&who->maker.lookup.owners, key.owner, &known, err);
+        if (r < 0)
+            return r;
+        own = *holding;
+        r = begin_with(known, &own) && in_span(who, &own)
+                ? holdings_add(&who->holdings, &key, OWNER_BY_INODE, &own)
+                : 0;
+        if (r < 0)
             return err_errno(err, -ENOMEM, "reading the sockets");
     }
     return r;
 }
 
-/* A stretch of a life in which it used the port in one way. */
+/* By the life's owner, or one that is not known. */
+static int add_held(struct who *who, const struct user *user, int use, bool known,
+                    const struct holding *holding, struct err *err)
+{
+    bool has_process = user->owner && user->owner->owner.pid;
+    unsigned source = known ? file_traits_owner_source(user->life->traits, has_process)
+                            : (unsigned)OWNER_BY_NOTHING;
+    struct holder_key key = key_of(user, (enum who_use)use, source);
+
+    if (!known)
+        key.owner = 0;
+    if (in_span(who, holding) && holdings_add(&who->holdings, &key, source, holding) < 0)
+        return err_errno(err, -ENOMEM, "reading the sockets");
+    return 0;
+}
+
+/* A stretch of a life in which it used the port in one way. What lies before its latest owner's
+ * process had an owner that is not known any more. */
 static int add_stretch(struct who *who, const struct user *user, int use,
                        const struct holding *holding, struct err *err)
 {
-    unsigned source =
-        file_traits_owner_source(user->life->traits, user->owner && user->owner->owner.pid);
-    struct holder_key key;
+    struct holding own = *holding, before = *holding;
+    bool any = begin_with(user->owner, &own);
+    int r = 0;
 
-    if (use < 0 || holding->until_ms <= who->question->from_ms ||
-        holding->from_ms > who->question->until_ms)
+    if (use < 0 || !in_span(who, holding))
         return 0;
-    key = key_of(user, (enum who_use)use, source);
-    if (holdings_add(&who->holdings, &key, source, holding) < 0)
-        return err_errno(err, -ENOMEM, "reading the sockets");
-    return use == WHO_LISTENER ? add_sharers(who, user, key, holding, err) : 0;
+    if (!any || own.from_ms > before.from_ms) {
+        before.exact |= any;
+        before.until_ms = any ? own.from_ms : holding->until_ms;
+        r = add_held(who, user, use, false, &before, err);
+    }
+    if (r == 0 && any)
+        r = add_held(who, user, use, true, &own, err);
+    return r < 0 || use != WHO_LISTENER
+               ? r
+               : add_sharers(who, user, key_of(user, WHO_SHARER, OWNER_BY_INODE), holding, err);
 }
 
 /* Cuts a life where its use changes. */
@@ -160,7 +207,7 @@ static int add_stretches(struct who *who, const struct user *user, struct err *e
     if (r < 0)
         return err_set(err, -EBADMSG, "the file is damaged: a socket's states can't be read");
     holding.until_ms = user->until_ms;
-    holding.exact = life->facts.known;
+    holding.exact = life->facts.known && life->sampled_ms == TIME_UNKNOWN;
     return add_stretch(who, user, use, &holding, err);
 }
 
@@ -168,7 +215,7 @@ static int add_life(void *arg, const struct stored_life *life, struct err *err)
 {
     struct who *who = arg;
     struct user user = {.life = life, .until_ms = life->ended_ms};
-    int r = row_maker_wants(&who->maker, &who->question->filter, life, &user.ends, err);
+    int r = row_maker_wants(&who->maker, &who->question->filter, life, INT64_MAX, &user.ends, err);
 
     if (r <= 0)
         return r;

@@ -42,7 +42,8 @@ static const char planned_sql[] =
     "s.port, s.protocol, s.role, n.inode, n.cookie, l.bytes, c.remote, a.bytes, " OWNER_COLUMNS
     ", EXISTS (SELECT 1 FROM holders AS h WHERE h.life = c.life), "
     "(c.key >> 16 & (1 << 42) - 1) - c.late_ms AS ended_ms, coalesce(c.closed_by, 0), "
-    "c.sent_bytes, c.received_bytes, c.segs_out, c.segs_in, c.retrans, c.rtt_us, "
+    "iif(c.sampled_ms IS NULL, c.sent_bytes, NULL), c.received_bytes, c.segs_out, c.segs_in, "
+    "c.retrans, c.rtt_us, "
     "coalesce(x.closed_by, 0), "
     "x.sent_bytes, x.received_bytes, x.segs_out, x.segs_in, x.retrans, x.rtt_us "
     "FROM closed AS c JOIN services AS s ON s.id = c.service JOIN netns AS n ON n.id = s.netns "

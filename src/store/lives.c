@@ -168,14 +168,15 @@ static void bind_facts(sqlite3_stmt *stmt, int index, unsigned closed_by,
         sql_bind_unless(stmt, index + 1 + (int)i, values[i], facts->known ? INT64_MIN : values[i]);
 }
 
+/* sampled_ms: which snapshot the facts are of; TIME_UNKNOWN: they are final. */
 static int insert_closed(struct store *store, const struct row *row, const struct life *life,
-                         struct err *err)
+                         int64_t sampled_ms, struct err *err)
 {
     static const char sql[] =
         "INSERT INTO closed (service, local, remote, local_port, remote_port, scope, owner, "
         "traits, states, closed_by, sent_bytes, received_bytes, segs_out, segs_in, retrans, "
-        "rtt_us, key, duration_ms, late_ms, life) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
-        "?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+        "rtt_us, key, duration_ms, late_ms, life, sampled_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, "
+        "?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
     bool keep_number = life->late_facts || life->shared ||
                        has_listened(life->history, life->history_bytes, life->since_ms);
     int64_t key, late_ms;
@@ -192,7 +193,10 @@ static int insert_closed(struct store *store, const struct row *row, const struc
     sqlite3_bind_int64(stmt, 18, life->ended_ms - life->since_ms);
     sqlite3_bind_int64(stmt, 19, late_ms);
     sql_bind_unless(stmt, 20, keep_number ? (int64_t)life->number : 0, 0);
+    sql_bind_unless(stmt, 21, sampled_ms, TIME_UNKNOWN);
     r = sql_run(stmt, err);
+    if (r >= 0 && !life->untold && !life->facts.known)
+        r = sampled_keep(store, (int64_t)life->number, key, err);
     return r < 0 || life->untold ? r : drop_open(store, life->number, err);
 }
 
@@ -204,17 +208,37 @@ int lives_add_closed(struct store *store, const struct batch_ids *ids, const str
 
     assert(life->ended_ms != TIME_UNKNOWN);
     r = make_row(store, ids, life, &row, err);
-    return r < 0 ? r : insert_closed(store, &row, life, err);
+    return r < 0 ? r : insert_closed(store, &row, life, TIME_UNKNOWN, err);
 }
 
-/* Removes a row by its key's class and millisecond and by what it tells. 1: there was one. */
+/* What the columns from sent_bytes to sampled_ms tell, if that is of a snapshot. */
+static void take_sampled(sqlite3_stmt *stmt, struct life_facts *facts, int64_t *sampled_ms)
+{
+    if (sqlite3_column_type(stmt, 6) == SQLITE_NULL)
+        return;
+    *facts = (struct life_facts){
+        .known = true,
+        .sent_bytes = (uint64_t)sqlite3_column_int64(stmt, 0),
+        .received_bytes = (uint64_t)sqlite3_column_int64(stmt, 1),
+        .segs_out = (uint32_t)sqlite3_column_int64(stmt, 2),
+        .segs_in = (uint32_t)sqlite3_column_int64(stmt, 3),
+        .retrans = (uint32_t)sqlite3_column_int64(stmt, 4),
+        .rtt_us = (uint32_t)sqlite3_column_int64(stmt, 5),
+    };
+    *sampled_ms = sqlite3_column_int64(stmt, 6);
+}
+
+/* Removes a row by its key's class and millisecond and by what it tells, and gives what it had of a
+ * snapshot. 1: there was one. */
 static int drop_closed_at(struct store *store, const struct row *row, const struct life *life,
-                          int64_t at_ms, struct err *err)
+                          int64_t at_ms, struct life_facts *facts, int64_t *sampled_ms,
+                          struct err *err)
 {
     static const char sql[] =
         "DELETE FROM closed WHERE key = (SELECT key FROM closed WHERE key BETWEEN ?7 AND ?8 "
         "AND remote = ?3 AND local = ?2 AND service = ?1 AND local_port IS ?4 "
-        "AND remote_port IS ?5 AND scope IS ?6 AND duration_ms = ?9 AND late_ms = ?10 LIMIT 1)";
+        "AND remote_port IS ?5 AND scope IS ?6 AND duration_ms = ?9 AND late_ms = ?10 LIMIT 1) "
+        "RETURNING sent_bytes, received_bytes, segs_out, segs_in, retrans, rtt_us, sampled_ms";
     unsigned class = file_closed_class(at_ms - life->since_ms);
     int64_t first = file_closed_key(class, at_ms, 0);
     sqlite3_stmt *stmt;
@@ -230,13 +254,20 @@ static int drop_closed_at(struct store *store, const struct row *row, const stru
     sqlite3_bind_int64(stmt, 8, first + FILE_SERIALS - 1);
     sqlite3_bind_int64(stmt, 9, life->planned_ms - life->since_ms);
     sqlite3_bind_int64(stmt, 10, at_ms - life->planned_ms);
-    r = sql_run(stmt, err);
-    return r < 0 ? r : sqlite3_changes(store->db) > 0;
+    r = sql_step(stmt, err);
+    if (r > 0) {
+        take_sampled(stmt, facts, sampled_ms);
+        sqlite3_reset(stmt); /* all was removed with the first step */
+    }
+    return r;
 }
 
 int lives_amend_closed(struct store *store, const struct batch_ids *ids, const struct life *life,
                        struct err *err)
 {
+    struct life amended = *life;
+    struct life_facts facts = {0};
+    int64_t sampled_ms = TIME_UNKNOWN;
     struct row row;
     int r;
 
@@ -245,11 +276,16 @@ int lives_amend_closed(struct store *store, const struct batch_ids *ids, const s
     if (r < 0)
         return r;
     for (int late_ms = 0, found = 0; late_ms <= AMEND_LATE_MAX_MS && !found; late_ms++) {
-        found = drop_closed_at(store, &row, life, life->planned_ms + late_ms, err);
+        found =
+            drop_closed_at(store, &row, life, life->planned_ms + late_ms, &facts, &sampled_ms, err);
         if (found < 0)
             return found;
     }
-    return insert_closed(store, &row, life, err);
+    if (life->facts.known)
+        sampled_ms = TIME_UNKNOWN;
+    else
+        amended.facts = facts;
+    return insert_closed(store, &row, &amended, sampled_ms, err);
 }
 
 int lives_add_late(struct store *store, const struct late_facts *late, struct err *err)
@@ -312,6 +348,8 @@ static int close_one(struct store *store, int64_t number, int64_t ended_ms, bool
     if (r >= 0)
         r = WRITER_RUN(store, STMT_MOVE_CLOSED, sql, err, key, ended_ms, late_ms,
                        listened || keep_number, number);
+    if (r >= 0)
+        r = sampled_keep(store, number, key, err);
     return r < 0 ? r : drop_open(store, (uint64_t)number, err);
 }
 

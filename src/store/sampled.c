@@ -22,6 +22,20 @@ int sampled_put(struct store *store, const struct sampled_facts *sampled, int64_
                       sampled->last_received_ms, closed_by);
 }
 
+int sampled_keep(struct store *store, int64_t number, int64_t key, struct err *err)
+{
+    /* who closed is the row's own, where it knows */
+    static const char sql[] =
+        "UPDATE closed SET sent_bytes = f.sent_bytes, received_bytes = f.received_bytes, "
+        "segs_out = f.segs_out, segs_in = f.segs_in, retrans = f.retrans, rtt_us = f.rtt_us, "
+        "closed_by = iif(f.closed_by IS NULL, closed.closed_by, "
+        "nullif(coalesce(nullif(closed.closed_by & 15, 0), f.closed_by & 15) "
+        "| (f.closed_by & 16), 0)), sampled_ms = iif(f.closed_by IS NULL, f.at_ms, NULL) "
+        "FROM open_facts AS f WHERE key = ?1 AND f.life = ?2";
+
+    return WRITER_RUN(store, STMT_KEEP_FACTS, sql, err, key, number);
+}
+
 int sampled_drop(struct store *store, int64_t number, struct err *err)
 {
     return WRITER_RUN(store, STMT_DROP_FACTS, "DELETE FROM open_facts WHERE life = ?1", err,

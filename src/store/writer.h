@@ -41,6 +41,7 @@ enum writer_stmt {
     STMT_ADD_LATE,
     STMT_PUT_FACTS,
     STMT_DROP_FACTS,
+    STMT_KEEP_FACTS,
     STMT_LIST_OPEN,
     STMT_GET_OPEN,
     STMT_MOVE_CLOSED,
@@ -135,6 +136,10 @@ int sampled_put(struct store *store, const struct sampled_facts *sampled, int64_
 
 /* Of a life that is open no more. */
 int sampled_drop(struct store *store, int64_t number, struct err *err);
+
+/* Copies them to the row of `closed` by its key, as final, or as those of their snapshot; nothing
+ * where the life has none. */
+int sampled_keep(struct store *store, int64_t number, int64_t key, struct err *err);
 
 /* Closes at ended_ms all open lives whose numbers are not among the n, which are in order.
  * keep_numbers: facts of them may come later. */

@@ -99,9 +99,13 @@ def test_a_measure_is_a_chart_on_a_terminal(small):
     assert "  received: max 2.0 KiB in the 1m00s" in text and MARKS[7] in text
 
 
-def test_what_an_older_version_recorded_is_not_recorded_and_no_zero(tmp_path):
+@pytest.mark.parametrize("into", [None, 17, 30_000, 59_990])
+def test_what_an_older_version_recorded_is_not_recorded_and_no_zero(into, tmp_path):
+    """The older version began some ms into a minute: what is left of that is no minute of zeros."""
     path = tmp_path / "connhist.db"
     now = int(time.time() * 1000)
+    if into is not None:
+        now = now // 60_000 * 60_000 + into - (60_000 if now % 60_000 < into else 0)
     begin = now - SNAPSHOTS * INTERVAL
     make_file(path, now, editions=1)
     subprocess.run([CONNHISTD, "--db", path, "--once"], capture_output=True, timeout=20, check=True)

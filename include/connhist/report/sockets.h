@@ -58,7 +58,8 @@ struct socket_row {
     int64_t retrans;         /* segments sent again */
     int64_t rtt_us;          /* smoothed round trip; 0: none measured */
     int64_t sampled_ms;      /* list, open ones: the last sampling within the span that this is
-                              * known by; TIME_UNKNOWN: none, or it closed */
+                              * known by; of one that closed: the numbers are of this snapshot,
+                              * lower bounds; TIME_UNKNOWN: none, or they are final */
     int64_t idle_ms;         /* from the last payload in either direction, or else the opening, to
                               * sampled_ms; -1: not known */
 };

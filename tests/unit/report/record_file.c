@@ -165,10 +165,15 @@ void record_end(struct record_file *file, int64_t ended_ms)
 
 void record_read(struct record_file *file)
 {
-    struct err err = {0};
-
     store_close(file->store);
     file->store = NULL;
+    record_look(file);
+}
+
+void record_look(struct record_file *file)
+{
+    struct err err = {0};
+
     must(db_open(file->path, &file->db, &err), &err);
     must(db_begin(file->db, &err), &err);
     must(walltime_load(&file->walltime, file->db, &err), &err);

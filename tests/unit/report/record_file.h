@@ -47,4 +47,7 @@ void record_end(struct record_file *file, int64_t ended_ms);
 
 /* Closes the writer and opens the file for reading. */
 void record_read(struct record_file *file);
+
+/* Opens it for reading beside the writer. */
+void record_look(struct record_file *file);
 void record_file_finish(struct record_file *file);

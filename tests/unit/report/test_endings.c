@@ -245,6 +245,72 @@ static void another_run_leaves_no_planned_end_open(void **state)
     record_file_finish(&file);
 }
 
+/* More than are read in one transaction. */
+#define MANY 2500
+
+struct mover {
+    struct record_file *file;
+    uint32_t seen; /* rows */
+    uint8_t times[MANY + 1];
+};
+
+static struct life a_wait(uint64_t number, int64_t ended_ms)
+{
+    struct life life = a_life(number, 15000, ended_ms);
+
+    life.history = waits;
+    life.history_bytes = sizeof(waits);
+    life.state = STATE_TIME_WAIT;
+    life.untold = true;
+    return life;
+}
+
+/* With the first row each TIME_WAIT ends otherwise than was planned. */
+static int move_all(void *arg, const struct socket_row *row)
+{
+    struct mover *mover = arg;
+
+    mover->times[row->remote_port]++;
+    if (mover->seen++ > 0)
+        return 0;
+    record_snapshot(mover->file, 40000, false);
+    for (uint64_t number = 1; number <= MANY; number++) {
+        struct life life = a_wait(number, 31000);
+
+        life.planned_ms = 80000;
+        assert_int_equal(batch_add_life(mover->file->batch, &mover->file->batch->amended, &life),
+                         0);
+    }
+    record_write(mover->file);
+    return 0;
+}
+
+static void what_moves_while_it_is_read_is_told_once(void **state)
+{
+    struct list_question question = {.until_ms = 90000};
+    struct record_file file;
+    struct mover mover = {.file = &file};
+    struct err err = {0};
+
+    (void)state;
+    record_file_init(&file);
+    record_begin(&file, 'a', 9000, 10000);
+    record_snapshot(&file, 30000, true);
+    for (uint64_t number = 1; number <= MANY; number++) {
+        struct life life = a_wait(number, 80000);
+
+        close_life(&file, &life);
+    }
+    record_write(&file);
+    record_look(&file);
+    if (sockets_list(file.db, &file.walltime, &question, move_all, &mover, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(mover.seen, MANY);
+    for (size_t port = 1; port <= MANY; port++)
+        assert_int_equal(mover.times[port], 1);
+    record_file_finish(&file);
+}
+
 static void what_is_open_was_closed_by_nobody(void **state)
 {
     struct list_question question = {.until_ms = 90000, .open_only = true, .closed_by = 1};
@@ -268,6 +334,7 @@ int main(void)
         cmocka_unit_test(a_planned_end_has_not_come_before_a_snapshot_behind_it),
         cmocka_unit_test(a_planned_end_has_come_at_the_snapshot_behind_it),
         cmocka_unit_test(another_run_leaves_no_planned_end_open),
+        cmocka_unit_test(what_moves_while_it_is_read_is_told_once),
         cmocka_unit_test(what_is_open_was_closed_by_nobody),
     };
 

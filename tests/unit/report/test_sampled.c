@@ -23,9 +23,9 @@ static int keep(void *arg, const struct socket_row *row)
 }
 
 /* The only row of the span up to until_ms. */
-static struct socket_row listed(struct record_file *file, int64_t until_ms)
+static struct socket_row listed_as(struct record_file *file, int64_t until_ms, bool closed)
 {
-    struct list_question question = {.until_ms = until_ms, .open_only = true};
+    struct list_question question = {.until_ms = until_ms, .open_only = !closed};
     struct rows rows = {0};
     struct err err = {0};
     struct socket_row row;
@@ -36,6 +36,11 @@ static struct socket_row listed(struct record_file *file, int64_t until_ms)
     row = rows.items[0];
     vec_finish(&rows);
     return row;
+}
+
+static struct socket_row listed(struct record_file *file, int64_t until_ms)
+{
+    return listed_as(file, until_ms, false);
 }
 
 static void begin(struct record_file *file)
@@ -102,6 +107,43 @@ static void facts_hold_up_to_the_last_sampling(void **state)
     assert_int_equal(row.sampled_ms, 10000);
     assert_int_equal(row.idle_ms, 200);
     record_file_finish(&file);
+}
+
+/* The kernel did not tell of the end: what was sampled is a lower bound, until that comes late. */
+static void what_was_sampled_outlives_its_socket(void **state)
+{
+    struct late_facts late = {.life = 1, .facts = {.known = true, .sent_bytes = 150}};
+    struct life life =
+        record_life(1, "10.0.0.1:80 10.0.0.2:4711", ROLE_SERVER, established, 1, 10000);
+    struct record_file file;
+    struct socket_row row;
+
+    (void)state;
+    for (int is_late = 0; is_late <= 1; is_late++) {
+        begin(&file);
+        sample_at(&file, 10000, 100, 9800);
+        open_life(&file, established, 1);
+        record_write(&file);
+        record_snapshot(&file, 20000, false);
+        life.ended_ms = 20000;
+        life.late_facts = true;
+        assert_int_equal(batch_add_life(file.batch, &file.batch->closed, &life), 0);
+        record_write(&file);
+        if (is_late) {
+            record_snapshot(&file, 30000, false);
+            assert_int_equal(vec_push(&file.batch->late, late), 0);
+            record_write(&file);
+        }
+        record_read(&file);
+        row = listed_as(&file, 40000, true);
+        assert_true(row.has_facts);
+        assert_int_equal(row.closed_ms, 20000);
+        assert_int_equal(row.tx_bytes, is_late ? 150 : 100);
+        assert_int_equal(row.rx_bytes, is_late ? 0 : 7);
+        assert_int_equal(row.sampled_ms, is_late ? TIME_UNKNOWN : 10000);
+        assert_int_equal(row.idle_ms, -1);
+        record_file_finish(&file);
+    }
 }
 
 /* The file has the last change alone. */
@@ -212,6 +254,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(facts_hold_up_to_the_last_sampling),
+        cmocka_unit_test(what_was_sampled_outlives_its_socket),
         cmocka_unit_test(what_changed_after_the_span_is_not_told),
         cmocka_unit_test(an_interrupted_sampling_proves_nothing),
         cmocka_unit_test(in_states_that_tell_nothing_more_the_last_change_stands),

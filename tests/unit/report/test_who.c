@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "connhist/report/sockets.h"
 #include "connhist/report/who.h"
 #include "record_file.h"
 
@@ -146,6 +147,68 @@ static void a_use_that_changes_ends_a_stretch(void **state)
     record_file_finish(&file);
 }
 
+static int note_pid(void *arg, const struct socket_row *row)
+{
+    *(int64_t *)arg = row->owner ? row->owner->pid : 0;
+    return 0;
+}
+
+/* The process that a table of an instant names; 0: none; -1: no socket at all. */
+static int64_t named_at(struct record_file *file, int64_t at_ms, uint32_t pid)
+{
+    struct filter filter = {.pid = pid};
+    struct snapshot_choice choice;
+    struct err err = {0};
+    int64_t named = -1;
+
+    if (sockets_choose(file->db, &file->walltime, at_ms, &choice, &err) < 0 ||
+        sockets_at(file->db, &file->walltime, &choice, &filter, note_pid, &named, &err) < 0)
+        fail_msg("%s", err.text);
+    return named;
+}
+
+/* A forked B, which alone holds the listener in the end: B was not there from the beginning. */
+static void nobody_is_named_before_its_process_started(void **state)
+{
+    struct owner beta = alpha;
+    struct record_file file;
+    struct rows rows;
+
+    (void)state;
+    beta.start_ms = 35000; /* the boot began at 0 */
+    beta.pid = 200;
+    begin(&file);
+    for (int64_t at_ms = 10000; at_ms <= 60000; at_ms += 10000) {
+        record_snapshot(&file, at_ms, at_ms == 10000);
+        if (at_ms == 60000) {
+            assert_int_equal(batch_add_owner(file.batch, 1, &beta), 0);
+            add(&file, server(1, listens, 1, 20000), 1, TIME_UNKNOWN);
+        }
+        record_write(&file);
+    }
+    record_read(&file);
+    rows = ask(&file, "80", 10000, 60000);
+    assert_int_equal(rows.n, 2);
+    assert_int_equal(rows.items[0].from_ms, 20000);
+    assert_int_equal(rows.items[0].until_ms, 35000);
+    assert_int_equal(rows.items[0].uid, -1);
+    assert_int_equal(rows.items[0].owner_source, OWNER_BY_NOTHING);
+    assert_true(rows.items[0].process_started_ms == TIME_UNKNOWN);
+    assert_int_equal(rows.items[1].from_ms, 35000);
+    assert_true(rows.items[1].open);
+    assert_int_equal(rows.items[1].process_started_ms, 35000);
+    vec_finish(&rows);
+    for (int64_t at_ms = 20000; at_ms <= 60000; at_ms += 10000) {
+        rows = ask(&file, "80", at_ms, at_ms);
+        assert_int_equal(rows.n, 1);
+        assert_int_equal(rows.items[0].uid, at_ms < 35000 ? -1 : 33);
+        vec_finish(&rows);
+        assert_int_equal(named_at(&file, at_ms, 0), at_ms < 35000 ? 0 : 200);
+        assert_int_equal(named_at(&file, at_ms, 200), at_ms < 35000 ? -1 : 200);
+    }
+    record_file_finish(&file);
+}
+
 #define LAST_MS INT64_C(600000)
 
 struct span {
@@ -220,6 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stretch_is_known_to_within_two_snapshots),
         cmocka_unit_test(a_use_that_changes_ends_a_stretch),
+        cmocka_unit_test(nobody_is_named_before_its_process_started),
         cmocka_unit_test(rows_and_sockets_agree_at_every_snapshot),
     };
 

@@ -13,6 +13,12 @@
     "received_bytes || ' ' || segs_out || ' ' || segs_in || ' ' || retrans || ' '" \
     " || rtt_us || ' ' || last_sent_ms || ' ' || last_received_ms, ';') FROM open_facts"
 
+#define SELECT_CLOSED                                                               \
+    "SELECT tx_bytes || ' ' || rx_bytes || ' ' || rx_uncertain || ' ' || rtt_us "   \
+    "|| ' ' || retrans || ' ' || coalesce(sampled_ms, 'final') FROM sockets WHERE " \
+    "closed_ms IS NOT NULL AND idle_ms IS NULL AND local_port = "
+#define CLOSED_ROW(sent) #sent " 1000 0 60 1 1763800001000"
+
 static struct sampled_facts facts_of(uint64_t life, uint64_t sent, int64_t active_ms)
 {
     return (struct sampled_facts){.life = life,
@@ -170,7 +176,7 @@ static void what_was_not_sampled_is_null(void **state)
     store_close(store);
 }
 
-static void facts_leave_with_their_socket(void **state)
+static void a_socket_that_closes_untold_of_keeps_what_was_sampled(void **state)
 {
     struct place *place = *state;
     struct store *store = record_two(place);
@@ -183,9 +189,7 @@ static void facts_leave_with_their_socket(void **state)
     add_life(batch, &batch->closed, &life);
     write_batch(store, batch);
     assert_answer(place, "2", "SELECT group_concat(life) FROM open_facts");
-    assert_answer(place, "1",
-                  "SELECT count(*) FROM sockets WHERE closed_ms IS NOT NULL AND tx_bytes IS NULL "
-                  "AND sampled_ms IS NULL AND idle_ms IS NULL");
+    assert_answer(place, CLOSED_ROW(100), SELECT_CLOSED "40001");
 
     /* one that a full batch does not name has ended, too */
     batch = make_batch(T0 + 3000);
@@ -193,6 +197,58 @@ static void facts_leave_with_their_socket(void **state)
     write_batch(store, batch);
     assert_int_equal(ask_number(place, "SELECT count(*) FROM open"), 0);
     assert_int_equal(ask_number(place, "SELECT count(*) FROM open_facts"), 0);
+    assert_answer(place, CLOSED_ROW(200), SELECT_CLOSED "40002");
+    store_close(store);
+}
+
+/* Told as planned, then ended otherwise; then what the event told comes late. */
+static void an_end_that_is_amended_keeps_what_was_sampled(void **state)
+{
+    struct place *place = *state;
+    struct store *store = record_two(place);
+    struct batch *batch = make_batch(T0 + 2000);
+    struct life life = make_life(1, T0 + 1000);
+    struct late_facts late = {.life = 1, .facts = {.known = true, .sent_bytes = 123, .rtt_us = 61}};
+
+    life.local_port = 40001;
+    life.ended_ms = T0 + 62000;
+    life.planned_ms = TIME_UNKNOWN;
+    add_life(batch, &batch->closed, &life);
+    write_batch(store, batch);
+    batch = make_batch(T0 + 3000);
+    life.planned_ms = life.ended_ms;
+    life.ended_ms = T0 + 2500;
+    life.late_facts = true;
+    life.untold = true;
+    add_life(batch, &batch->amended, &life);
+    write_batch(store, batch);
+    assert_int_equal(ask_number(place, "SELECT count(*) FROM closed"), 1);
+    assert_answer(place, CLOSED_ROW(100), SELECT_CLOSED "40001");
+    batch = make_batch(T0 + 4000);
+    assert_int_equal(vec_push(&batch->late, late), 0);
+    write_batch(store, batch);
+    assert_answer(place, "123 0 0 61 0 final", SELECT_CLOSED "40001");
+    store_close(store);
+}
+
+/* An event told of its end while it was open still, and who closed it. */
+static void what_an_event_told_is_final(void **state)
+{
+    struct place *place = *state;
+    struct store *store = record_two(place);
+    struct batch *batch = make_batch(T0 + 11000);
+    struct sampled_facts facts = facts_of(2, 250, T0 + 9000);
+
+    facts.is_over = true;
+    facts.closed_by = CLOSED_BY_REMOTE;
+    facts.facts.received_uncertain = true;
+    put(batch, &facts);
+    write_batch(store, batch);
+    batch = make_batch(T0 + 12000);
+    batch->snapshot.full = true;
+    write_batch(store, batch);
+    assert_answer(place, "250 1000 1 60 1 final", SELECT_CLOSED "40002");
+    assert_answer(place, "remote", "SELECT closed_by FROM sockets WHERE local_port = 40002");
     store_close(store);
 }
 
@@ -217,7 +273,9 @@ int main(void)
         TEST(a_mini_socket_is_not_taken_for_sampled_again),
         TEST(the_next_run_is_given_what_is_final),
         TEST(what_was_not_sampled_is_null),
-        TEST(facts_leave_with_their_socket),
+        TEST(a_socket_that_closes_untold_of_keeps_what_was_sampled),
+        TEST(an_end_that_is_amended_keeps_what_was_sampled),
+        TEST(what_an_event_told_is_final),
         TEST(another_boot_leaves_no_facts),
     };
 
