@@ -47,7 +47,7 @@ static bool is_rechecked(const struct ledger *ledger, const struct entry *entry,
     if (!entry->owner || entry->owner != ledger->recheck)
         return false;
     users = owner_table_get(&ledger->owners, entry->owner)->users;
-    return (index + ledger->snapshot) % (1 + users / RECHECKS_MAX) == 0;
+    return (index + ledger->recheck_pass) % (1 + users / RECHECKS_MAX) == 0;
 }
 
 /* Without detail no others than these are told. */
@@ -301,6 +301,8 @@ static void check_some(struct ledger *ledger, ledger_check_fn check, void *arg)
         uint32_t number = 1 + ledger->next_recheck++ % (uint32_t)table->slots.n;
         const struct owner_slot *slot = owner_table_get(table, number);
 
+        /* of its own, so that whatever the numbers divide by each socket comes up */
+        ledger->recheck_pass += number == 1;
         if (slot->texts && slot->users && slot->owner.pid)
             ledger->recheck = number;
     }

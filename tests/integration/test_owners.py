@@ -245,6 +245,23 @@ def test_who_passes_a_socket_on_does_not_own_it_for_long(record):
     assert record(host).rows("pid, process") == [(101, "taker")]
 
 
+@pytest.mark.parametrize("n", [256, 300, 800])
+def test_who_passes_one_of_many_sockets_on_does_not_own_it_for_long(record, n):
+    host = Host()
+    host.process(100, "giver")
+    host.process(101, "taker")
+    for cookie in range(10, 10 + n):
+        host.do(f"holds 100 {cookie + 5}")
+        host.socket(cookie, "ESTABLISHED", 30000 + cookie, 5432, opener=1)
+    host.tick(2)
+    for cookie in (n, n + 1, n + 2, n + 3):  # neighbours: of whatever they are counted by, each comes up
+        host.do(f"lets 100 {cookie + 5}")
+        host.do(f"holds 101 {cookie + 5}")
+    host.tick(4 * 2 * (1 + n // 256) + 9)
+    rows = record(host).rows("pid, local_port", "pid != 100")
+    assert rows == [(101, 30000 + cookie) for cookie in (n, n + 1, n + 2, n + 3)]
+
+
 def test_an_owner_that_can_not_be_found_any_more_is_unknown_not_wrong(record):
     host = Host()
     host.process(100, "giver")
