@@ -65,6 +65,7 @@ int owning_see(struct ledger *ledger, uint32_t index, const struct sample *sampl
                       .index = index,
                       .has_inode = sample->inode != 0};
     unsigned source = owning_source(entry);
+    bool turn = entry->pending || ledger->snapshot % (1u << owning_pause(entry)) == 0;
 
     if (!ledger->options.owners || !is_kept(ledger, sample))
         return 0;
@@ -75,8 +76,9 @@ int owning_see(struct ledger *ledger, uint32_t index, const struct sample *sampl
         ask.recheck = sample->inode && (ask.doubtful || is_rechecked(ledger, entry, index));
         if (!ask.recheck)
             return 0;
-    } else if ((!sample->inode && (!sample->cgroup || source != OWNER_BY_NOTHING)) ||
-               (!entry->pending && ledger->snapshot % (1u << owning_pause(entry)))) {
+    } else if (owning_is_queued(entry)) { /* its listener may be another's by now */
+        ask.cgroup = turn && source == OWNER_BY_NOTHING ? sample->cgroup : 0;
+    } else if ((!sample->inode && (!sample->cgroup || source != OWNER_BY_NOTHING)) || !turn) {
         return 0;
     }
     return vec_push(&ledger->asks, ask);
@@ -87,12 +89,11 @@ static int set_owner(struct ledger *ledger, uint32_t index, uint32_t owner, unsi
 {
     struct entry *entry = lives_get(&ledger->lives, index);
     bool changed = entry->owner != owner || owning_source(entry) != source;
+    bool is_lost = owning_source(entry) != OWNER_BY_NOTHING && source == OWNER_BY_NOTHING;
 
     if (owning_source(entry) == OWNER_BY_NOTHING && source != OWNER_BY_NOTHING &&
         entry->seen == ledger->snapshot)
         ledger->lacks[lack_of(entry)]--;
-    if (owning_source(entry) != OWNER_BY_NOTHING && source == OWNER_BY_NOTHING)
-        ledger->lacks[OWNER_LATER]++;
     owner_table_keep(&ledger->owners, owner);
     owner_table_drop(&ledger->owners, entry->owner);
     entry->owner = owner;
@@ -102,6 +103,8 @@ static int set_owner(struct ledger *ledger, uint32_t index, uint32_t owner, unsi
         owning_set(entry, source, OWNER_LATER, 0);
     else /* the process is looked for all the same, when it is its turn */
         owning_set(entry, source, owning_lack(entry), owning_pause(entry));
+    if (is_lost)
+        ledger->lacks[lack_of(entry)]++;
     return changed && (entry->flags & ENTRY_TOLD) ? ledger_touch(ledger, index, ENTRY_DIRTY) : 0;
 }
 
@@ -252,20 +255,25 @@ static int look(struct ledger *ledger, enum round round, ledger_look_fn fn, void
 static int inherit(struct ledger *ledger, uint32_t index)
 {
     const struct entry *entry = lives_get(&ledger->lives, index);
+    unsigned source = owning_source(entry);
     uint32_t owner = 0;
     int r;
 
-    if (!entry->number || owning_source(entry) != OWNER_BY_NOTHING)
+    if (!entry->number ||
+        (source != OWNER_BY_NOTHING && (source != OWNER_BY_LISTENER || !owning_is_queued(entry))))
         return 0;
     owner = owning_of_listener(ledger, entry);
-    if (!owner)
+    if (owner == entry->owner || (!owner && !is_stale(ledger, entry))) {
+        owner_table_drop(&ledger->owners, owner);
         return 0;
-    r = set_owner(ledger, index, owner, OWNER_BY_LISTENER);
+    }
+    r = set_owner(ledger, index, owner, owner ? OWNER_BY_LISTENER : OWNER_BY_NOTHING);
     owner_table_drop(&ledger->owners, owner);
     return r;
 }
 
-/* What was accepted and not seen in any process belongs to what listens there. */
+/* What was accepted and not seen in any process belongs to what listens there; what waits to be
+ * accepted to what listens there now. */
 static int inherit_all(struct ledger *ledger)
 {
     int r = 0;

@@ -142,6 +142,46 @@ def test_an_accepted_connection_gets_its_own_owner(record):
     assert record(host).rows("pid, owner_source", "remote_port = 40000") == [(101, "inode")]
 
 
+@pytest.mark.parametrize("how", ["ended", "lets"])
+def test_what_waits_to_be_accepted_goes_with_its_listener(record, how):
+    host = Host()
+    server(host)
+    host.tick(2)
+    host.socket(2, "SYN_RECV", 80, 40000, inode=0, uid=-1)
+    host.socket(3, "ESTABLISHED", 80, 40001, inode=0)
+    host.socket(4, "TIME_WAIT", 80, 40002, inode=0, uid=-1)
+    host.tick(2)
+    host.process(200, "heir", unit="web.service", cgroup="/system.slice/web.service")
+    host.do("holds 200 6")
+    host.do("ended 100" if how == "ended" else "lets 100 6")
+    host.tick(9)
+    host.mini(3, 80, 40001)  # what it became belongs to whom it waited for last
+    host.tick()
+    rows = record(host).rows("process, owner_source", "remote_port BETWEEN 40000 AND 40002")
+    assert rows == [("heir", "listener"), ("heir", "listener"), ("web", "listener")]
+
+
+def test_what_waits_for_a_listener_that_nobody_can_be_named_for_has_no_owner(record):
+    host = Host()
+    server(host)
+    host.tick(2)
+    host.socket(3, "ESTABLISHED", 80, 40001, inode=0)
+    host.tick(2)
+    host.process(200, "heir")
+    host.do("hidden 200")
+    host.do("holds 200 6")
+    host.do("ended 100")
+    host.tick(4)
+    made = record(host)
+    assert made.rows("pid, owner_source") == [(None, "unknown")] * 2
+    row, = json.loads(made.ask("status", "--format", "json"))["rows"]
+    assert [row[f"owners_{why}"] for why in ("later", "absent", "denied")] == [0, 1, 1]
+    made.path.unlink()
+    host.do("seen 200")
+    host.tick(9)
+    assert record(host).rows("process, owner_source") == [("heir", "inode"), ("heir", "listener")]
+
+
 def test_a_server_that_took_a_port_over_does_not_get_what_was_the_others(record):
     """Between two snapshots one server ended and another began; nobody saw which one the connection came to."""
     host = Host()
