@@ -217,7 +217,7 @@ CREATE TABLE closed (
     life        INTEGER                  -- number of the life, kept for listeners (see queues) and shared sockets (see holders) alone
 ) STRICT;
 
-CREATE TABLE holders (                   -- further processes that hold a socket, beside its owner
+CREATE TABLE holders (                   -- further processes that held a socket at the last look, beside its owner
     life        INTEGER NOT NULL,        -- number of the life
     owner       INTEGER NOT NULL REFERENCES owners (id), -- who holds it, too
     PRIMARY KEY (life, owner)

@@ -108,9 +108,12 @@ static int set_owner(struct ledger *ledger, uint32_t index, uint32_t owner, unsi
     return changed && (entry->flags & ENTRY_TOLD) ? ledger_touch(ledger, index, ENTRY_DIRTY) : 0;
 }
 
+/* Others than these hold it no more. */
 static int tell_holders(struct ledger *ledger, struct entry *entry, const struct owner_want *want)
 {
-    int r = 0;
+    int r = entry->shared
+                ? vec_push(&ledger->batch->holders, ((struct life_holder){.life = entry->number}))
+                : 0;
 
     for (uint32_t i = 0; i < want->n_others && i < HOLDERS_MAX && r == 0; i++) {
         struct life_holder holder = {.life = entry->number};
@@ -139,7 +142,7 @@ static int on_found(struct ledger *ledger, uint32_t index, const struct owner_wa
         return 0;
     r = set_owner(ledger, index, owner, source);
     owner_table_drop(&ledger->owners, owner);
-    if (r == 0 && source == OWNER_BY_INODE && (changed || !entry->shared) &&
+    if (r == 0 && source == OWNER_BY_INODE && (changed || !entry->shared || want->all_holders) &&
         ledger_is_for_file(ledger, entry))
         r = tell_holders(ledger, entry, want);
     return r;
@@ -218,7 +221,7 @@ static bool make_want(struct ledger *ledger, const struct ask *ask, enum round r
         ret->inode = 0;
         return ask->cgroup && owning_source(entry) == OWNER_BY_NOTHING;
     }
-    ret->all_holders = entry->state == STATE_LISTEN && !ask->recheck;
+    ret->all_holders = entry->state == STATE_LISTEN;
     if (ask->recheck)
         ret->hint = owner_table_get(&ledger->owners, entry->owner)->owner.pid;
     else

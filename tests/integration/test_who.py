@@ -3,6 +3,7 @@
 import csv
 import io
 import random
+import sqlite3
 from collections import Counter
 
 import pytest
@@ -134,6 +135,39 @@ def test_those_who_share_a_listener_are_named(host, tmp_path):
     host.tick(2)
     rows = who(Record(tmp_path / "db", host).path, "--port", "80")
     assert only(rows, "use", "pid") == [("listener", 100), ("sharer", 101)]
+
+
+def test_who_holds_a_listener_no_more_is_no_sharer(host, tmp_path):
+    held(host, 100, 0x100, "LISTEN", 80)
+    for pid in (101, 102):
+        host.process(pid, "worker")
+        host.do(f"holds {pid} {0x105}")
+    host.tick(2)
+    host.do("ended 101")
+    host.tick(24)
+    path = Record(tmp_path / "left", host).path
+    assert only(who(path, "--port", "80"), "use", "pid") == [("listener", 100), ("sharer", 102)]
+    host.do("ended 102")
+    host.tick(24)
+    path = Record(tmp_path / "alone", host).path
+    assert only(who(path, "--port", "80"), "use", "pid") == [("listener", 100)]
+
+
+def test_who_owns_a_listener_is_not_its_sharer(host, tmp_path):
+    held(host, 100, 0x100, "LISTEN", 80)
+    host.process(101, "worker")
+    host.do(f"holds 101 {0x105}")
+    host.tick(2)
+    host.do("ended 100")
+    host.tick(9)
+    path = Record(tmp_path / "db", host).path
+    assert only(who(path, "--port", "80"), "use", "pid") == [("listener", 101)]
+    database = sqlite3.connect(path)  # as an older record may have it, also by another name of that process
+    owner, = database.execute("SELECT owner FROM open WHERE owner IS NOT NULL").fetchone()
+    database.execute("INSERT INTO holders SELECT life, ? FROM open WHERE life IS NOT NULL", (owner,))
+    database.commit()
+    database.close()
+    assert only(who(path, "--port", "80"), "use", "pid") == [("listener", 101)]
 
 
 def test_ends_within_a_gap_are_bounds(host, tmp_path):
