@@ -193,7 +193,7 @@ CREATE TABLE open (
     owner       INTEGER REFERENCES owners (id), -- owner; NULL: not known
     since_ms    INTEGER NOT NULL,        -- first instant it is known to have existed
     -- last state | (role source - 1) << 4 | opening seen << 6 | owner source << 7: 0 seen among the descriptors of
-    -- the owner's process (not known where it has none), 1 listener, 2 cgroup, 3 a socket of the kernel
+    -- the owner's process (not known where it has none), 1 listener, 2 cgroup, 3 a socket of the kernel (not used)
     traits      INTEGER NOT NULL,
     states      BLOB NOT NULL            -- state at since_ms, then (ms since the last change as LEB128, state) for each change
 ) STRICT;

@@ -13,13 +13,12 @@
 #define RECHECKS_MAX  256 /* sockets whose owner is held against what is now, in a snapshot */
 #define RECHECK_EVERY 4   /* … once in so many snapshots */
 #define HOLDERS_MAX   64  /* further holders kept of a socket */
-#define ROOT_CGROUP   1   /* id of the root of cgroup v2, which sockets of the kernel have */
 
 void owning_resume(struct ledger *ledger, struct entry *entry, const struct life *life)
 {
     if (life->stored_owner && life->owner_source != OWNER_BY_NOTHING)
         entry->owner = owner_table_take(&ledger->owners, life->stored_owner);
-    if (entry->owner || life->owner_source == OWNER_IS_KERNEL)
+    if (entry->owner)
         owning_set(entry, life->owner_source, OWNER_LATER, 0);
     entry->shared = life->shared;
 }
@@ -148,18 +147,6 @@ static int on_found(struct ledger *ledger, uint32_t index, const struct owner_wa
     return r;
 }
 
-/* What no process has, and no process can have: two looks at all of them found none. */
-static bool is_of_kernel(const struct ledger *ledger, const struct entry *entry,
-                         const struct owner_want *want)
-{
-    bool waits = entry->state == STATE_LISTEN || entry->protocol == PROTOCOL_UDP;
-
-    if (!waits || entry->uid != 0 || !ledger->options.all_processes)
-        return false;
-    return want->answer == OWNER_ABSENT && owning_lack(entry) == OWNER_ABSENT &&
-           want->cgroup <= ROOT_CGROUP;
-}
-
 /* Its owner was looked for and not found. */
 static int on_lack(struct ledger *ledger, uint32_t index, const struct owner_want *want)
 {
@@ -169,8 +156,6 @@ static int on_lack(struct ledger *ledger, uint32_t index, const struct owner_wan
     entry->pending = want->answer == OWNER_LATER;
     if (entry->pending)
         return 0;
-    if (owning_source(entry) == OWNER_BY_NOTHING && is_of_kernel(ledger, entry, want))
-        return set_owner(ledger, index, 0, OWNER_IS_KERNEL);
     if (owning_source(entry) == OWNER_BY_NOTHING && entry->seen == ledger->snapshot)
         ledger->lacks[lack_of(entry)]--;
     owning_set(entry, owning_source(entry), want->answer,

@@ -230,13 +230,17 @@ def test_without_a_process_the_cgroup_tells_unit_and_container(record):
         (None, None, "docker-1.scope", "docker:1", "cgroup")]
 
 
-def test_sockets_of_the_kernel_are_called_that(record):
+def test_what_no_process_is_seen_to_have_is_not_called_the_kernels(record):
+    """It may be on its way in another socket, in io_uring, or with a thread whose files are its own."""
     host = Host()
     host.socket(2, "CLOSE", 4789, proto="udp", uid=0, cgroup=1)
-    host.socket(3, "CLOSE", 4790, proto="udp", uid=0, cgroup=9)  # of a cgroup: some process has it in a way
-    host.socket(4, "CLOSE", 4791, proto="udp", uid=1000, cgroup=1)
+    host.socket(3, "LISTEN", 2049, uid=0, cgroup=1)
     host.tick(4)
-    assert record(host).rows("local_port, owner_source") == [(4789, "kernel"), (4790, "unknown"), (4791, "unknown")]
+    host.process(100, "late", uid=0)
+    host.do("holds 100 8")
+    host.tick(64)
+    assert record(host).rows("local_port, process, owner_source") == [
+        (2049, "late", "inode"), (4789, None, "unknown")]
 
 
 def test_a_pid_that_is_used_again_is_another_process(record):
