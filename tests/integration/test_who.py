@@ -3,11 +3,13 @@
 import csv
 import io
 import random
+import socket
 import sqlite3
+import subprocess
 from collections import Counter
 
 import pytest
-from conftest import connhist, count, strict_json, wait_until
+from conftest import CONNHIST, connhist, count, strict_json, wait_until
 from test_owners import START_MS, WALL_MS, Host, Record
 
 INTERVAL_MS = 10_000
@@ -417,3 +419,16 @@ def test_real_servers_one_after_the_other_are_named(netns, record, db):
     assert rows[0]["until_before_ms"] <= rows[1]["first_seen_ms"] and not rows[0]["open"] and not rows[1]["open"]
     nobody = connhist("netstat", "-a", "--port", "7070", "--pid", str(pids[0]), netns=netns)
     assert "no socket matches" in nobody.stderr
+
+
+@pytest.mark.parametrize("wrap, words", [
+    (("setpriv", "--inh-caps=-all", "--bounding-set=-all"), "can't be seen: that needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"),
+    (("unshare", "-U", "-r"), "can't be seen")])  # it has all there are, in a user namespace of its own
+def test_privileges_are_asked_for_only_where_they_lack(wrap, words):
+    if subprocess.run([*wrap, "true"], check=False, capture_output=True).returncode:
+        pytest.skip(f"{wrap[0]} is not possible here")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        done = subprocess.run([*wrap, CONNHIST, "netstat", "-a", "-o", "--port", str(port)], text=True,
+                              capture_output=True, check=False, timeout=60)
+    assert done.stderr.rstrip("\n").endswith(f"the owners of 1 of these sockets {words}")
