@@ -193,7 +193,7 @@ CREATE TABLE open (
     owner       INTEGER REFERENCES owners (id), -- owner; NULL: not known
     since_ms    INTEGER NOT NULL,        -- first instant it is known to have existed
     -- last state | (role source - 1) << 4 | opening seen << 6 | owner source << 7: 0 seen among the descriptors of
-    -- the owner's process (not known where it has none), 1 listener, 2 cgroup, 3 a socket of the kernel
+    -- the owner's process (not known where it has none), 1 listener, 2 cgroup, 3 a socket of the kernel (not used)
     traits      INTEGER NOT NULL,
     states      BLOB NOT NULL            -- state at since_ms, then (ms since the last change as LEB128, state) for each change
 ) STRICT;
@@ -217,7 +217,7 @@ CREATE TABLE closed (
     life        INTEGER                  -- number of the life, kept for listeners (see queues) and shared sockets (see holders) alone
 ) STRICT;
 
-CREATE TABLE holders (                   -- further processes that hold a socket, beside its owner
+CREATE TABLE holders (                   -- further processes that held a socket at the last look, beside its owner
     life        INTEGER NOT NULL,        -- number of the life
     owner       INTEGER NOT NULL REFERENCES owners (id), -- who holds it, too
     PRIMARY KEY (life, owner)

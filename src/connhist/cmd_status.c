@@ -157,7 +157,7 @@ static void owner_words(const struct status *status)
          (long long)lacking, (long long)status->owners_absent, (long long)status->owners_denied,
          (long long)status->owners_later);
     if (status->owners_denied)
-        line("", "for processes of other users connhistd needs CAP_SYS_PTRACE and "
+        line("", "for processes of other users connhistd may lack CAP_SYS_PTRACE and "
                  "CAP_DAC_READ_SEARCH");
 }
 

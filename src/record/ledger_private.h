@@ -82,6 +82,7 @@ struct ledger {
     uint32_t recheck;      /* owner whose sockets are held against what is now; 0: none */
     uint32_t next_check;   /* where the processes that are looked at go on */
     uint32_t next_recheck; /* likewise for recheck */
+    uint32_t recheck_pass; /* how often that went through all owners */
     uint32_t listeners_at; /* the snapshot that listeners are of */
     bool looked;           /* there were wants at the look before */
     bool last;             /* no snapshot comes after this one */

@@ -6,14 +6,12 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "connhist/base/cleanup.h"
 #include "connhist/kernel/owners.h"
 #include "connhist/kernel/process.h"
 
 #define PROC                "/proc"
-#define FIRST_PID_NS        0xEFFFFFFCU /* PROC_PID_INIT_INO of the kernel's proc_ns.h */
 #define RECHECK_DESCRIPTORS 1000
 #define MANY_WANTS          4096 /* what they took in small pieces is given back afterwards */
 #define RECHECK_MS          20
@@ -97,11 +95,4 @@ int owners_live_check(const struct owners_live *owners, const struct owner *owne
     if (stat.start_ms != owner->start_ms)
         return -ESRCH;
     return strcmp(stat.comm, owner->comm) != 0;
-}
-
-bool owners_live_sees_all(void)
-{
-    struct stat st;
-
-    return stat(PROC "/self/ns/pid", &st) == 0 && st.st_ino == FIRST_PID_NS;
 }

@@ -18,6 +18,3 @@ void owners_live_free(struct owners_live *owners);
 /* As the ops `owners` and `check_owner` of struct source_ops. */
 void owners_live_look(struct owners_live *owners, struct owner_want *wants, size_t n, bool recheck);
 int owners_live_check(const struct owners_live *owners, const struct owner *owner);
-
-/* Whether /proc shows the processes of the whole host, not those of a container alone. */
-bool owners_live_sees_all(void);

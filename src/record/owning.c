@@ -14,13 +14,12 @@
 #define RECHECK_EVERY 4   /* … once in so many snapshots */
 #define RETOLD_MAX    256 /* sockets whose further holders are told once more, in a snapshot */
 #define HOLDERS_MAX   64  /* further holders kept of a socket */
-#define ROOT_CGROUP   1   /* id of the root of cgroup v2, which sockets of the kernel have */
 
 void owning_resume(struct ledger *ledger, struct entry *entry, const struct life *life)
 {
     if (life->stored_owner && life->owner_source != OWNER_BY_NOTHING)
         entry->owner = owner_table_take(&ledger->owners, life->stored_owner);
-    if (entry->owner || life->owner_source == OWNER_IS_KERNEL)
+    if (entry->owner)
         owning_set(entry, life->owner_source, OWNER_LATER, 0);
     entry->shared = life->shared;
 }
@@ -48,7 +47,7 @@ static bool is_rechecked(const struct ledger *ledger, const struct entry *entry,
     if (!entry->owner || entry->owner != ledger->recheck)
         return false;
     users = owner_table_get(&ledger->owners, entry->owner)->users;
-    return (index + ledger->snapshot) % (1 + users / RECHECKS_MAX) == 0;
+    return (index + ledger->recheck_pass) % (1 + users / RECHECKS_MAX) == 0;
 }
 
 /* Whether its further holders are looked for, which may not be in the file any more. */
@@ -72,6 +71,7 @@ int owning_see(struct ledger *ledger, uint32_t index, const struct sample *sampl
                       .index = index,
                       .has_inode = sample->inode != 0};
     unsigned source = owning_source(entry);
+    bool turn = entry->pending || ledger->snapshot % (1u << owning_pause(entry)) == 0;
 
     if (!ledger->options.owners || !is_kept(ledger, sample))
         return 0;
@@ -82,8 +82,9 @@ int owning_see(struct ledger *ledger, uint32_t index, const struct sample *sampl
         ask.recheck = sample->inode && (ask.doubtful || is_rechecked(ledger, entry, index));
         if (!ask.recheck && !is_retold(ledger, entry, sample))
             return 0;
-    } else if ((!sample->inode && (!sample->cgroup || source != OWNER_BY_NOTHING)) ||
-               (!entry->pending && ledger->snapshot % (1u << owning_pause(entry)))) {
+    } else if (owning_is_queued(entry)) { /* its listener may be another's by now */
+        ask.cgroup = turn && source == OWNER_BY_NOTHING ? sample->cgroup : 0;
+    } else if ((!sample->inode && (!sample->cgroup || source != OWNER_BY_NOTHING)) || !turn) {
         return 0;
     }
     return vec_push(&ledger->asks, ask);
@@ -94,12 +95,11 @@ static int set_owner(struct ledger *ledger, uint32_t index, uint32_t owner, unsi
 {
     struct entry *entry = lives_get(&ledger->lives, index);
     bool changed = entry->owner != owner || owning_source(entry) != source;
+    bool is_lost = owning_source(entry) != OWNER_BY_NOTHING && source == OWNER_BY_NOTHING;
 
     if (owning_source(entry) == OWNER_BY_NOTHING && source != OWNER_BY_NOTHING &&
         entry->seen == ledger->snapshot)
         ledger->lacks[lack_of(entry)]--;
-    if (owning_source(entry) != OWNER_BY_NOTHING && source == OWNER_BY_NOTHING)
-        ledger->lacks[OWNER_LATER]++;
     owner_table_keep(&ledger->owners, owner);
     owner_table_drop(&ledger->owners, entry->owner);
     entry->owner = owner;
@@ -109,12 +109,17 @@ static int set_owner(struct ledger *ledger, uint32_t index, uint32_t owner, unsi
         owning_set(entry, source, OWNER_LATER, 0);
     else /* the process is looked for all the same, when it is its turn */
         owning_set(entry, source, owning_lack(entry), owning_pause(entry));
+    if (is_lost)
+        ledger->lacks[lack_of(entry)]++;
     return changed && (entry->flags & ENTRY_TOLD) ? ledger_touch(ledger, index, ENTRY_DIRTY) : 0;
 }
 
+/* Others than these hold it no more. */
 static int tell_holders(struct ledger *ledger, struct entry *entry, const struct owner_want *want)
 {
-    int r = 0;
+    int r = entry->shared
+                ? vec_push(&ledger->batch->holders, ((struct life_holder){.life = entry->number}))
+                : 0;
 
     for (uint32_t i = 0; i < want->n_others && i < HOLDERS_MAX && r == 0; i++) {
         struct life_holder holder = {.life = entry->number};
@@ -143,22 +148,10 @@ static int on_found(struct ledger *ledger, uint32_t index, const struct owner_wa
         return 0;
     r = set_owner(ledger, index, owner, source);
     owner_table_drop(&ledger->owners, owner);
-    if (r == 0 && source == OWNER_BY_INODE && (changed || !entry->shared) &&
+    if (r == 0 && source == OWNER_BY_INODE && (changed || !entry->shared || want->all_holders) &&
         ledger_is_for_file(ledger, entry))
         r = tell_holders(ledger, entry, want);
     return r;
-}
-
-/* What no process has, and no process can have: two looks at all of them found none. */
-static bool is_of_kernel(const struct ledger *ledger, const struct entry *entry,
-                         const struct owner_want *want)
-{
-    bool waits = entry->state == STATE_LISTEN || entry->protocol == PROTOCOL_UDP;
-
-    if (!waits || entry->uid != 0 || !ledger->options.all_processes)
-        return false;
-    return want->answer == OWNER_ABSENT && owning_lack(entry) == OWNER_ABSENT &&
-           want->cgroup <= ROOT_CGROUP;
 }
 
 /* Its owner was looked for and not found. */
@@ -170,8 +163,6 @@ static int on_lack(struct ledger *ledger, uint32_t index, const struct owner_wan
     entry->pending = want->answer == OWNER_LATER;
     if (entry->pending)
         return 0;
-    if (owning_source(entry) == OWNER_BY_NOTHING && is_of_kernel(ledger, entry, want))
-        return set_owner(ledger, index, 0, OWNER_IS_KERNEL);
     if (owning_source(entry) == OWNER_BY_NOTHING && entry->seen == ledger->snapshot)
         ledger->lacks[lack_of(entry)]--;
     owning_set(entry, owning_source(entry), want->answer,
@@ -224,7 +215,7 @@ static bool make_want(struct ledger *ledger, const struct ask *ask, enum round r
         ret->inode = 0;
         return ask->cgroup && owning_source(entry) == OWNER_BY_NOTHING;
     }
-    ret->all_holders = entry->state == STATE_LISTEN && !ask->recheck;
+    ret->all_holders = entry->state == STATE_LISTEN;
     if (ask->recheck)
         ret->hint = owner_table_get(&ledger->owners, entry->owner)->owner.pid;
     else
@@ -261,20 +252,25 @@ static int look(struct ledger *ledger, enum round round, ledger_look_fn fn, void
 static int inherit(struct ledger *ledger, uint32_t index)
 {
     const struct entry *entry = lives_get(&ledger->lives, index);
+    unsigned source = owning_source(entry);
     uint32_t owner = 0;
     int r;
 
-    if (!entry->number || owning_source(entry) != OWNER_BY_NOTHING)
+    if (!entry->number ||
+        (source != OWNER_BY_NOTHING && (source != OWNER_BY_LISTENER || !owning_is_queued(entry))))
         return 0;
     owner = owning_of_listener(ledger, entry);
-    if (!owner)
+    if (owner == entry->owner || (!owner && !is_stale(ledger, entry))) {
+        owner_table_drop(&ledger->owners, owner);
         return 0;
-    r = set_owner(ledger, index, owner, OWNER_BY_LISTENER);
+    }
+    r = set_owner(ledger, index, owner, owner ? OWNER_BY_LISTENER : OWNER_BY_NOTHING);
     owner_table_drop(&ledger->owners, owner);
     return r;
 }
 
-/* What was accepted and not seen in any process belongs to what listens there. */
+/* What was accepted and not seen in any process belongs to what listens there; what waits to be
+ * accepted to what listens there now. */
 static int inherit_all(struct ledger *ledger)
 {
     int r = 0;
@@ -310,6 +306,8 @@ static void check_some(struct ledger *ledger, ledger_check_fn check, void *arg)
         uint32_t number = 1 + ledger->next_recheck++ % (uint32_t)table->slots.n;
         const struct owner_slot *slot = owner_table_get(table, number);
 
+        /* of its own, so that whatever the numbers divide by each socket comes up */
+        ledger->recheck_pass += number == 1;
         if (slot->texts && slot->users && slot->owner.pid)
             ledger->recheck = number;
     }

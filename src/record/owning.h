@@ -63,6 +63,9 @@ static inline void owning_tell_again(struct entry *entry)
  * for if its turn has come. 0 or -ENOMEM. */
 int owning_see(struct ledger *ledger, uint32_t index, const struct sample *sample);
 
+/* Half-open, or not accepted yet: it stands in the queue of what listens now. */
+bool owning_is_queued(const struct entry *entry);
+
 /* The pid of what listens where a server's connection came from; 0: not known. */
 uint32_t owning_listener_pid(const struct ledger *ledger, const struct entry *entry);
 

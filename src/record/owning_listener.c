@@ -26,12 +26,12 @@ uint32_t owning_listener_pid(const struct ledger *ledger, const struct entry *en
     return 0;
 }
 
-/* Half-open, or not accepted yet: it stands in the queue of what listens now. */
-static bool is_queued(const struct entry *entry)
+bool owning_is_queued(const struct entry *entry)
 {
-    return entry->state == STATE_SYN_RECV ||
-           (!entry->inode && entry->uid != UID_UNKNOWN &&
-            (entry->state == STATE_ESTABLISHED || entry->state == STATE_CLOSE_WAIT));
+    return entry->protocol == PROTOCOL_TCP &&
+           (entry->state == STATE_SYN_RECV ||
+            (!entry->inode && entry->uid != UID_UNKNOWN &&
+             (entry->state == STATE_ESTABLISHED || entry->state == STATE_CLOSE_WAIT)));
 }
 
 /* The same program in the same place under the same user: which of its processes is open. */
@@ -44,7 +44,7 @@ static bool same_program(const struct owner *a, const struct owner *b)
 
 uint32_t owning_of_listener(struct ledger *ledger, const struct entry *entry)
 {
-    bool queued = is_queued(entry), older = false, several = false;
+    bool queued = owning_is_queued(entry), older = false, several = false;
     const struct entry *listener;
     struct owner owner;
     uint32_t number = 0;

@@ -103,7 +103,6 @@ static int begin_ledger(struct recorder *recorder, const struct store_past *past
     options.next_life = past->next_life;
     options.events = recorder->events != NULL;
     options.owners = recorder->source.ops->owners != NULL;
-    options.all_processes = recorder->source.sees_all_processes;
     if (ledger_new(&options, &recorder->ledger) < 0)
         return err_set(err, -ENOMEM, "out of memory");
     recorder->full_next = options.detail == LEDGER_DETAIL_OFF;

@@ -265,8 +265,7 @@ int source_live(const struct source_live_options *options, struct source *ret, s
         live_free(live);
         return r;
     }
-    *ret = (struct source){
-        .ops = &live_ops, .ctx = live, .sees_all_processes = owners_live_sees_all()};
+    *ret = (struct source){.ops = &live_ops, .ctx = live};
     return 0;
 }
 

@@ -42,12 +42,16 @@ static bool is_unit(const char *wanted, const char *unit)
     return n > 0 && (size_t)n < sizeof(service) && is_like(service, unit);
 }
 
+/* How its id begins, or "KIND:" and how it begins: a part of a kind alone would be any container. */
 static bool is_container(const char *wanted, const char *container)
 {
     const char *colon = strchr(container, ':');
     size_t n = strlen(wanted);
 
-    return strncmp(wanted, container, n) == 0 || (colon && strncmp(wanted, colon + 1, n) == 0);
+    if (!colon)
+        return false;
+    return strncmp(wanted, colon + 1, n) == 0 ||
+           (strchr(wanted, ':') && strncmp(wanted, container, n) == 0);
 }
 
 bool filter_owner(const struct filter *filter, const struct owner *owner)

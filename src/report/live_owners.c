@@ -3,7 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "connhist/base/cleanup.h"
 #include "connhist/kernel/owners.h"
@@ -29,6 +32,17 @@ static void take_answer(struct socket_row *row, const struct owner_want *want)
     row->owner_source = want->owner->pid ? OWNER_BY_INODE : OWNER_BY_CGROUP;
 }
 
+/* Where they are there and processes are hidden still something else hides them: a user namespace, a
+ * security module. */
+static bool lacks_privileges(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+    uint32_t needed = CAP_TO_MASK(CAP_SYS_PTRACE) | CAP_TO_MASK(CAP_DAC_READ_SEARCH);
+
+    return syscall(SYS_capget, &header, data) == 0 && (data[0].effective & needed) != needed;
+}
+
 static int look(struct live_owners *owners, struct socket_row *rows, size_t n, struct err *err)
 {
     static const struct owner_budget budget = {.descriptors = UINT32_MAX, .ms = LOOK_MS};
@@ -51,10 +65,8 @@ static int look(struct live_owners *owners, struct socket_row *rows, size_t n, s
         if (rows[row].inode)
             take_answer(&rows[row], &owners->wants[i++]);
     if (looked.denied)
-        err_set(err, -EACCES,
-                "the owners of %u of these sockets can't be seen: that needs CAP_SYS_PTRACE and "
-                "CAP_DAC_READ_SEARCH",
-                looked.denied);
+        err_set(err, -EACCES, "the owners of %u of these sockets can't be seen%s", looked.denied,
+                lacks_privileges() ? ": that needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH" : "");
     else if (looked.later)
         err_set(err, -ETIMEDOUT, "the owners of %u of these sockets were not found in time",
                 looked.later);

@@ -111,11 +111,17 @@ static bool begin_with(const struct known_owner *known, struct holding *holding)
     return holding->from_ms < holding->until_ms;
 }
 
-/* Others that hold a listener's socket, at some time of its life. */
+/* A process may go by several names: they are owners of their own. */
+static bool is_same_process(const struct known_owner *a, const struct known_owner *b)
+{
+    return a && b && a->owner.pid && a->owner.pid == b->owner.pid && a->started_ms == b->started_ms;
+}
+
+/* Others that held a listener's socket when it was looked at last. */
 static int add_sharers(struct who *who, const struct user *user, struct holder_key key,
                        const struct holding *holding, struct err *err)
 {
-    const struct known_owner *known;
+    const struct known_owner *sharer;
     struct holding own;
     int r;
 
@@ -126,11 +132,13 @@ static int add_sharers(struct who *who, const struct user *user, struct holder_k
     stmt_bind_i64(who->sharers, 1, user->life->number);
     while ((r = stmt_step(who->sharers, err)) > 0) {
         key.owner = stmt_i64(who->sharers, 0);
-        r = owner_lookup_get(&who->maker.lookup.owners, key.owner, &known, err);
+        r = owner_lookup_get(&who->maker.lookup.owners, key.owner, &sharer, err);
         if (r < 0)
             return r;
+        if (key.owner == user->life->owner || is_same_process(user->owner, sharer))
+            continue;
         own = *holding;
-        r = begin_with(known, &own) && in_span(who, &own)
+        r = begin_with(sharer, &own) && in_span(who, &own)
                 ? holdings_add(&who->holdings, &key, OWNER_BY_INODE, &own)
                 : 0;
         if (r < 0)

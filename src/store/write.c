@@ -188,12 +188,17 @@ static int write_holders(struct store *store, const struct batch_ids *ids,
                          const struct batch *batch, struct err *err)
 {
     static const char sql[] = "INSERT OR IGNORE INTO holders (life, owner) VALUES (?1, ?2)";
+    static const char drop_sql[] = "DELETE FROM holders WHERE life = ?1";
     int r = 0;
 
     for (size_t i = 0; i < batch->holders.n && r >= 0; i++) {
         const struct life_holder *h = &batch->holders.items[i];
         int64_t owner = 0;
 
+        if (!h->owner) {
+            r = WRITER_RUN(store, STMT_DROP_HOLDERS, drop_sql, err, (int64_t)h->life);
+            continue;
+        }
         r = lives_find_owner(store, ids, UID_UNKNOWN, h->owner, &owner, err);
         if (r >= 0 && owner)
             r = WRITER_RUN(store, STMT_ADD_HOLDER, sql, err, (int64_t)h->life, owner);

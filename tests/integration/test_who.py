@@ -3,10 +3,13 @@
 import csv
 import io
 import random
+import socket
+import sqlite3
+import subprocess
 from collections import Counter
 
 import pytest
-from conftest import connhist, count, strict_json, wait_until
+from conftest import CONNHIST, connhist, count, strict_json, wait_until
 from test_owners import START_MS, WALL_MS, Host, Record
 
 INTERVAL_MS = 10_000
@@ -134,6 +137,39 @@ def test_those_who_share_a_listener_are_named(host, tmp_path):
     host.tick(2)
     rows = who(Record(tmp_path / "db", host).path, "--port", "80")
     assert only(rows, "use", "pid") == [("listener", 100), ("sharer", 101)]
+
+
+def test_who_holds_a_listener_no_more_is_no_sharer(host, tmp_path):
+    held(host, 100, 0x100, "LISTEN", 80)
+    for pid in (101, 102):
+        host.process(pid, "worker")
+        host.do(f"holds {pid} {0x105}")
+    host.tick(2)
+    host.do("ended 101")
+    host.tick(24)
+    path = Record(tmp_path / "left", host).path
+    assert only(who(path, "--port", "80"), "use", "pid") == [("listener", 100), ("sharer", 102)]
+    host.do("ended 102")
+    host.tick(24)
+    path = Record(tmp_path / "alone", host).path
+    assert only(who(path, "--port", "80"), "use", "pid") == [("listener", 100)]
+
+
+def test_who_owns_a_listener_is_not_its_sharer(host, tmp_path):
+    held(host, 100, 0x100, "LISTEN", 80)
+    host.process(101, "worker")
+    host.do(f"holds 101 {0x105}")
+    host.tick(2)
+    host.do("ended 100")
+    host.tick(9)
+    path = Record(tmp_path / "db", host).path
+    assert only(who(path, "--port", "80"), "use", "pid") == [("listener", 101)]
+    database = sqlite3.connect(path)  # as an older record may have it, also by another name of that process
+    owner, = database.execute("SELECT owner FROM open WHERE owner IS NOT NULL").fetchone()
+    database.execute("INSERT INTO holders SELECT life, ? FROM open WHERE life IS NOT NULL", (owner,))
+    database.commit()
+    database.close()
+    assert only(who(path, "--port", "80"), "use", "pid") == [("listener", 101)]
 
 
 def test_ends_within_a_gap_are_bounds(host, tmp_path):
@@ -383,3 +419,16 @@ def test_real_servers_one_after_the_other_are_named(netns, record, db):
     assert rows[0]["until_before_ms"] <= rows[1]["first_seen_ms"] and not rows[0]["open"] and not rows[1]["open"]
     nobody = connhist("netstat", "-a", "--port", "7070", "--pid", str(pids[0]), netns=netns)
     assert "no socket matches" in nobody.stderr
+
+
+@pytest.mark.parametrize("wrap, words", [
+    (("setpriv", "--inh-caps=-all", "--bounding-set=-all"), "can't be seen: that needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"),
+    (("unshare", "-U", "-r"), "can't be seen")])  # it has all there are, in a user namespace of its own
+def test_privileges_are_asked_for_only_where_they_lack(wrap, words):
+    if subprocess.run([*wrap, "true"], check=False, capture_output=True).returncode:
+        pytest.skip(f"{wrap[0]} is not possible here")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        done = subprocess.run([*wrap, CONNHIST, "netstat", "-a", "-o", "--port", str(port)], text=True,
+                              capture_output=True, check=False, timeout=60)
+    assert done.stderr.rstrip("\n").endswith(f"the owners of 1 of these sockets {words}")

@@ -261,7 +261,7 @@ static void start(struct stage *stage)
         .clock = {stage_boottime_ns, stage_realtime_ns, stage},
         .notice = show_notice,
     };
-    struct source source = {.ops = &stage_ops, .ctx = stage, .sees_all_processes = true};
+    struct source source = {.ops = &stage_ops, .ctx = stage};
     struct err err = {0};
 
     if (recorder_new(&options, &source, &stage->recorder, &err) < 0)

@@ -70,7 +70,8 @@ struct owner_ref {
 /* One more process that holds a shared socket. */
 struct life_holder {
     uint64_t life;  /* number of the life */
-    uint32_t owner; /* number of the owner */
+    uint32_t owner; /* number of the owner; 0: those told before hold it no more, only those that
+                       follow */
 };
 
 struct owner_vec {

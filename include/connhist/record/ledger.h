@@ -30,9 +30,8 @@ struct ledger_options {
     uint32_t max_client_services; /* client services told apart at a time; the rest is `other` */
     uint32_t max_syn_recv;        /* SYN_RECV sockets kept as lives; the rest is tallied alone */
     struct port_range ephemeral;
-    bool owners;        /* ledger_find_owners() will be called */
-    bool all_processes; /* of the whole host are looked at: what none of them has is the kernel's */
-    bool events;        /* destroy events will be told by ledger_closing() */
+    bool owners;         /* ledger_find_owners() will be called */
+    bool events;         /* destroy events will be told by ledger_closing() */
     int64_t interval_ms; /* planned distance of snapshots */
     int64_t base_ms;     /* record time = base_ms + CLOCK_BOOTTIME in ms; for samples' timers */
     uint64_t next_life;  /* the first number to give; never 0 */

@@ -84,8 +84,7 @@ struct source_ops {
 
 struct source {
     const struct source_ops *ops;
-    void *ctx;               /* handed to each op; owned by the source, see source_finish() */
-    bool sees_all_processes; /* what no process has is the kernel's */
+    void *ctx; /* handed to each op; owned by the source, see source_finish() */
 };
 
 struct source_live_options {

@@ -150,6 +150,16 @@ static void units_and_containers_have_short_forms(void **state)
     assert_true(owned(filter, "", "", "", "docker:3f2a99"));
     assert_false(owned(filter, "", "", "", "docker:03f2a99"));
     assert_false(owned(filter, "", "", "", ""));
+    filter.container = "d";
+    assert_false(owned(filter, "", "", "", "docker:3f2a99"));
+    assert_true(owned(filter, "", "", "", "docker:d3f2a9"));
+    filter.container = "docker";
+    assert_false(owned(filter, "", "", "", "docker:3f2a99"));
+    assert_true(owned(filter, "", "", "", "lxc:docker1"));
+    filter.container = "dock:3f";
+    assert_false(owned(filter, "", "", "", "docker:3f2a99"));
+    filter.container = "docker:3f";
+    assert_true(owned(filter, "", "", "", "docker:3f2a99"));
     filter.container = "lxc:web";
     assert_true(owned(filter, "", "", "", "lxc:web"));
     assert_false(owned(filter, "", "", "", "docker:web"));
