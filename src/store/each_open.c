@@ -270,14 +270,19 @@ int store_each_planned(struct store *store, const struct netns_ref *netns, size_
                        size_t *ret_skipped, struct err *err)
 {
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    struct past_recording recording;
     struct past_snapshot snapshot;
     size_t skipped = 0;
     int64_t first, last;
     int r = past_last_snapshot(store->db, &snapshot, err);
 
     *ret_skipped = 0;
-    if (r <= 0)
-        return r;
+    if (r > 0)
+        r = past_last_recording(store->db, &recording, err);
+    /* What was open when another boot ended was closed just after its last snapshot: that is no
+     * plan, and no life of this boot. */
+    if (r <= 0 || snapshot.boot != recording.boot)
+        return r < 0 ? r : 0;
     r = sql_prepare(store->db, planned_sql, &stmt, err);
     for (unsigned class = 0; class < FILE_CLASSES && r >= 0; class ++) {
         planned_range(class, snapshot.start_ms, &first, &last);

@@ -25,8 +25,9 @@ int past_last_recording(sqlite3 *db, struct past_recording *ret, struct err *err
 
 int past_last_snapshot(sqlite3 *db, struct past_snapshot *ret, struct err *err)
 {
-    static const char sql[] = "SELECT start_ms, recording FROM snapshots "
-                              "ORDER BY start_ms DESC LIMIT 1";
+    static const char sql[] = "SELECT s.start_ms, s.recording, r.boot FROM snapshots AS s "
+                              "JOIN recordings AS r ON r.id = s.recording "
+                              "ORDER BY s.start_ms DESC LIMIT 1";
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
     int r = sql_prepare(db, sql, &stmt, err);
 
@@ -36,6 +37,7 @@ int past_last_snapshot(sqlite3 *db, struct past_snapshot *ret, struct err *err)
         return r;
     ret->start_ms = sqlite3_column_int64(stmt, 0);
     ret->recording = sqlite3_column_int64(stmt, 1);
+    ret->boot = sqlite3_column_int64(stmt, 2);
     return 1;
 }
 

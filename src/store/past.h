@@ -14,6 +14,7 @@ struct past_recording {
 struct past_snapshot {
     int64_t start_ms;  /* record time */
     int64_t recording; /* recordings.id */
+    int64_t boot;      /* that of the recording */
 };
 
 int past_last_recording(sqlite3 *db, struct past_recording *ret, struct err *err);

@@ -85,7 +85,7 @@ class Kernel:
 
     def start_process(self, pid):
         self.uids[pid] = 1000 + pid
-        self.commands.append(f"process {pid} {pid * 10} {1000 + pid} p{pid} /usr/bin/p{pid} p{pid}.service - /p{pid}")
+        self.commands.append(f"process {pid} {pid // 10} {1000 + pid} p{pid} /usr/bin/p{pid} p{pid}.service - /p{pid}")
 
     def restart_server(self, n):
         """Another process serves a port from now on; what the old one has accepted stays with it."""

@@ -111,6 +111,14 @@ def test_a_run_without_detail_takes_back_what_a_run_with_it_foresaw(db, end):
 
 
 @pytest.mark.parametrize("end", ["stop", "crash"])
+def test_what_was_open_before_a_reboot_is_over_whatever_happens_after_it(db, end):
+    sample = "sample tcp 4 192.0.2.1 32775 198.51.100.1 80 SYN_SENT 4097 4102 1000 0 0 0 0 0 0"
+    replay(db, at(0), sample, "tick", end, f"clock {7 * 10**9} {(REAL_S + 60) * 10**9}", "start boot-2", "stop",
+           "start boot-2", f"clock {17 * 10**9} {(REAL_S + 70) * 10**9}", "tick", "stop")
+    assert query(db, "SELECT first_seen_ms, closed_ms FROM sockets") == [(ms(0), ms(0) + 1)]
+
+
+@pytest.mark.parametrize("end", ["stop", "crash"])
 def test_what_was_foreseen_of_a_namespace_ends_with_it_while_no_run_was_there(db, end):
     replay(db, "events", "netns 4026532001", at(0), "tick", at(5), ENDED, at(10), waits(53_000), "tick", end,
            "netns 4026532002", at(20), "tick", at(30), "tick", "stop")
