@@ -44,6 +44,7 @@ complete -c connhist -n '__fish_seen_subcommand_from netstat' -s a -l all -d 'Li
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s n -l numeric -d 'Ports as numbers'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s o -l owner -d 'Process ids'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s b -l program -d 'Programs'
+complete -c connhist -n '__fish_seen_subcommand_from netstat' -s f -l fqdn -d 'Names of remote addresses'
 complete -c connhist -n '__fish_seen_subcommand_from netstat who' -l at -x -a 'now today yesterday' -d 'Instant'
 complete -c connhist -n '__fish_seen_subcommand_from list' -l open -d 'Only those still open'
 complete -c connhist -n '__fish_seen_subcommand_from list' -l closed-by -x -a 'local remote reset timeout unknown' -d 'How it ended'

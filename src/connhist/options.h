@@ -39,6 +39,7 @@ enum option_id {
     OPT_NUMERIC,
     OPT_OWNER,
     OPT_PROGRAM,
+    OPT_FQDN,
     OPT_AT,
     OPT_OPEN,
     OPT_CLOSED_BY,
