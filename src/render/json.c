@@ -92,18 +92,37 @@ static void write_coverage(FILE *out, const struct coverage *coverage)
     putc('}', out);
 }
 
+static void write_head(FILE *out, const char *schema, const struct field *fields, size_t n)
+{
+    fputs("{\"schema\": ", out);
+    text_for_json(out, schema);
+    for (size_t i = 0; i < n; i++) {
+        fputs(", ", out);
+        write_name(out, fields[i].name);
+        write_value(out, &fields[i].value);
+    }
+}
+
+void json_set_begin(struct writer *writer, const char *schema, const struct field *fields,
+                    size_t n_fields)
+{
+    write_head(writer->options.out, schema, fields, n_fields);
+    fputs(",\n\"tables\": [\n", writer->options.out);
+}
+
+void json_set_end(struct writer *writer)
+{
+    fputs("]}\n", writer->options.out);
+}
+
 static int json_begin(struct writer *writer)
 {
     const struct document *document = writer->document;
     FILE *out = writer->options.out;
 
-    fputs("{\"schema\": ", out);
-    text_for_json(out, document->schema);
-    for (size_t i = 0; i < document->n_fields; i++) {
-        fputs(", ", out);
-        write_name(out, document->fields[i].name);
-        write_value(out, &document->fields[i].value);
-    }
+    if (writer->in_set && writer->n_documents > 0)
+        fputs(",\n", out);
+    write_head(out, document->schema, document->fields, document->n_fields);
     write_coverage(out, document->coverage);
     fputs(",\n\"rows\": [", out);
     return 0;

@@ -103,6 +103,36 @@ int writer_end(struct writer *writer, struct err *err)
     if (!writer->error && fflush(writer->options.out))
         note(writer, -errno);
     writer->document = NULL;
+    writer->n_documents++;
+    if (writer->error)
+        return err_errno(err, writer->error, "cannot write the output");
+    return 0;
+}
+
+int writer_set_begin(struct writer *writer, const char *schema, const struct field *fields,
+                     size_t n_fields)
+{
+    assert(!writer->document && !writer->in_set);
+    if (writer->options.format == FORMAT_CSV)
+        return -EOPNOTSUPP;
+    writer->in_set = true;
+    writer->n_documents = 0;
+    errno = 0;
+    if (writer->options.format == FORMAT_JSON)
+        json_set_begin(writer, schema, fields, n_fields);
+    return note(writer, 0);
+}
+
+int writer_set_end(struct writer *writer, struct err *err)
+{
+    assert(!writer->document && writer->in_set);
+    writer->in_set = false;
+    errno = 0;
+    if (!writer->error && writer->options.format == FORMAT_JSON)
+        json_set_end(writer);
+    note(writer, 0);
+    if (!writer->error && fflush(writer->options.out))
+        note(writer, -errno);
     if (writer->error)
         return err_errno(err, writer->error, "cannot write the output");
     return 0;

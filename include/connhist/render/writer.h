@@ -103,5 +103,12 @@ int writer_row(struct writer *writer, const struct cell *cells);
  * err says why. Another document may follow with writer_begin(). */
 int writer_end(struct writer *writer, struct err *err);
 
+/* Several documents as one answer: each in turn between these two. JSON: one object with schema,
+ * fields and "tables", an array of the documents; table and JSON Lines: one behind the other. CSV
+ * holds one table alone: -EOPNOTSUPP. Errors else as writer_row() and writer_end(). */
+int writer_set_begin(struct writer *writer, const char *schema, const struct field *fields,
+                     size_t n_fields);
+int writer_set_end(struct writer *writer, struct err *err);
+
 /* "table", "json" … -EINVAL when it is none. */
 int format_parse(const char *text, enum format *ret);

@@ -263,6 +263,65 @@ static void a_writer_takes_one_document_after_another(void **unused)
     }
 }
 
+static void several_documents_can_be_one_answer(void **unused)
+{
+    static const struct {
+        enum format format;
+        const char *wanted;
+    } formats[] = {
+        {FORMAT_JSON, "{\"schema\": \"connhist/set/1\", \"at_ms\": 5,\n\"tables\": [\n"
+                      "{\"schema\": \"connhist/test/1\",\n\"coverage\": null,\n\"rows\": [\n"
+                      "{\"a\": 1}\n]}\n,\n"
+                      "{\"schema\": \"connhist/test/1\",\n\"coverage\": null,\n\"rows\": [\n"
+                      "{\"a\": 2}\n]}\n]}\n"},
+        {FORMAT_JSONL, "{\"a\": 1}\n{\"a\": 2}\n"},
+        {FORMAT_TABLE, "A\n1\nA\n2\n"},
+    };
+    static const struct column column = {.name = "a", .heading = "A"};
+    const struct document document = {
+        .schema = "connhist/test/1", .columns = &column, .n_columns = 1};
+    const struct field fields[] = {{"at_ms", cell_time(5)}};
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+        struct writer *writer = NULL;
+        struct capture capture;
+
+        capture_begin(&capture);
+        assert_int_equal(
+            writer_new(&(struct writer_options){.format = formats[i].format, .out = capture.out},
+                       &writer),
+            0);
+        assert_int_equal(writer_set_begin(writer, "connhist/set/1", fields, 1), 0);
+        for (int n = 1; n <= 2; n++) {
+            const struct cell cell = cell_int(n);
+
+            assert_int_equal(writer_begin(writer, &document), 0);
+            assert_int_equal(writer_row(writer, &cell), 0);
+            assert_int_equal(writer_end(writer, NULL), 0);
+        }
+        assert_int_equal(writer_set_end(writer, NULL), 0);
+        assert_string_equal(capture_text(&capture), formats[i].wanted);
+        writer_free(writer);
+        capture_finish(&capture);
+    }
+}
+
+static void csv_holds_one_table_alone(void **unused)
+{
+    struct writer *writer = NULL;
+    struct capture capture;
+
+    (void)unused;
+    capture_begin(&capture);
+    assert_int_equal(
+        writer_new(&(struct writer_options){.format = FORMAT_CSV, .out = capture.out}, &writer), 0);
+    assert_int_equal(writer_set_begin(writer, "connhist/set/1", NULL, 0), -EOPNOTSUPP);
+    assert_string_equal(capture_text(&capture), "");
+    writer_free(writer);
+    capture_finish(&capture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +336,8 @@ int main(void)
         cmocka_unit_test(a_full_disk_is_told_in_words),
         cmocka_unit_test(a_reader_that_left_stops_the_rows),
         cmocka_unit_test(a_writer_takes_one_document_after_another),
+        cmocka_unit_test(several_documents_can_be_one_answer),
+        cmocka_unit_test(csv_holds_one_table_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
