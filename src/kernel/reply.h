@@ -13,12 +13,12 @@ struct request {
     uint32_t portid; /* nlmsg_pid: our netlink socket's */
     uint32_t seq;    /* first of the sequence numbers */
     uint32_t n;      /* how many sequence numbers; a dump has 1 */
-    uint16_t type;   /* nlmsg_type of the request, which is that of the replies */
+    uint16_t type;   /* nlmsg_type of the replies */
 };
 
 enum reply_kind {
     REPLY_NONE,   /* the buffer has no more replies */
-    REPLY_SOCKET, /* payload is a struct inet_diag_msg with attributes */
+    REPLY_SOCKET, /* payload is what was asked for: a struct inet_diag_msg with attributes … */
     REPLY_DONE,   /* NLMSG_DONE: the dump is over, with `error` */
     REPLY_ERROR,  /* NLMSG_ERROR: the request failed with `error` */
 };

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+#include "connhist/model/route.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+static struct route made(uint32_t table, uint8_t family, const char *destination, uint8_t bits,
+                         uint32_t metric)
+{
+    struct route route = {
+        .table = table, .family = family, .bits = bits, .metric = metric, .type = ROUTE_UNICAST};
+    uint8_t parsed;
+
+    assert_int_equal(address_parse(destination, &parsed, &route.destination), 0);
+    assert_int_equal(parsed, family);
+    return route;
+}
+
+static void the_table_asked_for_most_comes_first_and_defaults_before_others(void **state)
+{
+    const struct route routes[] = {
+        made(ROUTE_TABLE_LOCAL, AF_INET, "127.0.0.1", 32, 0),
+        made(100, AF_INET, "10.0.0.0", 8, 0),
+        made(ROUTE_TABLE_MAIN, AF_INET6, "::", 0, 1024),
+        made(ROUTE_TABLE_MAIN, AF_INET, "10.0.0.0", 16, 0),
+        made(ROUTE_TABLE_MAIN, AF_INET, "10.0.0.0", 8, 5),
+        made(ROUTE_TABLE_MAIN, AF_INET, "10.0.0.0", 8, 3),
+        made(ROUTE_TABLE_DEFAULT, AF_INET, "0.0.0.0", 0, 0),
+        made(ROUTE_TABLE_MAIN, AF_INET, "0.0.0.0", 0, 0),
+        made(ROUTE_TABLE_MAIN, AF_INET, "0.0.0.0", 8, 0),
+    };
+    static const size_t wanted[] = {7, 8, 5, 4, 3, 2, 6, 1, 0};
+    struct route_table table = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
+        assert_int_equal(route_table_add(&table, &routes[i], NULL, 0), 0);
+    route_table_sort(&table);
+    for (size_t i = 0; i < table.n; i++)
+        assert_int_equal(route_compare(&table, &table.items[i], &table, &routes[wanted[i]]), 0);
+    route_table_finish(&table);
+}
+
+static void routes_keep_their_ways_when_sorted(void **state)
+{
+    struct route_table table = {0};
+
+    (void)state;
+    for (uint32_t i = 0; i < 50; i++) {
+        struct route route = made(ROUTE_TABLE_MAIN, AF_INET, "10.0.0.0", 8, 50 - i);
+        struct route_hop hops[3] = {{.ifindex = i * 10}, {.ifindex = i * 10 + 1}, {.ifindex = 0}};
+
+        assert_int_equal(route_table_add(&table, &route, hops, i % 4 == 3 ? 0 : i % 4 + 1), 0);
+    }
+    route_table_sort(&table);
+    for (size_t place = 0; place < table.n; place++) {
+        uint32_t i = 49 - (uint32_t)place;
+
+        assert_int_equal(table.items[place].metric, 50 - i);
+        assert_int_equal(table.items[place].n_hops, i % 4 == 3 ? 0 : i % 4 + 1);
+        if (table.items[place].n_hops > 1)
+            assert_int_equal(route_hops(&table, &table.items[place])[1].ifindex, i * 10 + 1);
+    }
+    route_table_finish(&table);
+}
+
+static void any_difference_shows_in_a_comparison(void **state)
+{
+    const struct route base = made(ROUTE_TABLE_MAIN, AF_INET, "10.0.0.0", 8, 0);
+    const struct route_hop hops[2] = {{.ifindex = 2, .weight = 1}, {.ifindex = 3, .weight = 1}};
+    struct route_hop other[2][4];
+    struct route_table a = {0}, b = {0};
+
+    (void)state;
+    assert_int_equal(route_table_add(&a, &base, hops, 2), 0);
+    for (size_t i = 0; i < 4; i++) {
+        other[0][i] = hops[0];
+        other[1][i] = hops[1];
+    }
+    other[1][0].ifindex = 4;
+    other[1][1].weight = 2;
+    other[1][2].flags = 1;
+    other[1][3].family = AF_INET;
+    for (size_t i = 0; i < 4; i++) {
+        const struct route_hop changed[2] = {other[0][i], other[1][i]};
+
+        route_table_clear(&b);
+        assert_int_equal(route_table_add(&b, &base, changed, 2), 0);
+        assert_true(route_compare(&a, &a.items[0], &b, &b.items[0]) < 0);
+        assert_true(route_compare(&b, &b.items[0], &a, &a.items[0]) > 0);
+    }
+    route_table_clear(&b);
+    /* what is no gateway's does not count */
+    other[0][0].gateway.bytes[0] = 1;
+    other[1][0] = hops[1];
+    {
+        const struct route_hop same[2] = {other[0][0], other[1][0]};
+
+        assert_int_equal(route_table_add(&b, &base, same, 2), 0);
+    }
+    assert_int_equal(route_compare(&a, &a.items[0], &b, &b.items[0]), 0);
+    route_table_finish(&a);
+    route_table_finish(&b);
+}
+
+static void routes_beyond_the_limit_are_counted(void **state)
+{
+    const struct route route = made(ROUTE_TABLE_MAIN, AF_INET, "10.0.0.0", 8, 0);
+    struct route_table table = {.limit = 2};
+
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(route_table_add(&table, &route, NULL, 0), 0);
+    assert_int_equal(table.n, 2);
+    assert_int_equal(table.n_left_out, 3);
+    route_table_clear(&table);
+    assert_int_equal(table.n + table.n_left_out, 0);
+    assert_int_equal(table.limit, 2);
+    route_table_finish(&table);
+}
+
+static void numbers_have_the_names_that_ip_gives_them(void **state)
+{
+    char buf[ROUTE_NAME_MAX];
+
+    (void)state;
+    assert_string_equal(route_table_name(254, buf), "main");
+    assert_string_equal(route_table_name(255, buf), "local");
+    assert_string_equal(route_table_name(253, buf), "default");
+    assert_string_equal(route_table_name(4294967295U, buf), "4294967295");
+    assert_string_equal(route_type_name(ROUTE_BLACKHOLE, buf), "blackhole");
+    assert_string_equal(route_type_name(200, buf), "200");
+    assert_string_equal(route_protocol_name(2, buf), "kernel");
+    assert_string_equal(route_protocol_name(186, buf), "bgp");
+    assert_string_equal(route_protocol_name(77, buf), "77");
+    assert_string_equal(route_scope_name(0, buf), "global");
+    assert_string_equal(route_scope_name(253, buf), "link");
+    assert_string_equal(route_scope_name(7, buf), "7");
+}
+
+static void flags_have_the_words_of_ip(void **state)
+{
+    struct route route = {.flags = 0};
+    struct route_hop hop = {.flags = 0};
+    char buf[ROUTE_FLAGS_TEXT_MAX];
+
+    (void)state;
+    assert_string_equal(route_flags_format(&route, &hop, buf), "");
+    assert_string_equal(route_flags_format(&route, NULL, buf), "");
+    hop.flags = 0x14;
+    assert_string_equal(route_flags_format(&route, &hop, buf), "onlink,linkdown");
+    route.flags = 0x4000;
+    assert_string_equal(route_flags_format(&route, NULL, buf), "rt_offload");
+    /* all at once fit */
+    route.flags = UINT32_MAX;
+    hop.flags = UINT8_MAX;
+    assert_string_equal(route_flags_format(&route, &hop, buf),
+                        "dead,pervasive,onlink,offload,linkdown,unresolved,trap,rt_offload,rt_trap,"
+                        "rt_offload_failed");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_table_asked_for_most_comes_first_and_defaults_before_others),
+        cmocka_unit_test(routes_keep_their_ways_when_sorted),
+        cmocka_unit_test(any_difference_shows_in_a_comparison),
+        cmocka_unit_test(routes_beyond_the_limit_are_counted),
+        cmocka_unit_test(numbers_have_the_names_that_ip_gives_them),
+        cmocka_unit_test(flags_have_the_words_of_ip),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
