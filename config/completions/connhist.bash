@@ -6,7 +6,7 @@ _connhist_options() {
     local common="--db --config --format --color --utc --help --version"
     case $1 in
     report) echo "$common --netns --port --proto --state --role --by --peer --since --until --step --top --measure --process --unit --container --pid" ;;
-    netstat) echo "$common --netns --all --numeric --owner --program --fqdn --proto --at --port --state --peer --local --role --process --unit --container --pid" ;;
+    netstat) echo "$common --netns --all --numeric --owner --program --proto --ethernet --by --route --table --statistics --at --port --state --peer --local --role --process --unit --container --pid" ;;
     list) echo "$common --netns --port --proto --peer --local --state --role --since --until --open --closed-by --limit --process --unit --container --pid" ;;
     who) echo "$common --netns --port --proto --at --since --until" ;;
     sql) echo "$common --timeout" ;;
@@ -20,11 +20,12 @@ _connhist_values() {
     case $1 in
     --format) echo "table json jsonl csv chart" ;;
     --color) echo "auto always never" ;;
-    --proto | -p) echo "tcp udp tcpv4 udpv4 tcpv6 udpv6" ;;
+    --proto | -p) echo "tcp udp tcpv4 udpv4 tcpv6 udpv6$([ "$(_connhist_command)" = netstat ] && echo " ip ipv6 icmp icmpv6")" ;;
+    --table) echo "main local default all" ;;
     --role) echo "server client" ;;
     --closed-by) echo "local remote reset timeout unknown" ;;
     --measure) echo "opened closed bytes duration rtt" ;;
-    --by) echo "port state role peer process pid unit container uid netns" ;;
+    --by) [ "$(_connhist_command)" = netstat ] && echo interface || echo "port state role peer process pid unit container uid netns" ;;
     --state)
         echo "ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING"
         ;;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* connhist netstat: the socket table, now or as it was. */
+/* connhist netstat: the socket table, now or as it was; and the dispatcher of netstat's other
+ * tables. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,19 +13,28 @@
 #include "command.h"
 #include "complain.h"
 #include "context.h"
+#include "netstat_tables.h"
 #include "question.h"
 #include "socket_table.h"
 
 static const struct option_row rows[] = {
-    {OPT_ALL, REPEAT_LAST, 'a', "all", NULL, "listening, bound and unconnected sockets, too"},
+    {OPT_ALL, REPEAT_LAST, 'a', "all", NULL,
+     "listening, bound and unconnected sockets, too; with -s\n"
+     "counters that are 0, too; with -r all tables"},
     {OPT_NUMERIC, REPEAT_LAST, 'n', "numeric", NULL, "ports as numbers, not by name"},
     {OPT_OWNER, REPEAT_LAST, 'o', "owner", NULL, "the id of the process that owns each socket"},
     {OPT_PROGRAM, REPEAT_LAST, 'b', "program", NULL,
      "the program that owns each socket, and its systemd unit\nor container"},
-    {OPT_FQDN, REPEAT_LAST, 'f', "fqdn", NULL,
-     "fully qualified names of remote addresses, as far as they\nare found within two seconds"},
     {OPT_PROTO, REPEAT_NOT, 'p', "proto", "NAME",
-     "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only those\nof one family"},
+     "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only those\nof one family; with -s also ip, "
+     "ipv6, icmp, icmpv6, with -r\nip or ipv6"},
+    {OPT_ETHERNET, REPEAT_LAST, 'e', "ethernet", NULL,
+     "bytes, packets, discards and errors of all network\ninterfaces together"},
+    {OPT_BY, REPEAT_NOT, 0, "by", "WHAT", "with -e: interface, each by itself"},
+    {OPT_ROUTE, REPEAT_LAST, 'r', "route", NULL, "the routes, IPv4 and IPv6"},
+    {OPT_TABLE, REPEAT_NOT, 0, "table", "TABLE",
+     "with -r: only of this table: main, local, default or a\nnumber; or all (main)"},
+    {OPT_STATISTICS, REPEAT_LAST, 's', "statistics", NULL, "the kernel's counters by protocol"},
     {OPT_AT, REPEAT_NOT, 0, "at", "TIME",
      "as it was then: 03:14, -2h, yesterday 18:00 …\n(now, from the kernel itself)"},
     ROW_PORT("only with these ports at either end: 80, 80,443,\n8000-8010, http, 53/udp"),
@@ -57,22 +67,6 @@ static void choose_owners(const struct context *ctx, struct socket_table *table)
 static struct names *shown_names(const struct context *ctx)
 {
     return options_has(&ctx->options, OPT_NUMERIC) ? NULL : ctx->names;
-}
-
-/* Whether remote addresses are shown by name: a first pass over the table is to collect them. */
-static int begin_names(const struct context *ctx, struct socket_table *table)
-{
-    if (!options_has(&ctx->options, OPT_FQDN))
-        return EXIT_ANSWERED;
-    table->resolver = resolver_new();
-    return table->resolver ? EXIT_ANSWERED : cannot_answer("out of memory");
-}
-
-/* r: what that pass gave. What it could not read the second one tells of. */
-static void end_names(struct socket_table *table, int r)
-{
-    if (r >= 0 && resolver_wait(table->resolver, RESOLVER_PATIENCE_MS) < 0)
-        complain("no names of addresses: no thread can be started to ask for them");
 }
 
 /* What is said when no row came. */
@@ -119,12 +113,7 @@ static int netstat_now(struct context *ctx)
     table.names = shown_names(ctx);
     choose_owners(ctx, &table);
     table.pids |= filter_by_owner(&filter); /* who chooses by owner sees whom he got */
-    status = begin_names(ctx, &table);
-    if (table.resolver)
-        end_names(&table, sockets_live(&filter, filter_by_owner(&filter), socket_table_want_name,
-                                       &table, &err));
-    if (status == EXIT_ANSWERED)
-        status = socket_table_begin(&table, ctx, &document);
+    status = socket_table_begin(&table, ctx, &document);
     if (status != EXIT_ANSWERED)
         return status;
     r = sockets_live(&filter, table.pids || table.programs, socket_table_row, &table, &err);
@@ -211,12 +200,6 @@ static int put_table_at(struct context *ctx, const struct snapshot_choice *choic
 
     table.names = shown_names(ctx);
     choose_owners(ctx, &table);
-    status = begin_names(ctx, &table);
-    if (table.resolver)
-        end_names(&table, sockets_at(ctx->db, &ctx->walltime, choice, filter,
-                                     socket_table_want_name, &table, &err));
-    if (status != EXIT_ANSWERED)
-        return status;
     if (ctx->format == FORMAT_TABLE)
         print_choice(ctx, choice, at_ms);
     status = socket_table_choose_netns(&table, ctx, filter);
@@ -245,6 +228,14 @@ static int netstat_at(struct context *ctx)
 
 static int netstat_run(struct context *ctx)
 {
+    struct table_choice choice = {0};
+    int status;
+
+    if (netstat_tables_asked(ctx))
+        return netstat_tables_now(ctx);
+    status = netstat_tables_choose(ctx, &choice); /* refuses what goes with other tables */
+    if (status != EXIT_ANSWERED)
+        return status;
     return options_has(&ctx->options, OPT_AT) ? netstat_at(ctx) : netstat_now(ctx);
 }
 
@@ -258,8 +249,9 @@ static int netstat_check(struct context *ctx)
 const struct command cmd_netstat = {
     .name = "netstat",
     .args = "",
-    .summary = "the socket table, now or at a recorded instant",
-    .notes = "Without -a: connections that are not listening. Options combine: -an --at 03:14.",
+    .summary = "the socket table, now or at a recorded instant; routes, counters",
+    .notes = "Without -a: connections that are not listening. Options combine: -an --at 03:14.\n"
+             "Other tables in place of sockets, alone or together: -e, -r, -s; -es, -rn.",
     .options = OPTION_TABLE(rows),
     .needs = NEEDS_NOTHING,
     .run = netstat_run,

@@ -204,6 +204,13 @@ static int read_netns(const char *text, struct filter *filter)
     return EXIT_ANSWERED;
 }
 
+int question_netns(const struct context *ctx, struct filter *filter)
+{
+    const char *text = options_text(&ctx->options, OPT_NETNS);
+
+    return text ? read_netns(text, filter) : EXIT_ANSWERED;
+}
+
 /* A name of an owner; what can't be one is refused, so that nothing is searched in vain. */
 static int read_name(const char *name, const char *text, const char **ret)
 {

@@ -29,6 +29,9 @@ int question_span(struct context *ctx, int64_t *ret_since_ms, int64_t *ret_until
  * --proto may name one of IPv4 and IPv6. */
 int question_filter(struct context *ctx, bool families, struct filter *ret);
 
+/* Reads --netns alone. */
+int question_netns(const struct context *ctx, struct filter *filter);
+
 /* Wall time of the first snapshot, TIME_UNKNOWN if there is none, or no file. */
 int question_record_begin(struct context *ctx, int64_t *ret_ms);
 

@@ -60,25 +60,41 @@ int netns_live_find(const struct filter *filter, struct netns_live *ret, struct 
     return r;
 }
 
-int netns_live_open(const struct netns_live *live, const struct clock *clock,
-                    struct sock_diag **ret, struct err *err)
+int netns_live_enter(const struct netns_live *live, int *ret_home_fd, struct err *err)
 {
     _cleanup_close_ int home_fd = -1;
-    struct err back = {0};
     int r;
 
+    *ret_home_fd = -1;
     if (live->is_own)
-        return sock_diag_open(clock, ret, err);
+        return 0;
     home_fd = netns_open_home(err);
     if (home_fd < 0)
         return home_fd;
     r = netns_enter(NULL, &live->found, err);
     if (r == -EPERM)
         return err_set(err, r, "looking into other network namespaces needs CAP_SYS_ADMIN");
+    if (r == 0)
+        *ret_home_fd = take_fd(&home_fd);
+    return r;
+}
+
+int netns_live_leave(int home_fd, struct err *err)
+{
+    return home_fd < 0 ? 0 : netns_return(home_fd, err);
+}
+
+int netns_live_open(const struct netns_live *live, const struct clock *clock,
+                    struct sock_diag **ret, struct err *err)
+{
+    _cleanup_close_ int home_fd = -1;
+    struct err back = {0};
+    int r = netns_live_enter(live, &home_fd, err);
+
     if (r < 0)
         return r;
     r = sock_diag_open(clock, ret, err);
-    if (netns_return(home_fd, &back) < 0 && r == 0) {
+    if (netns_live_leave(home_fd, &back) < 0 && r == 0) {
         sock_diag_close(*ret);
         *ret = NULL;
         return err_set(err, back.code, "%s", back.text);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#include "counter_words.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* After RFC 4293, 4022, 4113, the kernel's Documentation/networking/snmp_counter.rst and where it
+ * counts. */
+static const struct {
+    const char *name;
+    const char *text;
+} known[] = {
+    {"Ip.DefaultTTL", "hops a packet may take, unless a program says"},
+    {"Ip.Forwarding", "1: forwards packets, 2: does not"},
+    {"Ip.ForwDatagrams", "packets forwarded"},
+    {"Ip.FragFails", "packets too large, and not to be cut"},
+    {"Ip.InAddrErrors", "packets received for an address that is none"},
+    {"Ip.InDelivers", "packets handed to a protocol"},
+    {"Ip.InDiscards", "packets received and dropped for want of room"},
+    {"Ip.InHdrErrors", "packets received with a bad header"},
+    {"Ip.InReceives", "packets received"},
+    {"Ip.InUnknownProtos", "packets received for an unknown protocol"},
+    {"Ip.OutDiscards", "packets not sent for want of room"},
+    {"Ip.OutNoRoutes", "packets not sent for want of a route"},
+    {"Ip.OutRequests", "packets to send, from this host"},
+    {"Ip.ReasmFails", "packets that could not be put together"},
+    {"IpExt.InCsumErrors", "packets received with a bad checksum"},
+    {"IpExt.InOctets", "bytes received"},
+    {"IpExt.OutOctets", "bytes sent"},
+    {"Ip6.InDelivers", "packets handed to a protocol"},
+    {"Ip6.InReceives", "packets received"},
+    {"Ip6.OutNoRoutes", "packets not sent for want of a route"},
+    {"Ip6.OutRequests", "packets to send, from this host"},
+    {"Icmp.InDestUnreachs", "told that a destination is unreachable"},
+    {"Icmp.InErrors", "ICMP messages received with an error"},
+    {"Icmp.InMsgs", "ICMP messages received"},
+    {"Icmp.OutDestUnreachs", "others told that a destination is unreachable"},
+    {"Icmp.OutMsgs", "ICMP messages sent"},
+    {"Icmp6.InErrors", "ICMPv6 messages received with an error"},
+    {"Icmp6.InMsgs", "ICMPv6 messages received"},
+    {"Icmp6.OutMsgs", "ICMPv6 messages sent"},
+    {"Tcp.ActiveOpens", "connections begun from here"},
+    {"Tcp.AttemptFails", "connections that never were established"},
+    {"Tcp.CurrEstab", "connections now ESTABLISHED or CLOSE_WAIT"},
+    {"Tcp.EstabResets", "established connections reset"},
+    {"Tcp.InCsumErrors", "segments received with a bad checksum"},
+    {"Tcp.InErrs", "segments received in error"},
+    {"Tcp.InSegs", "segments received"},
+    {"Tcp.MaxConn", "connections that can be; -1: no fixed number"},
+    {"Tcp.OutRsts", "resets sent"},
+    {"Tcp.OutSegs", "segments sent, but for those sent again"},
+    {"Tcp.PassiveOpens", "connections begun by others"},
+    {"Tcp.RetransSegs", "segments sent again"},
+    {"TcpExt.DelayedACKs", "acknowledgements sent late, on purpose"},
+    {"TcpExt.EmbryonicRsts", "half-open connections reset"},
+    {"TcpExt.ListenDrops", "connections dropped at a listener, for any cause"},
+    {"TcpExt.ListenOverflows", "connections dropped: accept queue full"},
+    {"TcpExt.OutOfWindowIcmps", "ICMP messages ignored: not of our data"},
+    {"TcpExt.PAWSEstab", "segments dropped for an old timestamp"},
+    {"TcpExt.PruneCalled", "receive buffers squeezed for want of room"},
+    {"TcpExt.RcvPruned", "segments dropped: receive buffer full"},
+    {"TcpExt.SyncookiesFailed", "SYN cookies that were wrong"},
+    {"TcpExt.SyncookiesRecv", "SYN cookies that came back"},
+    {"TcpExt.SyncookiesSent", "SYN cookies sent: queue of half-open ones full"},
+    {"TcpExt.TCPAbortOnClose", "connections reset: closed with data unread"},
+    {"TcpExt.TCPAbortOnData", "connections reset: SO_LINGER 0, or data after the close"},
+    {"TcpExt.TCPAbortOnLinger", "connections reset, not to wait in FIN_WAIT2"},
+    {"TcpExt.TCPAbortOnMemory", "connections reset: too many orphans, or no memory"},
+    {"TcpExt.TCPAbortOnTimeout", "connections given up: no answer in time"},
+    {"TcpExt.TCPBacklogDrop", "segments dropped: a socket's backlog full"},
+    {"TcpExt.TCPKeepAlive", "keep-alive probes sent"},
+    {"TcpExt.TCPMemoryPressures", "times TCP came under pressure of memory"},
+    {"TcpExt.TCPReqQFullDoCookies", "times SYN cookies went out: queue full"},
+    {"TcpExt.TCPReqQFullDrop", "SYNs dropped: queue of half-open ones full"},
+    {"TcpExt.TCPSynRetrans", "SYNs and SYN-ACKs sent again"},
+    {"TcpExt.TCPTimeouts", "retransmission timeouts"},
+    {"TcpExt.TCPTimeWaitOverflow", "TIME_WAITs not kept: tcp_max_tw_buckets"},
+    {"TcpExt.TCPZeroWindowDrop", "segments dropped: window was zero"},
+    {"TcpExt.TW", "TIME_WAITs that ended by their timer"},
+    {"TcpExt.TWRecycled", "TIME_WAITs reused for a new connection"},
+    {"Udp.InDatagrams", "datagrams delivered, IPv4"},
+    {"Udp.InErrors", "datagrams not delivered, but for want of a port"},
+    {"Udp.MemErrors", "datagrams dropped: udp_mem used up"},
+    {"Udp.NoPorts", "datagrams for a port that nobody has"},
+    {"Udp.OutDatagrams", "datagrams sent, IPv4"},
+    {"Udp.RcvbufErrors", "datagrams dropped: receive buffer full"},
+    {"Udp.SndbufErrors", "datagrams not sent: send buffer full"},
+    {"Udp6.InDatagrams", "datagrams delivered, IPv6"},
+    {"Udp6.InErrors", "datagrams not delivered, but for want of a port"},
+    {"Udp6.NoPorts", "datagrams for a port that nobody has"},
+    {"Udp6.OutDatagrams", "datagrams sent, IPv6"},
+    {"Udp6.RcvbufErrors", "datagrams dropped: receive buffer full"},
+    {"Udp6.SndbufErrors", "datagrams not sent: send buffer full"},
+    {"sockstat.FRAG.inuse", "packets being put together"},
+    {"sockstat.TCP.alloc", "TCP sockets allocated, whole host"},
+    {"sockstat.TCP.inuse", "TCP sockets in use, IPv4"},
+    {"sockstat.TCP.mem", "pages of memory in TCP's buffers, whole host"},
+    {"sockstat.TCP.orphan", "TCP sockets without a program, whole host"},
+    {"sockstat.TCP.tw", "sockets in TIME_WAIT, both families"},
+    {"sockstat.TCP6.inuse", "TCP sockets in use, IPv6"},
+    {"sockstat.UDP.inuse", "UDP sockets in use, IPv4"},
+    {"sockstat.UDP.mem", "pages of memory in UDP's buffers, whole host"},
+    {"sockstat.UDP6.inuse", "UDP sockets in use, IPv6"},
+};
+
+const char *counter_words(const char *name)
+{
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (strcmp(known[i].name, name) == 0)
+            return known[i].text;
+    return NULL;
+}

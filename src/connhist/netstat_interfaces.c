@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "netstat_tables.h"
+
+#define SUM(a) (sizeof(a) / sizeof((a)[0]))
+
+static const struct column total_columns[] = {
+    {"table", NULL, false},         {"netns", NULL, false}, {"statistic", "STATISTIC", false},
+    {"received", "RECEIVED", true}, {"sent", "SENT", true},
+};
+
+static const struct column each_columns[] = {
+    {"table", NULL, false},
+    {"netns", NULL, false},
+    {"interface", "INTERFACE", false},
+    {"ifindex", NULL, true},
+    {"state", "STATE", false},
+    {"flags", NULL, false},
+    {"mtu_bytes", NULL, true},
+    {"rx_bytes", "RX BYTES", true},
+    {"rx_packets", "RX PACKETS", true},
+    {"rx_multicast", "MULTICAST", true},
+    {"rx_dropped", "RX DISCARDS", true},
+    {"rx_errors", "RX ERRORS", true},
+    {"rx_missed", NULL, true},
+    {"rx_nohandler", NULL, true},
+    {"tx_bytes", "TX BYTES", true},
+    {"tx_packets", "TX PACKETS", true},
+    {"tx_dropped", "TX DISCARDS", true},
+    {"tx_errors", "TX ERRORS", true},
+    {"tx_collisions", NULL, true},
+    {"tx_carrier", NULL, true},
+};
+
+static struct cell of(const struct interface *interface, int64_t value)
+{
+    return interface->has_stats ? cell_int(value) : cell_null();
+}
+
+static int put_interface(struct writer *writer, const struct tables *tables,
+                         const struct interface *interface)
+{
+    const struct interface_stats *stats = &interface->stats;
+    char flags[INTERFACE_FLAGS_TEXT_MAX];
+    const struct cell cells[SUM(each_columns)] = {
+        cell_text("interfaces"),
+        cell_text(tables->netns),
+        cell_text(interface->name),
+        cell_int(interface->ifindex),
+        cell_text(interface_operstate_name(interface->operstate)),
+        cell_text(interface_flags_format(interface->flags, flags)),
+        cell_int(interface->mtu_bytes),
+        of(interface, stats->rx_bytes),
+        of(interface, stats->rx_packets),
+        of(interface, stats->rx_multicast),
+        of(interface, stats->rx_dropped),
+        of(interface, stats->rx_errors),
+        of(interface, stats->rx_missed),
+        of(interface, stats->rx_nohandler),
+        of(interface, stats->tx_bytes),
+        of(interface, stats->tx_packets),
+        of(interface, stats->tx_dropped),
+        of(interface, stats->tx_errors),
+        of(interface, stats->tx_collisions),
+        of(interface, stats->tx_carrier),
+    };
+
+    return writer_row(writer, cells);
+}
+
+static int put_each(struct writer *writer, const struct tables *tables, size_t *ret_rows)
+{
+    const struct interface_list *list = &tables->interfaces;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < list->n; i++) {
+        r = put_interface(writer, tables, &list->items[i]);
+        ++*ret_rows;
+    }
+    return r;
+}
+
+/* Linux counts no multicast that is sent, and a driver may count what it received as multicast
+ * without counting it as a packet. */
+static int put_total(struct writer *writer, bool people, const struct tables *tables,
+                     size_t *ret_rows)
+{
+    size_t n;
+    const struct interface_stats sum = interface_list_total(&tables->interfaces, &n);
+    const struct {
+        const char *name;
+        const char *words;
+        struct cell received;
+        struct cell sent;
+    } rows[] = {
+        {"bytes", "Bytes", cell_int(sum.rx_bytes), cell_int(sum.tx_bytes)},
+        {"packets", "Packets", cell_int(sum.rx_packets), cell_int(sum.tx_packets)},
+        {"unicast", "Unicast packets",
+         sum.rx_packets >= sum.rx_multicast ? cell_int(sum.rx_packets - sum.rx_multicast)
+                                            : cell_null(),
+         cell_null()},
+        {"multicast", "Multicast packets", cell_int(sum.rx_multicast), cell_null()},
+        {"discards", "Discards", cell_int(sum.rx_dropped), cell_int(sum.tx_dropped)},
+        {"errors", "Errors", cell_int(sum.rx_errors), cell_int(sum.tx_errors)},
+    };
+    int r = 0;
+
+    for (size_t i = 0; n > 0 && r == 0 && i < SUM(rows); i++) {
+        const struct cell cells[SUM(total_columns)] = {
+            cell_text("interfaces"),
+            cell_text(tables->netns),
+            cell_text(people ? rows[i].words : rows[i].name),
+            rows[i].received,
+            rows[i].sent,
+        };
+
+        r = writer_row(writer, cells);
+        ++*ret_rows;
+    }
+    return r;
+}
+
+int put_interfaces(struct writer *writer, const struct context *ctx,
+                   const struct table_choice *choice, const struct tables *tables, size_t *ret_rows)
+{
+    const struct field fields[] = {{"at_ms", cell_time(ctx->now_ms)},
+                                   {"table", cell_text("interfaces")}};
+    const struct document document = {.schema = "connhist/netstat/1",
+                                      .fields = fields,
+                                      .n_fields = SUM(fields),
+                                      .columns = choice->each ? each_columns : total_columns,
+                                      .n_columns =
+                                          choice->each ? SUM(each_columns) : SUM(total_columns)};
+    bool people = ctx->format == FORMAT_TABLE;
+    int r;
+
+    if (people)
+        printf("Network interfaces%s\n", choice->each ? "" : ", all together");
+    r = writer_begin(writer, &document);
+    if (r == 0)
+        r = choice->each ? put_each(writer, tables, ret_rows)
+                         : put_total(writer, people, tables, ret_rows);
+    return r < 0 ? r : writer_end(writer, NULL);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "netstat_tables.h"
+
+#define SUM(a) (sizeof(a) / sizeof((a)[0]))
+
+#define PREFIX_TEXT_MAX (ADDRESS_TEXT_MAX + 4)
+
+/* A row for each way that a route leads. */
+enum {
+    COLUMN_TABLE = 2,
+    COLUMN_DESTINATION = 4,
+    COLUMN_FROM = 5,
+    COLUMN_GATEWAY = 7,
+    COLUMN_WEIGHT = 11,
+    COLUMN_NEXTHOP_ID = 18,
+};
+
+static const struct column columns[] = {
+    {"table", NULL, false},
+    {"netns", NULL, false},
+    {"route_table", "TABLE", false},
+    {"family", NULL, false},
+    {"destination", "DESTINATION", false},
+    {"from", "FROM", false},
+    {"type", "TYPE", false},
+    {"gateway", "GATEWAY", false},
+    {"interface", "INTERFACE", false},
+    {"ifindex", NULL, true},
+    {"metric", "METRIC", true},
+    {"weight", "WEIGHT", true},
+    {"way", NULL, true},
+    {"ways", NULL, true},
+    {"source", "SOURCE", false},
+    {"protocol", "PROTOCOL", false},
+    {"scope", "SCOPE", false},
+    {"tos", NULL, true},
+    {"nexthop_id", "NEXTHOP ID", true},
+    {"incoming", NULL, false},
+    {"encap", NULL, true},
+    {"flags", "FLAGS", false},
+};
+
+enum { COLUMNS = SUM(columns) };
+
+/* What of the columns is worth showing to people. */
+struct sight {
+    bool people;
+    bool tables;   /* more than one table was asked for */
+    bool sources;  /* a route is for packets from somewhere only */
+    bool weights;  /* a route has more ways than one */
+    bool nexthops; /* a route's ways are a next hop object's */
+};
+
+static bool chosen(const struct table_choice *choice, const struct route *route)
+{
+    if (choice->table && route->table != choice->table)
+        return false;
+    if (!choice->protocol)
+        return true;
+    return route->family == (choice->protocol == COUNTER_IPV6 ? AF_INET6 : AF_INET);
+}
+
+static void look(const struct table_choice *choice, const struct route_table *routes,
+                 struct sight *sight)
+{
+    sight->tables = choice->table == 0;
+    for (size_t i = 0; i < routes->n; i++) {
+        const struct route *route = &routes->items[i];
+
+        if (!chosen(choice, route))
+            continue;
+        sight->sources |= route->source_bits > 0;
+        sight->weights |= route->n_hops > 1;
+        sight->nexthops |= route->nexthop_id > 0;
+    }
+}
+
+static void choose_columns(const struct sight *sight, struct column ret[static COLUMNS])
+{
+    memcpy(ret, columns, sizeof(columns));
+    if (!sight->tables)
+        ret[COLUMN_TABLE].heading = NULL;
+    if (!sight->sources)
+        ret[COLUMN_FROM].heading = NULL;
+    if (!sight->weights)
+        ret[COLUMN_WEIGHT].heading = NULL;
+    if (!sight->nexthops)
+        ret[COLUMN_NEXTHOP_ID].heading = NULL;
+}
+
+/* "10.0.0.0/8"; for people "default", and no bits behind a single address. */
+static const char *prefix_text(const struct sight *sight, uint8_t family,
+                               const struct address *address, uint8_t bits,
+                               char buf[static PREFIX_TEXT_MAX])
+{
+    char text[ADDRESS_TEXT_MAX];
+
+    address_format(family, address, text);
+    if (sight->people && bits == 0)
+        snprintf(buf, PREFIX_TEXT_MAX, "default");
+    else if (sight->people && bits == address_bytes(family) * 8)
+        snprintf(buf, PREFIX_TEXT_MAX, "%s", text);
+    else
+        snprintf(buf, PREFIX_TEXT_MAX, "%s/%u", text, (unsigned)bits);
+    return buf;
+}
+
+/* An index has no name when the interface went between the two dumps. */
+static struct cell interface_cell(const struct tables *tables, uint32_t ifindex)
+{
+    const struct interface *found = interface_list_find(&tables->interfaces, ifindex);
+
+    return found ? cell_text(found->name) : cell_null();
+}
+
+static struct cell known(uint32_t number)
+{
+    return number ? cell_int(number) : cell_null();
+}
+
+/* hop: NULL for a route that leads nowhere. way: from 1; 0 without hop. */
+static int put_way(struct writer *writer, const struct sight *sight, const struct tables *tables,
+                   const struct route *route, const struct route_hop *hop, size_t way)
+{
+    char table[ROUTE_NAME_MAX], type[ROUTE_NAME_MAX], protocol[ROUTE_NAME_MAX];
+    char scope[ROUTE_NAME_MAX], flags[ROUTE_FLAGS_TEXT_MAX], to[PREFIX_TEXT_MAX],
+        from[PREFIX_TEXT_MAX];
+    char gateway[ADDRESS_TEXT_MAX], source[ADDRESS_TEXT_MAX];
+    const struct cell cells[COLUMNS] = {
+        cell_text("routes"),
+        cell_text(tables->netns),
+        cell_text(route_table_name(route->table, table)),
+        cell_text(route->family == AF_INET6 ? "ipv6" : "ipv4"),
+        cell_text(prefix_text(sight, route->family, &route->destination, route->bits, to)),
+        route->source_bits
+            ? cell_text(prefix_text(sight, route->family, &route->source, route->source_bits, from))
+            : cell_null(),
+        cell_text(route_type_name(route->type, type)),
+        hop && hop->family ? cell_text(address_format(hop->family, &hop->gateway, gateway))
+                           : cell_null(),
+        hop ? interface_cell(tables, hop->ifindex) : cell_null(),
+        hop ? known(hop->ifindex) : cell_null(),
+        cell_int(route->metric),
+        hop ? cell_int(hop->weight) : cell_null(),
+        hop ? cell_int((int64_t)way) : cell_null(),
+        cell_int(route->n_hops),
+        route->has_prefsrc ? cell_text(address_format(route->family, &route->prefsrc, source))
+                           : cell_null(),
+        cell_text(route_protocol_name(route->protocol, protocol)),
+        cell_text(route_scope_name(route->scope, scope)),
+        cell_int(route->tos),
+        known(route->nexthop_id),
+        interface_cell(tables, route->iif),
+        known(route->encap),
+        *route_flags_format(route, hop, flags) ? cell_text(flags) : cell_null(),
+    };
+
+    return writer_row(writer, cells);
+}
+
+static int put_route(struct writer *writer, const struct sight *sight, const struct tables *tables,
+                     const struct route *route)
+{
+    const struct route_hop *hops = route_hops(&tables->routes, route);
+    int r = route->n_hops ? 0 : put_way(writer, sight, tables, route, NULL, 0);
+
+    for (size_t i = 0; r == 0 && i < route->n_hops; i++)
+        r = put_way(writer, sight, tables, route, &hops[i], i + 1);
+    return r;
+}
+
+static void print_title(const struct table_choice *choice)
+{
+    char name[ROUTE_NAME_MAX];
+
+    if (choice->table)
+        printf("Routes of table %s\n", route_table_name(choice->table, name));
+    else
+        printf("Routes of all tables\n");
+}
+
+int put_routes(struct writer *writer, const struct context *ctx, const struct table_choice *choice,
+               const struct tables *tables, size_t *ret_rows)
+{
+    const struct field fields[] = {{"at_ms", cell_time(ctx->now_ms)},
+                                   {"table", cell_text("routes")}};
+    struct sight sight = {.people = ctx->format == FORMAT_TABLE};
+    struct column chosen_columns[COLUMNS];
+    const struct document document = {.schema = "connhist/netstat/1",
+                                      .fields = fields,
+                                      .n_fields = SUM(fields),
+                                      .columns = chosen_columns,
+                                      .n_columns = COLUMNS};
+    int r;
+
+    look(choice, &tables->routes, &sight);
+    choose_columns(&sight, chosen_columns);
+    if (sight.people)
+        print_title(choice);
+    r = writer_begin(writer, &document);
+    for (size_t i = 0; r == 0 && i < tables->routes.n; i++) {
+        if (!chosen(choice, &tables->routes.items[i]))
+            continue;
+        r = put_route(writer, &sight, tables, &tables->routes.items[i]);
+        ++*ret_rows;
+    }
+    return r < 0 ? r : writer_end(writer, NULL);
+}

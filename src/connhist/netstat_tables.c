@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+#include "netstat_tables.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "connhist/base/strutil.h"
+
+#include "complain.h"
+#include "question.h"
+
+#define SUM(a) (sizeof(a) / sizeof((a)[0]))
+
+enum { TABLE_SOCKETS = 8 }; /* beside enum table_bit */
+
+/* The tables, in the order they are shown. */
+static const struct {
+    int (*put)(struct writer *writer, const struct context *ctx, const struct table_choice *choice,
+               const struct tables *tables, size_t *ret_rows);
+    uint8_t option;
+    uint8_t bit;
+    const char *nothing; /* what is said when no row came */
+} kinds[] = {
+    {put_interfaces, OPT_ETHERNET, TABLE_INTERFACES, "there is no network interface"},
+    {put_statistics, OPT_STATISTICS, TABLE_COUNTERS,
+     "no counter is other than 0; -a shows those that are 0"},
+    {put_routes, OPT_ROUTE, TABLE_ROUTES, "no route matches"},
+};
+
+/* Options that mean something to some tables alone. */
+static const struct {
+    uint8_t option;
+    uint8_t tables; /* bits */
+    const char *why;
+} meanings[] = {
+    {OPT_ALL, TABLE_SOCKETS | TABLE_COUNTERS | TABLE_ROUTES, "-e shows all interfaces anyway"},
+    {OPT_PROTO, TABLE_SOCKETS | TABLE_COUNTERS | TABLE_ROUTES,
+     "interfaces count all protocols together"},
+    {OPT_BY, TABLE_INTERFACES, "it goes with -e"},
+    {OPT_TABLE, TABLE_ROUTES, "it goes with -r"},
+    {OPT_OWNER, TABLE_SOCKETS, "it is about sockets"},
+    {OPT_PROGRAM, TABLE_SOCKETS, "it is about sockets"},
+    {OPT_PORT, TABLE_SOCKETS, "it is about sockets"},
+    {OPT_STATE, TABLE_SOCKETS, "it is about sockets"},
+    {OPT_ROLE, TABLE_SOCKETS, "it is about sockets"},
+    {OPT_PEER, TABLE_SOCKETS, "it is about sockets"},
+    {OPT_LOCAL, TABLE_SOCKETS, "it is about sockets"},
+    {OPT_PROCESS, TABLE_SOCKETS, "it is about sockets"},
+    {OPT_UNIT, TABLE_SOCKETS, "it is about sockets"},
+    {OPT_CONTAINER, TABLE_SOCKETS, "it is about sockets"},
+    {OPT_PID, TABLE_SOCKETS, "it is about sockets"},
+};
+
+static unsigned asked_for(const struct context *ctx)
+{
+    unsigned which = 0;
+
+    for (size_t i = 0; i < SUM(kinds); i++)
+        if (options_has(&ctx->options, kinds[i].option))
+            which |= kinds[i].bit;
+    return which;
+}
+
+bool netstat_tables_asked(const struct context *ctx)
+{
+    return asked_for(ctx) != 0;
+}
+
+/* "-e -s": the letters of the tables asked for. */
+static const char *letters(const struct context *ctx, char buf[static 16])
+{
+    size_t used = 0;
+
+    buf[0] = '\0';
+    for (size_t i = 0; i < SUM(kinds); i++)
+        if (options_has(&ctx->options, kinds[i].option))
+            used += (size_t)snprintf(
+                buf + used, 16 - used, "%s-%c", used ? " " : "",
+                option_table_find(&ctx->command->options, kinds[i].option)->letter);
+    return buf;
+}
+
+static int check_meanings(const struct context *ctx, unsigned which)
+{
+    char buf[16];
+
+    for (size_t i = 0; i < SUM(meanings); i++) {
+        const char *name;
+
+        if (!options_has(&ctx->options, meanings[i].option) || meanings[i].tables & which)
+            continue;
+        name = option_table_find(&ctx->command->options, meanings[i].option)->name;
+        if (which == TABLE_SOCKETS)
+            return wrong_usage("--%s says nothing about sockets: %s", name, meanings[i].why);
+        return wrong_usage("--%s says nothing to netstat %s: %s", name, letters(ctx, buf),
+                           meanings[i].why);
+    }
+    return EXIT_ANSWERED;
+}
+
+static int read_by(const struct context *ctx, bool *ret)
+{
+    const char *text = options_text(&ctx->options, OPT_BY);
+
+    if (text && !same_word(text, "interface"))
+        return wrong_usage("--by %s is not known; netstat -e has --by interface", text);
+    *ret = text != NULL;
+    return EXIT_ANSWERED;
+}
+
+/* "main" unless -a or --table says otherwise. */
+static int read_table(const struct context *ctx, uint32_t *ret)
+{
+    static const struct {
+        const char *name;
+        uint32_t table;
+    } names[] = {{"all", 0},
+                 {"main", ROUTE_TABLE_MAIN},
+                 {"local", ROUTE_TABLE_LOCAL},
+                 {"default", ROUTE_TABLE_DEFAULT}};
+    const char *text = options_text(&ctx->options, OPT_TABLE);
+    uint64_t number;
+
+    if (!text) {
+        *ret = options_has(&ctx->options, OPT_ALL) ? 0 : ROUTE_TABLE_MAIN;
+        return EXIT_ANSWERED;
+    }
+    for (size_t i = 0; i < SUM(names); i++)
+        if (same_word(text, names[i].name)) {
+            *ret = names[i].table;
+            return EXIT_ANSWERED;
+        }
+    if (parse_u64(text, 1, UINT32_MAX, &number) < 0)
+        return wrong_usage("--table %s is not known; there are main, local, default, all, and "
+                           "numbers from 1 to %u",
+                           text, UINT32_MAX);
+    *ret = (uint32_t)number;
+    return EXIT_ANSWERED;
+}
+
+/* What -s has counters of, -r routes of. */
+static int read_protocol(const struct context *ctx, unsigned which, enum counter_protocol *ret)
+{
+    const char *text = options_text(&ctx->options, OPT_PROTO);
+    enum counter_protocol protocol = 0;
+
+    if (!text)
+        return EXIT_ANSWERED;
+    if (counter_protocol_parse(text, &protocol) < 0)
+        return wrong_usage("--proto %s is not known; %s", text,
+                           which & TABLE_ROUTES ? "-r has ip and ipv6"
+                                                : "-s has ip, ipv6, icmp, icmpv6, tcp, tcpv6, "
+                                                  "udp and udpv6");
+    if (which & TABLE_ROUTES && protocol != COUNTER_IP && protocol != COUNTER_IPV6)
+        return wrong_usage("--proto %s has no routes of its own; -r has ip and ipv6", text);
+    *ret = protocol;
+    return EXIT_ANSWERED;
+}
+
+int netstat_tables_choose(const struct context *ctx, struct table_choice *ret)
+{
+    struct table_choice choice = {.which = asked_for(ctx),
+                                  .zeros = options_has(&ctx->options, OPT_ALL)};
+    int status = check_meanings(ctx, choice.which ? choice.which : TABLE_SOCKETS);
+    char buf[16];
+
+    if (status != EXIT_ANSWERED || !choice.which)
+        return status;
+    if (options_has(&ctx->options, OPT_AT))
+        return wrong_usage("netstat %s --at: these tables are not recorded yet; without --at they "
+                           "are shown as they are now",
+                           letters(ctx, buf));
+    if (ctx->format == FORMAT_CSV && choice.which & (choice.which - 1))
+        return wrong_usage("netstat %s: csv holds one table; ask one by one, or for json or jsonl",
+                           letters(ctx, buf));
+    status = read_by(ctx, &choice.each);
+    if (status == EXIT_ANSWERED)
+        status = read_table(ctx, &choice.table);
+    if (status == EXIT_ANSWERED)
+        status = read_protocol(ctx, choice.which, &choice.protocol);
+    if (status == EXIT_ANSWERED)
+        status = question_netns(ctx, &choice.filter);
+    if (status == EXIT_ANSWERED)
+        *ret = choice;
+    return status;
+}
+
+static int put_all(struct writer *writer, const struct context *ctx,
+                   const struct table_choice *choice, const struct tables *tables)
+{
+    size_t shown = 0;
+
+    for (size_t i = 0; i < SUM(kinds); i++) {
+        size_t rows = 0;
+        int r;
+
+        if (!(choice->which & kinds[i].bit))
+            continue;
+        if (shown++ > 0 && ctx->format == FORMAT_TABLE)
+            putchar('\n');
+        r = kinds[i].put(writer, ctx, choice, tables, &rows);
+        if (r < 0)
+            return r;
+        if (rows == 0)
+            complain("%s", kinds[i].nothing);
+    }
+    return 0;
+}
+
+/* More than one table is a set of documents. */
+static int put_set(struct writer *writer, const struct context *ctx,
+                   const struct table_choice *choice, const struct tables *tables)
+{
+    const struct field fields[] = {{"at_ms", cell_time(ctx->now_ms)}};
+    bool many = (choice->which & (choice->which - 1)) != 0;
+    int r = many ? writer_set_begin(writer, "connhist/netstat/1", fields, SUM(fields)) : 0;
+
+    if (r == 0)
+        r = put_all(writer, ctx, choice, tables);
+    if (r == 0 && many)
+        r = writer_set_end(writer, NULL);
+    return r;
+}
+
+static void cleanup_tables(struct tables *tables)
+{
+    tables_finish(tables);
+}
+
+int netstat_tables_now(struct context *ctx)
+{
+    _cleanup_(cleanup_writer_free) struct writer *writer = NULL;
+    _cleanup_(cleanup_tables) struct tables tables = {0};
+    struct table_choice choice = {0};
+    struct err err = {0};
+    int lacks, r, status = netstat_tables_choose(ctx, &choice);
+
+    if (status != EXIT_ANSWERED)
+        return status;
+    lacks =
+        tables_live(&choice.filter,
+                    choice.which | (choice.which & TABLE_ROUTES ? (unsigned)TABLE_INTERFACES : 0U),
+                    &tables, &err);
+    if (lacks < 0)
+        return cannot_answer("%s", err.text);
+    if (lacks)
+        complain("%s", err.text);
+    status = context_writer(ctx, &writer);
+    if (status != EXIT_ANSWERED)
+        return status;
+    if (choice.which & TABLE_COUNTERS && choice.protocol == COUNTER_TCPV6)
+        complain("Linux counts TCP over IPv4 and IPv6 together: see -p tcp; of TCPv6 alone it "
+                 "tells how many sockets are in use");
+    r = put_set(writer, ctx, &choice, &tables);
+    return r < 0 ? output_failed(r) : output_finish();
+}
