@@ -90,12 +90,15 @@ static void count(const struct inet_diag_msg *message, const struct tcp_info *in
 static void decode_info(const struct nlattr *attr, const struct inet_diag_msg *message,
                         struct closing *closing)
 {
-    struct tcp_info info = {0};
+    struct tcp_info info;
     size_t n = mnl_attr_get_payload_len(attr);
 
     if (n < INFO_BYTES_MIN)
         return;
-    memcpy(&info, mnl_attr_get_payload(attr), n < sizeof(info) ? n : sizeof(info));
+    if (n > sizeof(info))
+        n = sizeof(info);
+    memcpy(&info, mnl_attr_get_payload(attr), n);
+    memset((uint8_t *)&info + n, 0, sizeof(info) - n);
     if (closing->unconnected)
         return;
     if (closing->wiped) {

@@ -46,9 +46,9 @@ uint64_t endings_hash(uint32_t netns, const struct closing *endpoints)
     return mix(hash, &endpoints->local, sizeof(endpoints->local));
 }
 
-static uint32_t bucket_of(uint32_t mask, uint32_t netns, const struct closing *endpoints)
+static uint32_t short_hash(uint32_t netns, const struct closing *endpoints)
 {
-    return (uint32_t)(endings_hash(netns, endpoints) >> 32) & mask;
+    return (uint32_t)(endings_hash(netns, endpoints) >> 32);
 }
 
 static bool same_endpoints(const struct closing *a, const struct closing *b)
@@ -60,10 +60,17 @@ static bool same_endpoints(const struct closing *a, const struct closing *b)
            memcmp(&a->local, &b->local, sizeof(a->local)) == 0;
 }
 
+static bool is_of(const struct ending *ending, uint32_t hash, uint32_t netns,
+                  const struct closing *endpoints)
+{
+    return ending->hash == hash && ending->netns == netns &&
+           same_endpoints(&ending->closing, endpoints);
+}
+
 static void link_ending(struct endings *endings, uint32_t index)
 {
     struct ending *ending = endings_get(endings, index);
-    uint32_t *bucket = &endings->buckets[bucket_of(endings->mask, ending->netns, &ending->closing)];
+    uint32_t *bucket = &endings->buckets[ending->hash & endings->mask];
 
     ending->next = *bucket;
     *bucket = index;
@@ -75,7 +82,7 @@ static void grow_buckets(struct endings *endings)
     uint32_t n = (endings->mask + 1) * 2;
     uint32_t *buckets;
 
-    if (endings->n <= endings->mask)
+    if (endings->n <= endings->mask / 2)
         return;
     buckets = calloc(n, sizeof(*buckets));
     if (!buckets)
@@ -101,6 +108,7 @@ int endings_add(struct endings *endings, const struct ending *ending, uint32_t *
     }
     *endings_get(endings, index) = *ending;
     endings_get(endings, index)->serial = ++endings->serial;
+    endings_get(endings, index)->hash = short_hash(ending->netns, &ending->closing);
     endings->n++;
     endings->n_pending += ending->kind == ENDING_PENDING;
     link_ending(endings, index);
@@ -112,13 +120,13 @@ int endings_add(struct endings *endings, const struct ending *ending, uint32_t *
 uint32_t endings_find(const struct endings *endings, enum ending_kind kind, uint32_t netns,
                       const struct closing *endpoints)
 {
-    uint32_t i = endings->buckets[bucket_of(endings->mask, netns, endpoints)], best = ENDINGS_NONE;
+    uint32_t hash = short_hash(netns, endpoints), best = ENDINGS_NONE;
+    uint32_t i = endings->buckets[hash & endings->mask];
 
     for (; i != ENDINGS_NONE; i = endings_get(endings, i)->next) {
         const struct ending *ending = endings_get(endings, i);
 
-        if (ending->kind == kind && ending->netns == netns &&
-            same_endpoints(&ending->closing, endpoints) &&
+        if (ending->kind == kind && is_of(ending, hash, netns, endpoints) &&
             (best == ENDINGS_NONE || ending->serial > endings_get(endings, best)->serial))
             best = i;
     }
@@ -140,13 +148,13 @@ static bool fits_better(const struct ending *ending, const struct ending *than, 
 uint32_t endings_find_after(const struct endings *endings, uint32_t netns,
                             const struct closing *endpoints, int64_t not_before_ms)
 {
-    uint32_t i = endings->buckets[bucket_of(endings->mask, netns, endpoints)], best = ENDINGS_NONE;
+    uint32_t hash = short_hash(netns, endpoints), best = ENDINGS_NONE;
+    uint32_t i = endings->buckets[hash & endings->mask];
 
     for (; i != ENDINGS_NONE; i = endings_get(endings, i)->next) {
         const struct ending *ending = endings_get(endings, i);
 
-        if (ending->kind == ENDING_PENDING && ending->netns == netns &&
-            same_endpoints(&ending->closing, endpoints) &&
+        if (ending->kind == ENDING_PENDING && is_of(ending, hash, netns, endpoints) &&
             (best == ENDINGS_NONE ||
              fits_better(ending, endings_get(endings, best), not_before_ms)))
             best = i;
@@ -157,7 +165,7 @@ uint32_t endings_find_after(const struct endings *endings, uint32_t netns,
 static void unlink_ending(struct endings *endings, uint32_t index)
 {
     const struct ending *ending = endings_get(endings, index);
-    uint32_t *link = &endings->buckets[bucket_of(endings->mask, ending->netns, &ending->closing)];
+    uint32_t *link = &endings->buckets[ending->hash & endings->mask];
 
     while (*link != index)
         link = &endings_get(endings, *link)->next;
@@ -167,12 +175,13 @@ static void unlink_ending(struct endings *endings, uint32_t index)
 void endings_use_again(struct endings *endings, uint32_t netns, const struct closing *endpoints,
                        uint64_t cookie, uint32_t but)
 {
-    uint32_t i = endings->buckets[bucket_of(endings->mask, netns, endpoints)];
+    uint32_t hash = short_hash(netns, endpoints);
+    uint32_t i = endings->buckets[hash & endings->mask];
 
     for (; i != ENDINGS_NONE; i = endings_get(endings, i)->next) {
         struct ending *ending = endings_get(endings, i);
 
-        if (i != but && ending->netns == netns && same_endpoints(&ending->closing, endpoints) &&
+        if (i != but && is_of(ending, hash, netns, endpoints) &&
             (!cookie || ending->closing.cookie != cookie))
             ending->blind = true;
     }
@@ -192,7 +201,8 @@ void endings_remove(struct endings *endings, uint32_t index)
 
     unlink_ending(endings, index);
     endings->n_pending -= ending->kind == ENDING_PENDING;
-    *ending = (struct ending){.kind = ENDING_FREE, .next = endings->free};
+    ending->kind = ENDING_FREE;
+    ending->next = endings->free;
     endings->free = index;
     endings->n--;
 }

@@ -10,7 +10,7 @@
 #define DRAIN_MAX       4096  /* events read in one go */
 #define FASTEST_PER_SEC 68000 /* closings that one busy program was seen to make in a second */
 #define EVENT_BYTES     1280  /* of the receive buffer, each */
-#define LONGEST_WAIT_MS 50    /* being woken for each event would cost six times as much */
+#define LONGEST_WAIT_MS 100   /* being woken for each event would cost six times as much */
 
 struct events {
     const struct source *source;
@@ -77,10 +77,16 @@ static void keep_closing(void *arg, uint32_t netns, const struct closing *closin
 {
     struct events *events = arg;
     struct closings *waiting = events->waiting;
+    struct netns_closing *one;
 
-    if (waiting->items.n * sizeof(struct netns_closing) >= events->max_bytes ||
-        vec_push(&waiting->items, ((struct netns_closing){netns, *closing})) < 0)
+    if (waiting->items.n * sizeof(*one) >= events->max_bytes ||
+        vec_reserve(&waiting->items, 1) < 0) {
         note_loss(events, 1, true);
+        return;
+    }
+    one = &waiting->items.items[waiting->items.n++];
+    one->netns = netns;
+    one->closing = *closing;
 }
 
 /* Reads until nothing more is there. The lock is held. */
@@ -144,31 +150,43 @@ static int drain_period_ms(const struct events *events)
     return ms > 0 ? (int)ms : 1;
 }
 
-/* Waits for the first event, then a little for those that follow it. False: the thread shall end.
- */
-static bool wait_for_events(const struct events *events, int fd, int period_ms)
+/* Waits a period, but where nothing came in the one before, for an event first: as long as events
+ * come there is one awakening for each period. False: the thread shall end. */
+static bool wait_for_events(const struct events *events, int fd, int period_ms, bool busy)
 {
     struct pollfd fds[2] = {{.fd = events->stop_fd, .events = POLLIN},
                             {.fd = fd, .events = POLLIN}};
 
-    while (poll(fds, 2, -1) < 0)
+    while (!busy && poll(fds, 2, -1) < 0)
         if (errno != EINTR)
             return false;
     return !fds[0].revents && poll(fds, 1, period_ms) <= 0;
+}
+
+/* Returns whether anything was there. */
+static bool drain_waiting(struct events *events)
+{
+    size_t before;
+    bool busy;
+
+    pthread_mutex_lock(&events->lock);
+    before = events->waiting ? events->waiting->items.n : 0;
+    drain(events, NULL); /* if it fails, the loss is noted */
+    wake_if_needed(events);
+    busy = events->waiting && (events->waiting->lost || events->waiting->items.n > before);
+    pthread_mutex_unlock(&events->lock);
+    return busy;
 }
 
 static void *events_main(void *arg)
 {
     struct events *events = arg;
     int fd = events->source->ops->events_fd(events->source->ctx);
+    bool busy = false;
 
     /* buffers are shared out anew as namespaces come and go */
-    while (wait_for_events(events, fd, drain_period_ms(events))) {
-        pthread_mutex_lock(&events->lock);
-        drain(events, NULL); /* if it fails, the loss is noted */
-        wake_if_needed(events);
-        pthread_mutex_unlock(&events->lock);
-    }
+    while (wait_for_events(events, fd, drain_period_ms(events), busy))
+        busy = drain_waiting(events);
     return NULL;
 }
 

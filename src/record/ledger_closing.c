@@ -152,11 +152,16 @@ static int take_closing(struct ledger *ledger, uint32_t netns, const struct clos
 int ledger_closing(struct ledger *ledger, uint32_t netns, const struct closing *closing)
 {
     int64_t at_ms = ledger->options.base_ms + closing->received_ns / NS_PER_MS;
-    struct closing key = *closing;
     int r;
 
-    key.peer_digest = ledger_cut_peer(ledger, key.family, &key.remote);
-    r = take_closing(ledger, netns, &key, at_ms);
+    if (ledger->options.detail == LEDGER_DETAIL_ANONYMOUS) {
+        struct closing key = *closing;
+
+        key.peer_digest = ledger_cut_peer(ledger, key.family, &key.remote);
+        r = take_closing(ledger, netns, &key, at_ms);
+    } else {
+        r = take_closing(ledger, netns, closing, at_ms);
+    }
     if (r == 0 && !closing->unconnected)
         ledger->closings++;
     return r;
@@ -234,10 +239,13 @@ uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample
     struct closing endpoints = endpoints_of(key);
     uint32_t index, entry;
 
+    /* what an earlier run left is found or over with the first complete snapshot */
+    if (!ledger->options.events || key->state != STATE_TIME_WAIT ||
+        ledger->complete_ms >= ledger->first_ms)
+        return LIVES_NONE;
     endpoints.peer_digest = peer_digest;
     /* one whose event came in this run is of a later use of these endpoints */
-    if (!ledger->options.events || key->state != STATE_TIME_WAIT ||
-        endings_find(&ledger->endings, ENDING_PENDING, netns, &endpoints) != ENDINGS_NONE)
+    if (endings_find(&ledger->endings, ENDING_PENDING, netns, &endpoints) != ENDINGS_NONE)
         return LIVES_NONE;
     index = endings_find(&ledger->endings, ENDING_ORPHAN, netns, &endpoints);
     if (index == ENDINGS_NONE)

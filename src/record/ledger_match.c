@@ -151,8 +151,13 @@ static bool learn_queue(struct entry *entry, const struct sample *sample)
 /* A TIME_WAIT that outlasts its planned end: its timer was set again, or fires late. */
 static int replan(struct ledger *ledger, uint32_t index, const struct sample *sample)
 {
-    struct ending *ending = endings_get(&ledger->endings, lives_get(&ledger->lives, index)->ending);
+    const struct entry *entry = lives_get(&ledger->lives, index);
+    struct ending *ending;
 
+    /* it is never planned for earlier; most need no look at what is planned */
+    if (entry->changed_ms + TIME_WAIT_MS > ledger->start_ms)
+        return 0;
+    ending = endings_get(&ledger->endings, entry->ending);
     if (ending->planned_ms > ledger->start_ms)
         return 0;
     ending->planned_ms = ledger->start_ms + (sample->expires_ms ? sample->expires_ms : 1);
@@ -281,11 +286,12 @@ static uint32_t find_life(const struct ledger *ledger, uint32_t netns, const str
  * first snapshot tells them in full. */
 static uint32_t find_cut(const struct ledger *ledger, uint32_t netns, const struct sample *sample)
 {
-    struct sample cut = *sample;
+    struct sample cut;
     uint32_t i;
 
     if (ledger->snapshot > 1 || ledger->options.detail == LEDGER_DETAIL_ANONYMOUS)
         return LIVES_NONE;
+    cut = *sample;
     address_cut(cut.family, &cut.remote, ledger->options.anonymous_ipv4_bits,
                 ledger->options.anonymous_ipv6_bits);
     i = lives_find(&ledger->lives, netns, sample->cookie);
@@ -338,6 +344,7 @@ static void mark_seen(struct ledger *ledger, uint32_t index, uint32_t peer_diges
     ledger->n_seen++;
     ledger->counts.sockets++;
     ledger->n_syn_recv += entry->state == STATE_SYN_RECV;
+    lives_fetch(&ledger->lives, entry->follower);
 }
 
 /* key: the sample with its peer as it may be kept. */

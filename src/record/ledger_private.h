@@ -17,6 +17,8 @@
  * running. */
 #define READ_LATE_MS 1000
 
+#define LEDGER_AHEAD 8 /* entries; about as long as memory takes */
+
 struct entry_vec {
     VEC_FIELDS(uint32_t);
 };
@@ -36,7 +38,7 @@ struct ledger {
     struct lives lives;
     struct services services;
     struct endings endings;
-    struct recently *recent;    /* lives that closed without an event; owned */
+    struct recent *recent;      /* lives that closed without an event; owned */
     int64_t start_ms;           /* this snapshot */
     int64_t first_ms;           /* the first snapshot of this run */
     int64_t complete_ms;        /* the last complete snapshot before it; TIME_UNKNOWN: none */
@@ -97,6 +99,15 @@ struct ledger {
     uint64_t unresolved;  /* events of aborted sockets that no snapshot saw */
     int error;            /* -ENOMEM that made the snapshot unusable */
 };
+
+/* Fetches what an event told of the lives that are looked at next, in a loop over many. */
+static inline void ledger_fetch_ahead(const struct ledger *ledger, const struct entry_vec *entries,
+                                      size_t i)
+{
+    if (i + LEDGER_AHEAD < entries->n)
+        endings_fetch(&ledger->endings,
+                      lives_get(&ledger->lives, entries->items[i + LEDGER_AHEAD])->ending);
+}
 
 /* What is known of a namespace; defaults where nothing was told. */
 struct ledger_place ledger_place(const struct ledger *ledger, uint32_t netns);

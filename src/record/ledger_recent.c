@@ -24,17 +24,30 @@ struct recently {
     bool weak;           /* hardly anything more is to be heard of it */
 };
 
+struct recent {
+    uint64_t used[RECENT_SETS / 64]; /* bits: sets in which something is or was */
+    struct recently sets[RECENT_SETS][RECENT_WAYS];
+};
+
 int ledger_recent_init(struct ledger *ledger)
 {
-    ledger->recent = calloc(RECENT_SETS * RECENT_WAYS, sizeof(*ledger->recent));
+    ledger->recent = calloc(1, sizeof(*ledger->recent));
     return ledger->recent ? 0 : -ENOMEM;
 }
 
-static struct recently *recent_set(const struct ledger *ledger, uint32_t netns, uint64_t cookie)
+static uint32_t set_of(uint32_t netns, uint64_t cookie)
 {
     uint64_t hash = (cookie ^ (uint64_t)netns << 40) * UINT64_C(0x9e3779b97f4a7c15);
 
-    return &ledger->recent[(hash >> 32) % RECENT_SETS * RECENT_WAYS];
+    return (uint32_t)((hash >> 32) % RECENT_SETS);
+}
+
+/* NULL: nothing is there. Most often so, and then the large table is not looked at. */
+static struct recently *recent_set(const struct ledger *ledger, uint32_t netns, uint64_t cookie)
+{
+    uint32_t set = set_of(netns, cookie);
+
+    return ledger->recent->used[set / 64] >> set % 64 & 1 ? ledger->recent->sets[set] : NULL;
 }
 
 static uint64_t hash_of(const struct entry *entry)
@@ -58,12 +71,14 @@ void ledger_remember_closed(struct ledger *ledger, const struct entry *entry)
     uint64_t cookie = orphan ? orphan_key(endpoints, entry->peer_digest) : entry->cookie;
     /* a flood of these must not push out the others */
     bool weak = entry->state == STATE_SYN_RECV || (entry->flags & ENTRY_PLANNED);
+    uint32_t number = set_of(entry->netns, cookie);
     struct recently *set;
     unsigned i = 0;
 
     if (!ledger->recent)
         return;
-    set = recent_set(ledger, entry->netns, cookie);
+    ledger->recent->used[number / 64] |= UINT64_C(1) << number % 64;
+    set = ledger->recent->sets[number];
     while (i < RECENT_WAYS - 1 && set[i].number && set[i].cookie != cookie)
         i++;
     if (weak && set[i].number && set[i].cookie != cookie && !set[i].weak)
@@ -86,7 +101,7 @@ bool ledger_was_closed(const struct ledger *ledger, const struct entry *entry)
     if (!ledger->recent)
         return false;
     set = recent_set(ledger, entry->netns, entry->cookie);
-    for (unsigned i = 0; i < RECENT_WAYS; i++)
+    for (unsigned i = 0; set && i < RECENT_WAYS; i++)
         if (set[i].number && set[i].cookie == entry->cookie && set[i].netns == entry->netns &&
             set[i].endpoints == hash_of(entry))
             return true;
@@ -98,12 +113,14 @@ bool ledger_was_closed(const struct ledger *ledger, const struct entry *entry)
 static struct recently *find_recent_orphan(const struct ledger *ledger, uint32_t netns,
                                            const struct closing *closing, int64_t at_ms)
 {
-    uint64_t key = orphan_key(endings_hash(netns, closing), closing->peer_digest);
-    struct recently *set = recent_set(ledger, netns, key);
+    struct recently *set;
+    uint64_t key;
 
     if (!closing->quiet_ms || closing->wiped || closing->unconnected)
         return NULL;
-    for (unsigned i = 0; i < RECENT_WAYS; i++)
+    key = orphan_key(endings_hash(netns, closing), closing->peer_digest);
+    set = recent_set(ledger, netns, key);
+    for (unsigned i = 0; set && i < RECENT_WAYS; i++)
         if (set[i].number && set[i].cookie == key && set[i].netns == netns &&
             at_ms - closing->quiet_ms <= set[i].over_ms + READ_LATE_MS)
             return &set[i];
@@ -115,7 +132,7 @@ static struct recently *find_recent(const struct ledger *ledger, uint32_t netns,
 {
     struct recently *set = recent_set(ledger, netns, closing->cookie);
 
-    for (unsigned i = 0; i < RECENT_WAYS; i++) {
+    for (unsigned i = 0; set && i < RECENT_WAYS; i++) {
         if (!set[i].number || set[i].cookie != closing->cookie || set[i].netns != netns)
             continue;
         if (closing->wiped || closing->unconnected)

@@ -143,7 +143,9 @@ static int tell_planned(struct ledger *ledger, struct entry *entry, bool full)
     life = ended_life(ledger, entry, ending->planned_ms);
     /* whether the file has it is not certain after a batch was lost: amending makes it so */
     life.planned_ms = is_new ? TIME_UNKNOWN : ending->told_ms;
-    r = tell_life(ledger, is_new ? &batch->closed : &batch->amended, &life);
+    r = rates_closed(ledger, entry, &life);
+    if (r == 0)
+        r = tell_life(ledger, is_new ? &batch->closed : &batch->amended, &life);
     if (r < 0)
         return r;
     ending->told_ms = ending->planned_ms;
@@ -164,23 +166,25 @@ static int tell_entry(struct ledger *ledger, uint32_t index, bool full)
     struct entry *entry = lives_get(&ledger->lives, index);
     struct batch *batch = ledger->batch;
     struct life life;
+    bool for_file;
     int r = 0;
 
     /* a touched place may have been given up since, or be of a new life */
     if (!entry->number)
         return 0;
+    for_file = ledger_is_for_file(ledger, entry);
+    if (for_file && ((entry->flags & ENTRY_PLANNED) || can_plan(ledger, entry)))
+        return tell_planned(ledger, entry, full);
     if (entry->state == STATE_TIME_WAIT && !(entry->flags & ENTRY_COUNTED)) {
         life = ended_life(ledger, entry, ledger->start_ms);
         r = rates_closed(ledger, entry, &life);
         if (r < 0)
             return r;
     }
-    if (!ledger_is_for_file(ledger, entry)) {
+    if (!for_file) {
         entry->flags &= (uint8_t) ~(ENTRY_DIRTY | ENTRY_QUEUE_DIRTY);
         return 0;
     }
-    if ((entry->flags & ENTRY_PLANNED) || can_plan(ledger, entry))
-        return tell_planned(ledger, entry, full);
     life = life_of(ledger, entry, TIME_UNKNOWN);
     if (full || !(entry->flags & ENTRY_TOLD))
         r = tell_life(ledger, &batch->opened, &life);
@@ -207,8 +211,10 @@ int ledger_tell(struct ledger *ledger, bool full)
         for (uint32_t i = 0; i < ledger->lives.end && r == 0; i++)
             r = tell_entry(ledger, i, true);
     } else {
-        for (size_t i = 0; i < ledger->fresh.n && r == 0; i++)
+        for (size_t i = 0; i < ledger->fresh.n && r == 0; i++) {
+            ledger_fetch_ahead(ledger, &ledger->fresh, i);
             r = tell_entry(ledger, ledger->fresh.items[i], false);
+        }
         for (size_t i = 0; i < ledger->touched.n && r == 0; i++)
             r = tell_entry(ledger, ledger->touched.items[i], false);
     }

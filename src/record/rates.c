@@ -12,7 +12,7 @@ static struct rate_change *rate_at(struct ledger *ledger, uint32_t service, int6
     struct service_slot *slot = &ledger->services.slots.items[service];
     struct rate_vec *rates = &ledger->batch->rates;
     int64_t period_ms = at_ms - at_ms % PERIOD_MS;
-    struct rate_change fresh = {.service = slot->key, .period_ms = period_ms};
+    struct rate_change fresh;
 
     for (uint32_t i = slot->rate; i; i = ledger->rate_chain.items[i - 1])
         if (rates->items[i - 1].period_ms == period_ms)
@@ -21,6 +21,7 @@ static struct rate_change *rate_at(struct ledger *ledger, uint32_t service, int6
         vec_clear(&ledger->rate_chain);
     if (vec_push(&ledger->rate_chain, slot->rate) < 0)
         return NULL;
+    fresh = (struct rate_change){.service = slot->key, .period_ms = period_ms};
     if (vec_push(rates, fresh) < 0) {
         ledger->rate_chain.n--;
         return NULL;

@@ -211,6 +211,7 @@ int roles_decide(struct ledger *ledger)
     for (size_t i = 0; i < ledger->fresh.n && r == 0; i++) {
         struct entry *entry = lives_get(&ledger->lives, ledger->fresh.items[i]);
 
+        ledger_fetch_ahead(ledger, &ledger->fresh, i);
         if (entry->role_source == 0)
             r = decide(ledger, entry,
                        (enum opener)endings_get(&ledger->endings, entry->ending)->closing.opener);

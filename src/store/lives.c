@@ -168,36 +168,86 @@ static void bind_facts(sqlite3_stmt *stmt, int index, unsigned closed_by,
         sql_bind_unless(stmt, index + 1 + (int)i, values[i], facts->known ? INT64_MIN : values[i]);
 }
 
+int lives_flush_closed(struct store *store, struct err *err)
+{
+    struct closed_rows *rows = &store->closed_rows;
+    int r = rows->n ? closed_rows_insert(store, err) : 0;
+
+    for (size_t i = 0; i < rows->n && r >= 0; i++) {
+        const struct closed_row *row = &rows->rows[i];
+
+        if (row->told && row->values[CLOSED_SENT_BYTES] == CLOSED_ROWS_NULL)
+            r = sampled_keep(store, row->told, row->values[CLOSED_KEY], err);
+        if (r >= 0 && row->told)
+            r = drop_open(store, (uint64_t)row->told, err);
+    }
+    rows->n = 0;
+    return r < 0 ? r : 0;
+}
+
+static int64_t unless(int64_t value, int64_t null)
+{
+    return value == null ? CLOSED_ROWS_NULL : value;
+}
+
+static void fill_facts(int64_t *values, const struct life *life, int64_t sampled_ms)
+{
+    const struct life_facts *facts = &life->facts;
+    bool known = facts->known;
+
+    values[CLOSED_CLOSED_BY] =
+        unless(file_closed_by(life->closed_by, known && facts->received_uncertain), 0);
+    values[CLOSED_SENT_BYTES] = known ? (int64_t)facts->sent_bytes : CLOSED_ROWS_NULL;
+    values[CLOSED_RECEIVED_BYTES] = known ? (int64_t)facts->received_bytes : CLOSED_ROWS_NULL;
+    values[CLOSED_SEGS_OUT] = known ? facts->segs_out : CLOSED_ROWS_NULL;
+    values[CLOSED_SEGS_IN] = known ? facts->segs_in : CLOSED_ROWS_NULL;
+    values[CLOSED_RETRANS] = known ? facts->retrans : CLOSED_ROWS_NULL;
+    values[CLOSED_RTT] = known ? facts->rtt_us : CLOSED_ROWS_NULL;
+    values[CLOSED_SAMPLED] = unless(sampled_ms, TIME_UNKNOWN);
+}
+
+static void fill_row(struct closed_row *closed, const struct row *row)
+{
+    int64_t *values = closed->values;
+
+    values[CLOSED_SERVICE] = row->service;
+    values[CLOSED_LOCAL] = row->local;
+    values[CLOSED_REMOTE] = row->remote.ipv6 ? CLOSED_ROWS_NULL : row->remote.number;
+    closed->remote = row->remote.ipv6 ? row->remote.bytes : NULL;
+    closed->remote_bytes = row->remote.ipv6 ? row->remote.n : 0;
+    values[CLOSED_LOCAL_PORT] = unless(row->local_port, PORT_OF_SERVICE);
+    values[CLOSED_REMOTE_PORT] = unless(row->remote_port, PORT_OF_SERVICE);
+    values[CLOSED_SCOPE] = unless(row->scope, 0);
+    values[CLOSED_OWNER] = unless(row->owner, 0);
+    values[CLOSED_TRAITS] = row->traits;
+}
+
 /* sampled_ms: which snapshot the facts are of; TIME_UNKNOWN: they are final. */
 static int insert_closed(struct store *store, const struct row *row, const struct life *life,
                          int64_t sampled_ms, struct err *err)
 {
-    static const char sql[] =
-        "INSERT INTO closed (service, local, remote, local_port, remote_port, scope, owner, "
-        "traits, states, closed_by, sent_bytes, received_bytes, segs_out, segs_in, retrans, "
-        "rtt_us, key, duration_ms, late_ms, life, sampled_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, "
-        "?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
+    struct closed_rows *rows = &store->closed_rows;
     bool keep_number = life->late_facts || life->shared ||
                        has_listened(life->history, life->history_bytes, life->since_ms);
+    struct closed_row *closed;
     int64_t key, late_ms;
-    sqlite3_stmt *stmt;
-    int r = serials_take(store, life->since_ms, life->ended_ms, &key, &late_ms, err);
+    int r = rows->n == CLOSED_ROWS_MAX ? lives_flush_closed(store, err) : 0;
 
     if (r >= 0)
-        r = writer_stmt(store, STMT_ADD_CLOSED, sql, &stmt, err);
+        r = serials_take(store, life->since_ms, life->ended_ms, &key, &late_ms, err);
     if (r < 0)
         return r;
-    bind_row(stmt, row, life);
-    bind_facts(stmt, 10, life->closed_by, &life->facts);
-    sqlite3_bind_int64(stmt, 17, key);
-    sqlite3_bind_int64(stmt, 18, life->ended_ms - life->since_ms);
-    sqlite3_bind_int64(stmt, 19, late_ms);
-    sql_bind_unless(stmt, 20, keep_number ? (int64_t)life->number : 0, 0);
-    sql_bind_unless(stmt, 21, sampled_ms, TIME_UNKNOWN);
-    r = sql_run(stmt, err);
-    if (r >= 0 && !life->untold && !life->facts.known)
-        r = sampled_keep(store, (int64_t)life->number, key, err);
-    return r < 0 || life->untold ? r : drop_open(store, life->number, err);
+    closed = &rows->rows[rows->n++];
+    fill_row(closed, row);
+    fill_facts(closed->values, life, sampled_ms);
+    closed->values[CLOSED_KEY] = key;
+    closed->values[CLOSED_DURATION] = life->ended_ms - life->since_ms;
+    closed->values[CLOSED_LATE] = late_ms;
+    closed->values[CLOSED_LIFE] = keep_number ? (int64_t)life->number : CLOSED_ROWS_NULL;
+    closed->states = life->history_bytes ? life->history : (const uint8_t *)"";
+    closed->states_bytes = life->history_bytes;
+    closed->told = life->untold ? 0 : (int64_t)life->number;
+    return 0;
 }
 
 int lives_add_closed(struct store *store, const struct batch_ids *ids, const struct life *life,
@@ -285,7 +335,8 @@ int lives_amend_closed(struct store *store, const struct batch_ids *ids, const s
         sampled_ms = TIME_UNKNOWN;
     else
         amended.facts = facts;
-    return insert_closed(store, &row, &amended, sampled_ms, err);
+    r = insert_closed(store, &row, &amended, sampled_ms, err);
+    return r < 0 ? r : lives_flush_closed(store, err);
 }
 
 int lives_add_late(struct store *store, const struct late_facts *late, struct err *err)

@@ -31,8 +31,10 @@ static int look_up_last(struct store *store, int64_t from, int64_t until, int64_
     static const char sql[] = "SELECT key FROM closed WHERE key BETWEEN ?1 AND ?2 "
                               "ORDER BY key DESC LIMIT 1";
     sqlite3_stmt *stmt;
-    int r = writer_stmt(store, STMT_LAST_KEY, sql, &stmt, err);
+    int r = lives_flush_closed(store, err);
 
+    if (r >= 0)
+        r = writer_stmt(store, STMT_LAST_KEY, sql, &stmt, err);
     if (r < 0)
         return r;
     SQL_BIND(stmt, from, until);

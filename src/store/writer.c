@@ -99,6 +99,7 @@ int writer_end(struct store *store, int r, struct err *err)
         sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
     dictionary_forget(&store->dictionary);
     serials_forget(&store->serials);
+    store->closed_rows.n = 0;
     return r;
 }
 

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "closed_rows.h"
 #include "connhist/store/store.h"
 #include "dictionary.h"
 #include "owners.h"
@@ -36,6 +37,7 @@ enum writer_stmt {
     STMT_PUT_OPEN,
     STMT_DROP_OPEN,
     STMT_ADD_CLOSED,
+    STMT_ADD_CLOSED_MANY,
     STMT_DROP_CLOSED,
     STMT_LIST_PLANNED,
     STMT_SHORTEN_CLOSED,
@@ -73,6 +75,7 @@ struct store {
     int64_t boot_base_ms;            /* record time at the boot clock's zero */
     struct dictionary dictionary;    /* numbers of what was looked up lately */
     struct serials serials;          /* serials given lately in keys of `closed` */
+    struct closed_rows closed_rows;  /* told in this transaction, and not in the file yet */
     sqlite3_stmt *stmts[STMT_COUNT]; /* NULL: not prepared yet */
 };
 
@@ -122,8 +125,11 @@ struct batch_ids {
 };
 int lives_put_open(struct store *store, const struct batch_ids *ids, const struct life *life,
                    struct err *err);
+
+/* The row is in the file after lives_flush_closed(); the life and its history must stay until then. */
 int lives_add_closed(struct store *store, const struct batch_ids *ids, const struct life *life,
                      struct err *err);
+int lives_flush_closed(struct store *store, struct err *err);
 
 /* Writes life in place of the row that told life->planned_ms as its end, or if there is none
  * besides what there is. */
