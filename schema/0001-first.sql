@@ -136,7 +136,7 @@ CREATE TABLE owners (                    -- who owns a socket: each combination 
 
 CREATE INDEX owners_all ON owners (process, uid, program, cgroup);
 
-CREATE TABLE addresses (                 -- local addresses, and remote ones of IPv6
+CREATE TABLE addresses (                 -- local addresses
     id          INTEGER PRIMARY KEY,     -- number
     bytes       BLOB NOT NULL UNIQUE,    -- 4 or 16 bytes, network byte order
     -- What follows is computed when asked for and takes no room in the file.
@@ -186,9 +186,9 @@ CREATE TABLE open (
     inode       INTEGER NOT NULL,        -- the socket's inode; 0: not known
     service     INTEGER NOT NULL REFERENCES services (id), -- what it counts for
     local       INTEGER NOT NULL REFERENCES addresses (id), -- local address; 16 bytes: an IPv6 socket
-    remote      INTEGER NOT NULL,        -- >= 0: IPv4 as a number (IPv4-mapped if local is IPv6); < 0: -addresses.id
-    local_port  INTEGER,                 -- local port; NULL: the service's
-    remote_port INTEGER,                 -- remote port; NULL: the service's
+    remote      ANY NOT NULL,            -- INTEGER: IPv4 as a signed number of 32 bits (IPv4-mapped if local is IPv6); BLOB: the 16 bytes of IPv6
+    local_port  INTEGER,                 -- local port as a signed number of 16 bits (& 65535); NULL: the service's
+    remote_port INTEGER,                 -- remote port, likewise; NULL: the service's
     scope       INTEGER,                 -- interface of a link-local or device-bound socket
     owner       INTEGER REFERENCES owners (id), -- owner; NULL: not known
     since_ms    INTEGER NOT NULL,        -- first instant it is known to have existed
@@ -205,7 +205,7 @@ CREATE TABLE closed (
     key         INTEGER PRIMARY KEY,     -- see above
     service     INTEGER NOT NULL,        -- as in open, like all that follow
     local       INTEGER NOT NULL,
-    remote      INTEGER NOT NULL,
+    remote      ANY NOT NULL,
     local_port  INTEGER,
     remote_port INTEGER,
     scope       INTEGER,
@@ -250,47 +250,16 @@ INSERT INTO program VALUES (1, 1, 0);
 -- UTC, *_at the same as ISO text.
 
 CREATE VIEW lives AS                     -- open and closed sockets on the record's clock
-SELECT o.life, o.service, o.local, o.remote, o.local_port, o.remote_port, o.scope, o.owner,
+SELECT o.life, o.service, o.local, o.remote, o.local_port & 65535 AS local_port, o.remote_port & 65535 AS remote_port,
+       o.scope, o.owner,
        o.since_ms, NULL AS ended_ms, o.traits, o.states
 FROM open AS o
 UNION ALL
-SELECT c.life, c.service, c.local, c.remote, c.local_port, c.remote_port, c.scope, c.owner,
+SELECT c.life, c.service, c.local, c.remote, c.local_port & 65535 AS local_port, c.remote_port & 65535 AS remote_port,
+       c.scope, c.owner,
        (c.key >> 16 & (1 << 42) - 1) - c.late_ms - c.duration_ms,
        (c.key >> 16 & (1 << 42) - 1) - c.late_ms, c.traits, c.states
 FROM closed AS c;
-
-CREATE VIEW sockets AS                   -- every socket ever recorded, for people
-WITH wall AS (
-    SELECT l.*,
-           l.since_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= l.since_ms
-               ORDER BY e.from_ms DESC LIMIT 1), 0) AS first_seen_ms,
-           l.ended_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= l.ended_ms
-               ORDER BY e.from_ms DESC LIMIT 1), 0) AS closed_ms
-    FROM lives AS l)
-SELECT n.name AS netns,
-       CASE s.protocol WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' END AS protocol,
-       st.name AS state,
-       a.text AS local_address,
-       coalesce(w.local_port, s.port) AS local_port,
-       CASE WHEN w.remote < 0 THEN (SELECT r.text FROM addresses AS r WHERE r.id = -w.remote)
-            ELSE iif(length(a.bytes) = 16, '::ffff:', '') || (w.remote >> 24) || '.' ||
-                 (w.remote >> 16 & 255) || '.' || (w.remote >> 8 & 255) || '.' || (w.remote & 255)
-       END AS remote_address,
-       coalesce(w.remote_port, s.port) AS remote_port,
-       CASE s.role WHEN 1 THEN 'server' WHEN 2 THEN 'client' END AS role,
-       nullif(s.port, -1) AS service_port,
-       ow.uid AS uid,
-       iif(w.traits & 64, w.first_seen_ms, NULL) AS opened_ms,
-       w.first_seen_ms,
-       w.closed_ms,
-       strftime('%Y-%m-%dT%H:%M:%fZ', w.first_seen_ms / 1000.0, 'unixepoch') AS first_seen_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', w.closed_ms / 1000.0, 'unixepoch') AS closed_at
-FROM wall AS w
-JOIN services AS s ON s.id = w.service
-JOIN netns AS n ON n.id = s.netns
-JOIN states AS st ON st.state = (w.traits & 15)
-JOIN addresses AS a ON a.id = w.local
-LEFT JOIN owners AS ow ON ow.id = w.owner;
 
 CREATE VIEW listeners AS                 -- every TCP socket that ever listened, with its accept queue as last known
 SELECT n.name AS netns,

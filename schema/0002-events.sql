@@ -70,11 +70,11 @@ INSERT INTO loss_kinds VALUES (6, 'events lost');
 
 DROP VIEW coverage;
 DROP VIEW listeners;
-DROP VIEW sockets;
 DROP VIEW lives;
 
 CREATE VIEW lives AS                     -- open and closed sockets on the record's clock
-SELECT o.life, o.service, o.local, o.remote, o.local_port, o.remote_port, o.scope, o.owner,
+SELECT o.life, o.service, o.local, o.remote, o.local_port & 65535 AS local_port, o.remote_port & 65535 AS remote_port,
+       o.scope, o.owner,
        o.since_ms, NULL AS ended_ms, o.traits, o.states,
        iif((o.traits & 15) = 6, 'local', NULL) AS closed_by, -- who is in TIME_WAIT closed first
        (SELECT f.sent_bytes FROM open_facts AS f WHERE f.life = o.life) AS tx_bytes,
@@ -91,7 +91,8 @@ SELECT o.life, o.service, o.local, o.remote, o.local_port, o.remote_port, o.scop
        (SELECT max(f.last_sent_ms, f.last_received_ms) FROM open_facts AS f WHERE f.life = o.life) AS active_ms
 FROM open AS o
 UNION ALL
-SELECT c.life, c.service, c.local, c.remote, c.local_port, c.remote_port, c.scope, c.owner,
+SELECT c.life, c.service, c.local, c.remote, c.local_port & 65535 AS local_port, c.remote_port & 65535 AS remote_port,
+       c.scope, c.owner,
        (c.key >> 16 & (1 << 42) - 1) - c.late_ms - c.duration_ms,
        (c.key >> 16 & (1 << 42) - 1) - c.late_ms, c.traits, c.states,
        CASE iif((c.traits & 15) = 6, 1, coalesce((SELECT nullif(x.closed_by & 15, 0) FROM late AS x WHERE x.life = c.life), c.closed_by & 15))
@@ -133,9 +134,35 @@ SELECT n.name AS netns,
        st.name AS state,
        a.text AS local_address,
        coalesce(w.local_port, s.port) AS local_port,
-       CASE WHEN w.remote < 0 THEN (SELECT r.text FROM addresses AS r WHERE r.id = -w.remote)
-            ELSE iif(length(a.bytes) = 16, '::ffff:', '') || (w.remote >> 24) || '.' ||
-                 (w.remote >> 16 & 255) || '.' || (w.remote >> 8 & 255) || '.' || (w.remote & 255)
+       CASE typeof(w.remote) WHEN 'integer' THEN
+                iif(length(a.bytes) = 16, '::ffff:', '') || (w.remote >> 24 & 255) || '.' ||
+                (w.remote >> 16 & 255) || '.' || (w.remote >> 8 & 255) || '.' || (w.remote & 255)
+            ELSE ( -- as in addresses.text
+                SELECT CASE
+                    WHEN substr(w.remote, 1, 12) = zeroblob(12) AND substr(w.remote, 13, 2) <> x'0000' THEN
+                        '::' || (instr('123456789ABCDEF', substr(i.digits, 25, 1)) * 16 + instr('123456789ABCDEF', substr(i.digits, 26, 1)))
+                        || '.' || (instr('123456789ABCDEF', substr(i.digits, 27, 1)) * 16 + instr('123456789ABCDEF', substr(i.digits, 28, 1)))
+                        || '.' || (instr('123456789ABCDEF', substr(i.digits, 29, 1)) * 16 + instr('123456789ABCDEF', substr(i.digits, 30, 1)))
+                        || '.' || (instr('123456789ABCDEF', substr(i.digits, 31, 1)) * 16 + instr('123456789ABCDEF', substr(i.digits, 32, 1)))
+                    ELSE replace(replace(trim(CASE
+                       WHEN NOT instr(i.hextets, ':z:z:') THEN i.hextets
+                       WHEN instr(i.hextets, ':z:z:z:z:z:z:z:z:') THEN replace(i.hextets, ':z:z:z:z:z:z:z:z:', 'r')
+                       WHEN instr(i.hextets, ':z:z:z:z:z:z:z:') THEN replace(i.hextets, ':z:z:z:z:z:z:z:', 'r')
+                       WHEN instr(i.hextets, ':z:z:z:z:z:z:') THEN replace(i.hextets, ':z:z:z:z:z:z:', 'r')
+                       WHEN instr(i.hextets, ':z:z:z:z:z:') THEN replace(i.hextets, ':z:z:z:z:z:', 'r')
+                       WHEN instr(i.hextets, ':z:z:z:z:') THEN replace(i.hextets, ':z:z:z:z:', 'r')
+                       WHEN instr(i.hextets, ':z:z:z:') THEN substr(i.hextets, 1, instr(i.hextets, ':z:z:z:') - 1) || 'r' ||
+                           substr(i.hextets, instr(i.hextets, ':z:z:z:') + 7)
+                       ELSE substr(i.hextets, 1, instr(i.hextets, ':z:z:') - 1) || 'r' ||
+                           substr(i.hextets, instr(i.hextets, ':z:z:') + 5)
+                       END, ':'), 'r', '::'), 'z', '0') END
+                FROM (SELECT d.digits, replace(replace(replace(replace(':' || lower(
+                          substr(d.digits, 1, 4) || ':' || substr(d.digits, 5, 4) || ':' ||
+                          substr(d.digits, 9, 4) || ':' || substr(d.digits, 13, 4) || ':' ||
+                          substr(d.digits, 17, 4) || ':' || substr(d.digits, 21, 4) || ':' ||
+                          substr(d.digits, 25, 4) || ':' || substr(d.digits, 29, 4)) || ':',
+                          ':0000', ':z'), ':000', ':'), ':00', ':'), ':0', ':') AS hextets
+                      FROM (SELECT hex(w.remote) AS digits) AS d) AS i)
        END AS remote_address,
        coalesce(w.remote_port, s.port) AS remote_port,
        CASE s.role WHEN 1 THEN 'server' WHEN 2 THEN 'client' END AS role,

@@ -25,6 +25,8 @@ static const struct option_row rows[] = {
     {OPT_OWNER, REPEAT_LAST, 'o', "owner", NULL, "the id of the process that owns each socket"},
     {OPT_PROGRAM, REPEAT_LAST, 'b', "program", NULL,
      "the program that owns each socket, and its systemd unit\nor container"},
+    {OPT_FQDN, REPEAT_LAST, 'f', "fqdn", NULL,
+     "fully qualified names of remote addresses, as far as they\nare found within two seconds"},
     {OPT_PROTO, REPEAT_NOT, 'p', "proto", "NAME",
      "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only those\nof one family; with -s also ip, "
      "ipv6, icmp, icmpv6, with -r\nip or ipv6"},
@@ -67,6 +69,22 @@ static void choose_owners(const struct context *ctx, struct socket_table *table)
 static struct names *shown_names(const struct context *ctx)
 {
     return options_has(&ctx->options, OPT_NUMERIC) ? NULL : ctx->names;
+}
+
+/* Whether remote addresses are shown by name: a first pass over the table is to collect them. */
+static int begin_names(const struct context *ctx, struct socket_table *table)
+{
+    if (!options_has(&ctx->options, OPT_FQDN))
+        return EXIT_ANSWERED;
+    table->resolver = resolver_new();
+    return table->resolver ? EXIT_ANSWERED : cannot_answer("out of memory");
+}
+
+/* r: what that pass gave. What it could not read the second one tells of. */
+static void end_names(struct socket_table *table, int r)
+{
+    if (r >= 0 && resolver_wait(table->resolver, RESOLVER_PATIENCE_MS) < 0)
+        complain("no names of addresses: no thread can be started to ask for them");
 }
 
 /* What is said when no row came. */
@@ -113,7 +131,12 @@ static int netstat_now(struct context *ctx)
     table.names = shown_names(ctx);
     choose_owners(ctx, &table);
     table.pids |= filter_by_owner(&filter); /* who chooses by owner sees whom he got */
-    status = socket_table_begin(&table, ctx, &document);
+    status = begin_names(ctx, &table);
+    if (table.resolver)
+        end_names(&table, sockets_live(&filter, filter_by_owner(&filter), socket_table_want_name,
+                                       &table, &err));
+    if (status == EXIT_ANSWERED)
+        status = socket_table_begin(&table, ctx, &document);
     if (status != EXIT_ANSWERED)
         return status;
     r = sockets_live(&filter, table.pids || table.programs, socket_table_row, &table, &err);
@@ -200,6 +223,12 @@ static int put_table_at(struct context *ctx, const struct snapshot_choice *choic
 
     table.names = shown_names(ctx);
     choose_owners(ctx, &table);
+    status = begin_names(ctx, &table);
+    if (table.resolver)
+        end_names(&table, sockets_at(ctx->db, &ctx->walltime, choice, filter,
+                                     socket_table_want_name, &table, &err));
+    if (status != EXIT_ANSWERED)
+        return status;
     if (ctx->format == FORMAT_TABLE)
         print_choice(ctx, choice, at_ms);
     status = socket_table_choose_netns(&table, ctx, filter);

@@ -39,6 +39,7 @@ enum option_id {
     OPT_NUMERIC,
     OPT_OWNER,
     OPT_PROGRAM,
+    OPT_FQDN,
     OPT_ETHERNET,
     OPT_ROUTE,
     OPT_STATISTICS,

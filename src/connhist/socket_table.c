@@ -13,34 +13,54 @@
 
 #include "complain.h"
 
-#define SCOPED_MAX   (ADDRESS_TEXT_MAX + IF_NAMESIZE + 2)
-#define PROCESS_MAX  260
-#define ENDPOINT_MAX (SCOPED_MAX + 70)
+#define SCOPED_MAX     (ADDRESS_TEXT_MAX + IF_NAMESIZE + 2)
+#define PROCESS_MAX    260
+#define NAME_SHOWN_MAX 253
+#define ENDPOINT_MAX   (NAME_SHOWN_MAX + 70)
 
 /* Fields for programs: a live table has the first ones, the record's tables more. */
 static const struct column fields[] = {
-    {"netns", NULL, false},         {"protocol", NULL, false},
-    {"state", NULL, false},         {"local_address", NULL, false},
-    {"local_port", NULL, true},     {"remote_address", NULL, false},
-    {"remote_port", NULL, true},    {"recv_queue", NULL, true},
-    {"send_queue", NULL, true},     {"uid", NULL, true},
-    {"user", NULL, false},          {"pid", NULL, true},
-    {"process", NULL, false},       {"exe", NULL, false},
-    {"unit", NULL, false},          {"container", NULL, false},
-    {"owner_source", NULL, false},  {"opened_ms", NULL, true},
-    {"closed_ms", NULL, true},      {"first_seen_ms", NULL, true},
-    {"state_since_ms", NULL, true}, {"role", NULL, false},
-    {"role_source", NULL, false},   {"opened_after_ms", NULL, true},
-    {"close_wait_ms", NULL, true},  {"time_wait_ms", NULL, true},
-    {"duration_ms", NULL, true},    {"closed_by", NULL, false},
-    {"rx_bytes", NULL, true},       {"tx_bytes", NULL, true},
-    {"rtt_us", NULL, true},         {"retrans", NULL, true},
-    {"rx_segs", NULL, true},        {"tx_segs", NULL, true},
-    {"rx_uncertain", NULL, true},   {"sampled_ms", NULL, true},
+    {"netns", NULL, false},
+    {"protocol", NULL, false},
+    {"state", NULL, false},
+    {"local_address", NULL, false},
+    {"local_port", NULL, true},
+    {"remote_address", NULL, false},
+    {"remote_port", NULL, true},
+    {"remote_name", NULL, false},
+    {"recv_queue", NULL, true},
+    {"send_queue", NULL, true},
+    {"uid", NULL, true},
+    {"user", NULL, false},
+    {"pid", NULL, true},
+    {"process", NULL, false},
+    {"exe", NULL, false},
+    {"unit", NULL, false},
+    {"container", NULL, false},
+    {"owner_source", NULL, false},
+    {"opened_ms", NULL, true},
+    {"closed_ms", NULL, true},
+    {"first_seen_ms", NULL, true},
+    {"state_since_ms", NULL, true},
+    {"role", NULL, false},
+    {"role_source", NULL, false},
+    {"opened_after_ms", NULL, true},
+    {"close_wait_ms", NULL, true},
+    {"time_wait_ms", NULL, true},
+    {"duration_ms", NULL, true},
+    {"closed_by", NULL, false},
+    {"rx_bytes", NULL, true},
+    {"tx_bytes", NULL, true},
+    {"rtt_us", NULL, true},
+    {"retrans", NULL, true},
+    {"rx_segs", NULL, true},
+    {"tx_segs", NULL, true},
+    {"rx_uncertain", NULL, true},
+    {"sampled_ms", NULL, true},
     {"idle_ms", NULL, true},
 };
 
-enum { FIELDS_LIVE = 19, FIELDS_AT = 23, FIELDS_LIST = 37 };
+enum { FIELDS_LIVE = 20, FIELDS_AT = 24, FIELDS_LIST = 38 };
 
 _Static_assert(sizeof(fields) / sizeof(fields[0]) == FIELDS_LIST, "one more field");
 
@@ -115,19 +135,26 @@ static const char *scoped(const struct socket_table *table, const struct socket_
     return buf;
 }
 
-/* "192.0.2.7:http", "[::1]:80", "0.0.0.0:*". */
+/* NULL: none is known. */
+static const char *remote_name(const struct socket_table *table, const struct socket_row *row)
+{
+    return table->resolver ? resolver_name(table->resolver, row->family, &row->remote) : NULL;
+}
+
+/* "192.0.2.7:http", "[::1]:80", "0.0.0.0:*", "host.example.org:443". */
 static const char *endpoint(const struct socket_table *table, const struct socket_row *row,
                             const struct address *address, uint16_t port,
                             char buf[static ENDPOINT_MAX])
 {
+    const char *name = NULL, *host = address == &row->remote ? remote_name(table, row) : NULL;
     char text[SCOPED_MAX], number[8];
-    const char *name = NULL;
 
     snprintf(number, sizeof(number), "%u", (unsigned)port);
     if (port && table->names)
         name = names_of_port(table->names, row->protocol, port);
     scoped(table, row, address, text);
-    snprintf(buf, ENDPOINT_MAX, row->family == AF_INET6 ? "[%s]:%s" : "%s:%s", text,
+    snprintf(buf, ENDPOINT_MAX, row->family == AF_INET6 && !host ? "[%s]:%s" : "%s:%s",
+             host ? host : text,
              !port  ? "*"
              : name ? name
                     : number);
@@ -237,6 +264,7 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
         cell_int(row->local_port),
         cell_text(scoped(table, row, &row->remote, remote)),
         cell_int(row->remote_port),
+        cell_text(remote_name(table, row)),
         known_int(row->recv_queue),
         known_int(row->send_queue),
         known_int(row->uid),
@@ -318,6 +346,13 @@ int socket_table_row(void *arg, const struct socket_row *row)
     return table->failed < 0 ? -ECANCELED : 0;
 }
 
+int socket_table_want_name(void *arg, const struct socket_row *row)
+{
+    const struct socket_table *table = arg;
+
+    return resolver_want(table->resolver, row->family, &row->remote);
+}
+
 static void leave_out(struct socket_table *table, size_t first, size_t last)
 {
     for (size_t i = first; i <= last; i++)
@@ -388,5 +423,6 @@ int socket_table_end(struct socket_table *table)
 void socket_table_finish(struct socket_table *table)
 {
     writer_free(table->writer);
+    resolver_free(table->resolver);
     users_finish(&table->users);
 }

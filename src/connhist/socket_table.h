@@ -11,6 +11,7 @@
 #include "connhist/report/sockets.h"
 
 #include "context.h"
+#include "resolver.h"
 #include "users.h"
 
 enum socket_table_kind {
@@ -22,6 +23,7 @@ enum socket_table_kind {
 struct socket_table {
     enum socket_table_kind kind;
     struct names *names;       /* names of ports in tables; NULL: numbers */
+    struct resolver *resolver; /* names of remote addresses; NULL: numbers; owned */
     uint64_t limit;            /* rows shown at most; 0: all */
     uint64_t rows;             /* shown so far */
     bool cut;                  /* there were more than limit */
@@ -41,6 +43,10 @@ struct socket_table {
  * Returns an exit status. */
 int socket_table_choose_netns(struct socket_table *table, struct context *ctx,
                               const struct filter *filter);
+
+/* A socket_row_fn that shows nothing: notes whose names table->resolver is to find. arg: struct
+ * socket_table. */
+int socket_table_want_name(void *arg, const struct socket_row *row);
 
 /* Begins the output. document: schema, fields and coverage are taken from it, and must stay until
  * socket_table_end(). Returns an exit status. */

@@ -39,8 +39,19 @@ static const char open_row_sql[] = OPEN_COLUMNS "WHERE life = ?1";
 static uint16_t read_port(struct stmt *stmt, int column, const struct service_key *service)
 {
     if (!stmt_is_null(stmt, column))
-        return (uint16_t)stmt_i64(stmt, column);
+        return file_port_of(stmt_i64(stmt, column));
     return service->port < 0 ? 0 : (uint16_t)service->port;
+}
+
+static struct file_remote read_remote(struct stmt *stmt, int column)
+{
+    struct file_remote remote = {.ipv6 = stmt_type(stmt, column) != DB_INTEGER};
+
+    if (remote.ipv6)
+        remote.bytes = stmt_blob(stmt, column, &remote.n);
+    else
+        remote.number = stmt_i64(stmt, column);
+    return remote;
 }
 
 static int read_life(struct stmt *stmt, const struct lookup *lookup, struct stored_life *ret,
@@ -55,7 +66,7 @@ static int read_life(struct stmt *stmt, const struct lookup *lookup, struct stor
         .number = stmt_i64(stmt, 11),
         .service = service,
         .local = stmt_i64(stmt, 2),
-        .remote = stmt_i64(stmt, 3),
+        .remote = read_remote(stmt, 3),
         .local_port = read_port(stmt, 4, &service->key),
         .remote_port = read_port(stmt, 5, &service->key),
         .scope_ifindex = (uint32_t)stmt_i64(stmt, 6),
@@ -210,18 +221,13 @@ int stored_life_endpoints(const struct stored_life *life, struct lookup *lookup,
                           struct endpoints *ret, struct err *err)
 {
     struct endpoints ends = {0};
-    uint8_t remote_family;
     int r;
 
     r = lookup_address(lookup, life->local, &ends.family, &ends.local, err);
     if (r < 0)
         return r;
-    if (life->remote >= 0)
-        ends.remote = file_remote_ipv4(ends.family, life->remote);
-    else
-        r = lookup_address(lookup, -life->remote, &remote_family, &ends.remote, err);
-    if (r < 0)
-        return r;
+    if (file_remote_address(ends.family, &life->remote, &ends.remote) < 0)
+        return err_set(err, -EBADMSG, "the file is damaged: a socket's remote address is none");
     *ret = ends;
     return 0;
 }

@@ -9,6 +9,7 @@
 #include "connhist/base/err.h"
 #include "connhist/model/address.h"
 #include "connhist/model/life.h"
+#include "connhist/store/file.h"
 #include "lookup.h"
 
 struct db;
@@ -23,7 +24,7 @@ struct stored_life {
     int64_t number;                      /* number of the life; 0: not kept */
     const struct known_service *service; /* what it counts for */
     int64_t local;                       /* addresses.id */
-    int64_t remote;                      /* see schema: IPv4 or -addresses.id */
+    struct file_remote remote;           /* its bytes are valid until the next row */
     uint16_t local_port;                 /* host byte order */
     uint16_t remote_port;                /* host byte order */
     uint32_t scope_ifindex;              /* 0: none */

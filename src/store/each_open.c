@@ -19,18 +19,16 @@
     "LEFT JOIN programs AS g ON g.id = w.program "     \
     "LEFT JOIN cgroups AS u ON u.id = w.cgroup "
 
-/* remote_bytes is NULL where remote holds the IPv4 address itself. Facts are those of connections
- * that are over. */
+/* Facts are those of connections that are over. */
 static const char open_sql[] =
     "SELECT o.life, o.cookie, o.inode, o.since_ms, o.traits, o.states, "
     "o.scope, w.uid, coalesce(o.local_port, s.port), coalesce(o.remote_port, s.port), "
-    "s.port, s.protocol, s.role, n.inode, n.cookie, l.bytes, o.remote, a.bytes, " OWNER_COLUMNS
+    "s.port, s.protocol, s.role, n.inode, n.cookie, l.bytes, o.remote, " OWNER_COLUMNS
     ", EXISTS (SELECT 1 FROM holders AS h WHERE h.life = o.life), "
     "NULL, coalesce(f.closed_by, 0), "
     "f.sent_bytes, f.received_bytes, f.segs_out, f.segs_in, f.retrans, f.rtt_us "
     "FROM open AS o JOIN services AS s ON s.id = o.service JOIN netns AS n ON n.id = s.netns "
-    "JOIN addresses AS l ON l.id = o.local "
-    "LEFT JOIN addresses AS a ON a.id = -o.remote AND o.remote < 0 " OWNER_JOIN(
+    "JOIN addresses AS l ON l.id = o.local " OWNER_JOIN(
         "o") "LEFT JOIN open_facts AS f ON f.life = o.life AND f.closed_by IS NOT NULL ORDER BY "
              "o.life";
 
@@ -39,7 +37,7 @@ static const char planned_sql[] =
     "SELECT coalesce(c.life, 0), 0, 0, (c.key >> 16 & (1 << 42) - 1) - c.late_ms - c.duration_ms, "
     "c.traits, c.states, "
     "c.scope, w.uid, coalesce(c.local_port, s.port), coalesce(c.remote_port, s.port), "
-    "s.port, s.protocol, s.role, n.inode, n.cookie, l.bytes, c.remote, a.bytes, " OWNER_COLUMNS
+    "s.port, s.protocol, s.role, n.inode, n.cookie, l.bytes, c.remote, " OWNER_COLUMNS
     ", EXISTS (SELECT 1 FROM holders AS h WHERE h.life = c.life), "
     "(c.key >> 16 & (1 << 42) - 1) - c.late_ms AS ended_ms, coalesce(c.closed_by, 0), "
     "iif(c.sampled_ms IS NULL, c.sent_bytes, NULL), c.received_bytes, c.segs_out, c.segs_in, "
@@ -47,8 +45,7 @@ static const char planned_sql[] =
     "coalesce(x.closed_by, 0), "
     "x.sent_bytes, x.received_bytes, x.segs_out, x.segs_in, x.retrans, x.rtt_us "
     "FROM closed AS c JOIN services AS s ON s.id = c.service JOIN netns AS n ON n.id = s.netns "
-    "JOIN addresses AS l ON l.id = c.local "
-    "LEFT JOIN addresses AS a ON a.id = -c.remote AND c.remote < 0 " OWNER_JOIN(
+    "JOIN addresses AS l ON l.id = c.local " OWNER_JOIN(
         "c") "LEFT JOIN late AS x ON x.life = c.life "
              "WHERE c.key BETWEEN ?1 AND ?2 AND ended_ms > ?3 ORDER BY c.key";
 
@@ -70,7 +67,6 @@ enum column {
     COLUMN_NETNS_COOKIE,
     COLUMN_LOCAL_BYTES,
     COLUMN_REMOTE,
-    COLUMN_REMOTE_BYTES,
     COLUMN_PID,
     COLUMN_START,
     COLUMN_COMM,
@@ -99,29 +95,22 @@ static bool find_netns(sqlite3_stmt *stmt, const struct netns_ref *netns, size_t
     return false;
 }
 
-static bool read_bytes(sqlite3_stmt *stmt, int column, uint8_t *ret_family, struct address *ret)
+static bool read_addresses(sqlite3_stmt *stmt, struct life *life)
 {
-    int n = sqlite3_column_bytes(stmt, column);
+    int n = sqlite3_column_bytes(stmt, COLUMN_LOCAL_BYTES);
+    struct file_remote remote = {.ipv6 =
+                                     sqlite3_column_type(stmt, COLUMN_REMOTE) != SQLITE_INTEGER};
 
     if (n != 4 && n != 16)
         return false;
-    *ret_family = n == 4 ? AF_INET : AF_INET6;
-    memcpy(ret->bytes, sqlite3_column_blob(stmt, column), (size_t)n);
-    return true;
-}
-
-static bool read_addresses(sqlite3_stmt *stmt, struct life *life)
-{
-    int64_t remote = sqlite3_column_int64(stmt, COLUMN_REMOTE);
-    uint8_t family;
-
-    if (!read_bytes(stmt, COLUMN_LOCAL_BYTES, &life->family, &life->local))
-        return false;
-    if (remote < 0)
-        return read_bytes(stmt, COLUMN_REMOTE_BYTES, &family, &life->remote) &&
-               family == life->family;
-    life->remote = file_remote_ipv4(life->family, remote);
-    return remote <= UINT32_MAX;
+    life->family = n == 4 ? AF_INET : AF_INET6;
+    memcpy(life->local.bytes, sqlite3_column_blob(stmt, COLUMN_LOCAL_BYTES), (size_t)n);
+    if (remote.ipv6) {
+        remote.bytes = sqlite3_column_blob(stmt, COLUMN_REMOTE);
+        remote.n = (size_t)sqlite3_column_bytes(stmt, COLUMN_REMOTE);
+    } else
+        remote.number = sqlite3_column_int64(stmt, COLUMN_REMOTE);
+    return file_remote_address(life->family, &remote, &life->remote) == 0;
 }
 
 /* Text that is gone with the next step; "" when memory is short. */
@@ -159,8 +148,8 @@ static bool read_life(sqlite3_stmt *stmt, uint32_t netns, struct life *ret)
         .since_ms = sqlite3_column_int64(stmt, COLUMN_SINCE),
         .ended_ms = TIME_UNKNOWN,
         .planned_ms = TIME_UNKNOWN,
-        .local_port = (uint16_t)sqlite3_column_int(stmt, COLUMN_LOCAL_PORT),
-        .remote_port = (uint16_t)sqlite3_column_int(stmt, COLUMN_REMOTE_PORT),
+        .local_port = file_port_of(sqlite3_column_int64(stmt, COLUMN_LOCAL_PORT)),
+        .remote_port = file_port_of(sqlite3_column_int64(stmt, COLUMN_REMOTE_PORT)),
         .scope_ifindex = (uint32_t)sqlite3_column_int64(stmt, COLUMN_SCOPE),
         .inode = (uint32_t)sqlite3_column_int64(stmt, COLUMN_INODE),
         .uid = has_uid ? (uint32_t)sqlite3_column_int64(stmt, COLUMN_UID) : UID_UNKNOWN,

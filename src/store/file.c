@@ -111,15 +111,41 @@ bool file_closed_by_uncertain(unsigned column)
     return column >> 4 & 1;
 }
 
-struct address file_remote_ipv4(uint8_t family, int64_t remote)
+int64_t file_port(uint16_t port)
 {
-    uint32_t network = htonl((uint32_t)remote);
+    return (int16_t)port;
+}
+
+uint16_t file_port_of(int64_t column)
+{
+    return (uint16_t)column;
+}
+
+struct file_remote file_remote(uint8_t family, const struct address *remote)
+{
+    if (family == AF_INET || address_is_mapped(family, remote))
+        return (struct file_remote){.number = (int32_t)address_ipv4(family, remote)};
+    return (struct file_remote){.bytes = remote->bytes, .n = sizeof(remote->bytes), .ipv6 = true};
+}
+
+int file_remote_address(uint8_t family, const struct file_remote *remote, struct address *ret)
+{
+    uint32_t network = htonl((uint32_t)remote->number);
     struct address address = {0};
 
-    if (family == AF_INET6)
-        address.bytes[10] = address.bytes[11] = 0xff;
-    memcpy(address.bytes + (family == AF_INET6 ? 12 : 0), &network, sizeof(network));
-    return address;
+    if (remote->ipv6) {
+        if (family != AF_INET6 || remote->n != sizeof(address.bytes))
+            return -EBADMSG;
+        memcpy(address.bytes, remote->bytes, sizeof(address.bytes));
+    } else {
+        if (remote->number < INT32_MIN || remote->number > INT32_MAX)
+            return -EBADMSG;
+        if (family == AF_INET6)
+            address.bytes[10] = address.bytes[11] = 0xff;
+        memcpy(address.bytes + (family == AF_INET6 ? 12 : 0), &network, sizeof(network));
+    }
+    *ret = address;
+    return 0;
 }
 
 /* The user's home, also where HOME is not set; -ENOENT: none. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <assert.h>
 #include <errno.h>
-#include <sys/socket.h>
 
 #include "connhist/base/vec.h"
 #include "connhist/model/history.h"
@@ -12,13 +11,15 @@
 /* How many ms behind its end a row is looked for: 65,536 sockets of a class closed in each. */
 #define AMEND_LATE_MAX_MS 3
 
+#define PORT_OF_SERVICE INT64_MAX
+
 /* Columns that open and closed share, as they are bound from ?1 on. */
 struct row {
+    struct file_remote remote; /* points into the life */
     int64_t service;
     int64_t local;
-    int64_t remote;
-    int64_t local_port;  /* -1: NULL */
-    int64_t remote_port; /* -1: NULL */
+    int64_t local_port;  /* PORT_OF_SERVICE: NULL */
+    int64_t remote_port; /* PORT_OF_SERVICE: NULL */
     int64_t scope;       /* 0: NULL */
     int64_t owner;       /* 0: NULL */
     int64_t traits;
@@ -61,30 +62,17 @@ int lives_find_owner(struct store *store, const struct batch_ids *ids, uint32_t 
     return owners_find(store, uid, owner, ret, err);
 }
 
-static int find_remote(struct store *store, const struct life *life, int64_t *ret, struct err *err)
-{
-    int64_t id;
-    int r;
-
-    if (life->family == AF_INET || address_is_mapped(life->family, &life->remote)) {
-        *ret = address_ipv4(life->family, &life->remote);
-        return 0;
-    }
-    r = dictionary_address(store, life->family, &life->remote, &id, err);
-    if (r < 0)
-        return r;
-    *ret = -id;
-    return 0;
-}
-
 static int make_row(struct store *store, const struct batch_ids *ids, const struct life *life,
                     struct row *ret, struct err *err)
 {
     const struct service_key *service = &life->service;
     bool server = service->role == ROLE_SERVER;
     struct row row = {
-        .local_port = server && service->port == life->local_port ? -1 : life->local_port,
-        .remote_port = !server && service->port == life->remote_port ? -1 : life->remote_port,
+        .remote = file_remote(life->family, &life->remote),
+        .local_port = server && service->port == life->local_port ? PORT_OF_SERVICE
+                                                                  : file_port(life->local_port),
+        .remote_port = !server && service->port == life->remote_port ? PORT_OF_SERVICE
+                                                                     : file_port(life->remote_port),
         .scope = life->scope_ifindex,
         .traits = file_traits(life->state, life->role_source, life->opened_known) |
                   file_traits_of_owner(life->owner_source),
@@ -94,8 +82,6 @@ static int make_row(struct store *store, const struct batch_ids *ids, const stru
     if (r >= 0)
         r = dictionary_address(store, life->family, &life->local, &row.local, err);
     if (r >= 0)
-        r = find_remote(store, life, &row.remote, err);
-    if (r >= 0)
         r = lives_find_owner(store, ids, life->uid, life->owner, &row.owner, err);
     if (r < 0)
         return r;
@@ -103,12 +89,20 @@ static int make_row(struct store *store, const struct batch_ids *ids, const stru
     return 0;
 }
 
+/* ?1 to ?6: where it is from and to. */
+static void bind_ends(sqlite3_stmt *stmt, const struct row *row)
+{
+    SQL_BIND(stmt, row->service, row->local, row->remote.number);
+    if (row->remote.ipv6)
+        sql_bind_bytes(stmt, 3, row->remote.bytes, row->remote.n);
+    sql_bind_unless(stmt, 4, row->local_port, PORT_OF_SERVICE);
+    sql_bind_unless(stmt, 5, row->remote_port, PORT_OF_SERVICE);
+    sql_bind_unless(stmt, 6, row->scope, 0);
+}
+
 static void bind_row(sqlite3_stmt *stmt, const struct row *row, const struct life *life)
 {
-    SQL_BIND(stmt, row->service, row->local, row->remote);
-    sql_bind_unless(stmt, 4, row->local_port, -1);
-    sql_bind_unless(stmt, 5, row->remote_port, -1);
-    sql_bind_unless(stmt, 6, row->scope, 0);
+    bind_ends(stmt, row);
     sql_bind_unless(stmt, 7, row->owner, 0);
     sqlite3_bind_int64(stmt, 8, row->traits);
     sql_bind_bytes(stmt, 9, life->history, life->history_bytes);
@@ -296,10 +290,7 @@ static int drop_closed_at(struct store *store, const struct row *row, const stru
 
     if (r < 0)
         return r;
-    SQL_BIND(stmt, row->service, row->local, row->remote);
-    sql_bind_unless(stmt, 4, row->local_port, -1);
-    sql_bind_unless(stmt, 5, row->remote_port, -1);
-    sql_bind_unless(stmt, 6, row->scope, 0);
+    bind_ends(stmt, row);
     sqlite3_bind_int64(stmt, 7, first);
     sqlite3_bind_int64(stmt, 8, first + FILE_SERIALS - 1);
     sqlite3_bind_int64(stmt, 9, life->planned_ms - life->since_ms);

@@ -58,6 +58,22 @@ static void set_address(struct address *address, uint8_t family, uint64_t number
     }
 }
 
+/* What a server of web pages sees: requests below a KiB, answers up to 64 KiB, round trips of 1 to 100
+ * ms; one in 20 sends again. */
+static struct life_facts make_facts(uint64_t *random)
+{
+    struct life_facts facts = {.known = true, .rtt_us = 1000};
+    uint64_t answer = bench_random(random) % 4096 + 100;
+
+    facts.sent_bytes = answer * (1 + bench_random(random) % 16);
+    facts.received_bytes = 200 + bench_random(random) % 800;
+    facts.segs_out = (uint32_t)(facts.sent_bytes / 1448) + 4;
+    facts.segs_in = facts.segs_out / 2 + 4;
+    facts.retrans = bench_random(random) % 20 ? 0 : 1 + (uint32_t)(bench_random(random) % 4);
+    facts.rtt_us += (uint32_t)(bench_random(random) % 100000);
+    return facts;
+}
+
 /* A short connection to port 443: some ms to some s, then a minute of TIME_WAIT. */
 static void add_life(struct batch *batch, const struct kind *kind, uint64_t number, int64_t now_ms,
                      uint64_t *random)
@@ -80,7 +96,9 @@ static void add_life(struct batch *batch, const struct kind *kind, uint64_t numb
         .family = kind->family,
         .state = STATE_TIME_WAIT,
         .role_source = ROLE_BY_TCP_INFO,
+        .closed_by = CLOSED_BY_LOCAL,
         .opened_known = true,
+        .facts = make_facts(random),
         .history = history,
     };
 

@@ -64,7 +64,7 @@ def make_file(path, now, editions=None):
     address(database, "127.0.0.1")
     add_open(database, 1, 1, 10, begin, remote_port=0)
     for life, since in (2, begin), (3, begin), (4, half):
-        add_open(database, life, 1, 1, since, remote=0x0A000000 + life, remote_port=40000 + life)
+        add_open(database, life, 1, 1, since, remote=0x0A000000 + life, remote_port=40000 + life - 65536)
     if len(migrations) > 1:
         database.execute("UPDATE recordings SET event_buffer = 8000000")
         minute = half // 60_000 * 60_000
@@ -314,6 +314,14 @@ def test_what_a_measure_sums_over_is_null_for_programs_and_not_there_for_people(
     rows = strict_json(run("json"))["rows"]
     assert {(row["protocol"], row["port"], row["role"]) for row in rows} == {(None, None, "server")}
     assert run("table").split()[:3] == ["TIME", "ROLE", "SENT"]
+
+
+@pytest.mark.parametrize("remote", [b"\1\2\3", b"", bytes(16), 1 << 31, "10.0.0.1"])
+def test_a_remote_address_that_no_socket_can_have_is_damage(tmp_path, remote):
+    make_file(tmp_path / "odd.db", int(time.time() * 1000))
+    with sqlite3.connect(tmp_path / "odd.db") as database:
+        database.execute("UPDATE open SET remote = ? WHERE life = 2", (remote,))
+    assert "damaged" in refused("--db", tmp_path / "odd.db", "list", "--port", "8000", status=3)
 
 
 def test_a_measure_of_nothing_says_so(small):

@@ -6,7 +6,7 @@ import sqlite3
 
 from lint import ROOT, Findings, files
 
-COLUMN = re.compile(r"^    ([a-z_]+)\s+(?:INTEGER|TEXT|BLOB|REAL)\b")
+COLUMN = re.compile(r"^    ([a-z_]+)\s+(?:INTEGER|TEXT|BLOB|REAL|ANY)\b")
 TABLE = re.compile(r"^CREATE (TABLE|VIEW) (\w+)")
 
 

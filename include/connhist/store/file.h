@@ -53,9 +53,25 @@ unsigned file_closed_by(unsigned closed_by, bool received_uncertain);
 unsigned file_closed_by_who(unsigned column);
 bool file_closed_by_uncertain(unsigned column);
 
-/* The address in a column `remote` that is not negative: IPv4 itself, mapped if the socket is of
- * AF_INET6. */
-struct address file_remote_ipv4(uint8_t family, int64_t remote);
+/* The columns `local_port` and `remote_port`: a signed number of 16 bits takes two bytes in the file,
+ * where ports from 32,768 on would take three. */
+int64_t file_port(uint16_t port);
+uint16_t file_port_of(int64_t column);
+
+/* A value of the column `remote`. */
+struct file_remote {
+    const void *bytes; /* IPv6, network byte order, where ipv6 is set; not owned */
+    size_t n;          /* bytes in it: 16, or the file is damaged */
+    int64_t number;    /* IPv4 as a signed number of 32 bits, where it is not set */
+    bool ipv6;         /* which it is */
+};
+
+/* The value for a remote address: IPv4-mapped ones are written as IPv4. `bytes` points into remote. */
+struct file_remote file_remote(uint8_t family, const struct address *remote);
+
+/* The address that a value tells, mapped if it is IPv4 and the socket of AF_INET6. -EBADMSG: no socket
+ * of the family has that. */
+int file_remote_address(uint8_t family, const struct file_remote *remote, struct address *ret);
 
 /* The file used when none is named: /var/lib/connhist/connhist.db for root, else
  * $XDG_STATE_HOME/connhist/connhist.db or ~/.local/state/connhist/connhist.db.

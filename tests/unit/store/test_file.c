@@ -45,16 +45,76 @@ static void a_key_gives_back_when_its_life_ended(void **state)
                      FILE_CLOSING_MAX);
 }
 
-static void a_remote_number_is_an_ipv4_address(void **state)
+static void a_remote_address_is_written_in_one_form_and_read_back(void **state)
 {
-    struct address expected;
-    uint8_t family;
+    static const struct {
+        const char *text;
+        int64_t number;
+        bool ipv6;
+    } remotes[] = {
+        {"0.0.0.0", 0, false},
+        {"127.255.255.255", INT32_MAX, false},
+        {"128.0.0.0", INT32_MIN, false},
+        {"192.0.2.1", INT64_C(3221225985) - (INT64_C(1) << 32), false},
+        {"255.255.255.255", -1, false},
+        {"::ffff:192.0.2.255", INT64_C(0xc00002ff) - (INT64_C(1) << 32), false},
+        {"::ffff:10.0.0.1", 0x0a000001, false},
+        {"::", 0, true},
+        {"::192.0.2.1", 0, true},
+        {"2001:db8::1", 0, true},
+    };
 
     (void)state;
-    assert_int_equal(address_parse("192.0.2.255", &family, &expected), 0);
-    assert_memory_equal(file_remote_ipv4(AF_INET, 0xc00002ff).bytes, expected.bytes, 4);
-    assert_int_equal(address_parse("::ffff:192.0.2.255", &family, &expected), 0);
-    assert_memory_equal(file_remote_ipv4(AF_INET6, 0xc00002ff).bytes, expected.bytes, 16);
+    for (size_t i = 0; i < sizeof(remotes) / sizeof(remotes[0]); i++) {
+        struct address address, read = {0};
+        struct file_remote remote;
+        uint8_t family;
+
+        assert_int_equal(address_parse(remotes[i].text, &family, &address), 0);
+        remote = file_remote(family, &address);
+        assert_int_equal(remote.ipv6, remotes[i].ipv6);
+        if (remote.ipv6)
+            assert_memory_equal(remote.bytes, address.bytes, remote.n);
+        else
+            assert_int_equal(remote.number, remotes[i].number);
+        assert_int_equal(file_remote_address(family, &remote, &read), 0);
+        assert_memory_equal(&read, &address, sizeof(read));
+    }
+}
+
+static void a_remote_address_that_no_socket_has_is_refused(void **state)
+{
+    static const uint8_t bytes[17];
+    static const struct {
+        struct file_remote remote;
+        uint8_t family;
+    } wrong[] = {
+        {{.bytes = bytes, .n = 16, .ipv6 = true}, AF_INET},
+        {{.bytes = NULL, .n = 0, .ipv6 = true}, AF_INET6},
+        {{.bytes = bytes, .n = 15, .ipv6 = true}, AF_INET6},
+        {{.bytes = bytes, .n = 17, .ipv6 = true}, AF_INET6},
+        {{.number = (int64_t)INT32_MAX + 1}, AF_INET},
+        {{.number = (int64_t)INT32_MIN - 1}, AF_INET6},
+    };
+    struct address address = {{1}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        assert_int_equal(file_remote_address(wrong[i].family, &wrong[i].remote, &address),
+                         -EBADMSG);
+    assert_int_equal(address.bytes[0], 1);
+}
+
+static void every_port_comes_back_from_16_signed_bits(void **state)
+{
+    (void)state;
+    for (int port = 0; port <= UINT16_MAX; port++) {
+        int64_t column = file_port((uint16_t)port);
+
+        assert_in_range(column + 32768, 0, UINT16_MAX);
+        assert_int_equal(column & 65535, port); /* as the views read it */
+        assert_int_equal(file_port_of(column), port);
+    }
 }
 
 /* A made-up number up to 2^bits with all magnitudes alike. */
@@ -140,7 +200,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(class_is_the_number_of_bits_of_the_duration),
         cmocka_unit_test(a_key_gives_back_when_its_life_ended),
-        cmocka_unit_test(a_remote_number_is_an_ipv4_address),
+        cmocka_unit_test(a_remote_address_is_written_in_one_form_and_read_back),
+        cmocka_unit_test(a_remote_address_that_no_socket_has_is_refused),
+        cmocka_unit_test(every_port_comes_back_from_16_signed_bits),
         cmocka_unit_test(keys_sort_by_class_then_closing_then_serial_and_are_never_negative),
         cmocka_unit_test(whoever_was_alive_within_a_span_stands_in_the_range_of_its_class),
         cmocka_unit_test(ranges_hold_no_more_than_a_class_spans),

@@ -101,6 +101,55 @@ static struct store *record_something(struct place *place)
     return store;
 }
 
+static int64_t ipv4_number(const uint8_t *bytes)
+{
+    uint32_t network;
+
+    memcpy(&network, bytes, sizeof(network));
+    return (int32_t)ntohl(network);
+}
+
+static void remote_addresses_read_as_inet_ntop_writes_them(void **state)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    struct place *place = *state;
+    sqlite3_stmt *put, *get;
+    sqlite3 *db;
+
+    store_close(record_something(place));
+    assert_int_equal(sqlite3_open(place->path, &db), SQLITE_OK);
+    sqlite3_exec(db, "BEGIN", NULL, NULL, NULL);
+    sqlite3_prepare_v2(db,
+                       "UPDATE closed SET remote = ?1, local = (SELECT id FROM addresses "
+                       "WHERE length(bytes) = ?2)",
+                       -1, &put, NULL);
+    sqlite3_prepare_v2(db, "SELECT remote_address FROM sockets WHERE closed_ms IS NOT NULL", -1,
+                       &get, NULL);
+    srandom(12);
+    for (int i = 0; i < 5000; i++) {
+        char expected[INET6_ADDRSTRLEN];
+        int n = i % 4 ? 16 : 4;
+        uint8_t bytes[16];
+
+        make_address(bytes);
+        assert_non_null(inet_ntop(n == 4 ? AF_INET : AF_INET6, bytes, expected, sizeof(expected)));
+        if (n == 4 || memcmp(bytes, mapped, sizeof(mapped)) == 0)
+            sqlite3_bind_int64(put, 1, ipv4_number(n == 4 ? bytes : bytes + 12));
+        else
+            sqlite3_bind_blob(put, 1, bytes, n, SQLITE_STATIC);
+        sqlite3_bind_int(put, 2, n);
+        assert_int_equal(sqlite3_step(put), SQLITE_DONE);
+        assert_int_equal(sqlite3_step(get), SQLITE_ROW);
+        assert_string_equal((const char *)sqlite3_column_text(get, 0), expected);
+        sqlite3_reset(put);
+        sqlite3_reset(get);
+    }
+    sqlite3_finalize(put);
+    sqlite3_finalize(get);
+    sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    sqlite3_close(db);
+}
+
 static void sockets_shows_text_and_wall_clock(void **state)
 {
     struct place *place = *state;
@@ -315,6 +364,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(addresses_read_as_inet_ntop_writes_them),
+        TEST(remote_addresses_read_as_inet_ntop_writes_them),
         TEST(sockets_shows_text_and_wall_clock),
         TEST(listeners_shows_the_queue_as_last_known),
         TEST(port_history_shows_counts_with_names),

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+"""netstat -f: names of remote addresses, asked for in parallel and never waited for long, from a name server of the test's."""
+import csv
+import io
+import os
+import subprocess
+import time
+
+import pytest
+
+from conftest import CONNHIST
+
+# Answers PTR questions for 127.0.0.N by what N asks for; counts them on stdout.
+SERVER = r"""
+import socket, struct, sys, threading, time
+names = {2: b"web.example.org", 3: b"db-1.example.org", 4: b"evil\x1b[31m.example.org", 5: b"10.1.2.3",
+         6: b"two words.example.org", 7: b"-rf.example.org"}
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("127.0.0.1", 53))
+print("ready", flush=True)
+
+def reply(question, peer):
+    labels, at = [], 12
+    while question[at]:
+        labels.append(question[at + 1:at + 1 + question[at]])
+        at += 1 + question[at]
+    asked = question[12:at + 5]
+    last = int(labels[0]) if labels[0].isdigit() else 0
+    if last == 9:
+        return  # never an answer
+    if last == 8:
+        time.sleep(0.3)
+    name = names.get(last, b"slow.example.org" if last == 8 else None)
+    head = question[:2] + struct.pack("!HHHHH", 0x8180 if name else 0x8183, 1, 1 if name else 0, 0, 0)
+    if not name:
+        udp.sendto(head + asked, peer)
+        return
+    if last == 5:
+        parts = [name]  # one label with dots in it
+    else:
+        parts = name.split(b".")
+    data = b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
+    udp.sendto(head + asked + b"\xc0\x0c" + struct.pack("!HHIH", 12, 1, 60, len(data)) + data, peer)
+
+while True:
+    question, peer = udp.recvfrom(4096)
+    threading.Thread(target=reply, args=(question, peer), daemon=True).start()
+"""
+
+# Listens on a port, connects to itself from 127.0.0.N for each N, and waits.
+SOCKETS = r"""
+import socket, sys
+listener = socket.create_server(("127.0.0.1", 4711), backlog=256)
+held = []
+for n in map(int, sys.argv[1:]):
+    client = socket.socket()
+    client.bind((f"127.0.0.{n}", 0))
+    client.connect(("127.0.0.1", 4711))
+    held += [client, listener.accept()[0]]
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def put_resolv_conf(netns, tmp_path, nameserver):
+    """A shell prefix under which programs see a resolv.conf of the test's, in a mount namespace of their own."""
+    conf, switch = tmp_path / "resolv.conf", tmp_path / "nsswitch.conf"
+    conf.write_text(f"nameserver {nameserver}\n")
+    switch.write_text("hosts: dns\n")
+    script = f'mount --bind {conf} /etc/resolv.conf && mount --bind {switch} /etc/nsswitch.conf && exec "$@"'
+    return netns.command("unshare", "--mount", "sh", "-c", script, "sh")
+
+
+@pytest.fixture
+def ask_names(netns, tmp_path):
+    """Runs connhist in the namespace with a name server at 127.0.0.1, or at an address where none is."""
+    def run(*args, nameserver="127.0.0.1"):
+        if not os.path.exists("/etc/resolv.conf") or not os.path.exists("/etc/nsswitch.conf"):
+            pytest.skip("no /etc/resolv.conf or /etc/nsswitch.conf to cover")
+        done = subprocess.run([*put_resolv_conf(netns, tmp_path, nameserver), CONNHIST, *args], text=True,
+                              capture_output=True, timeout=120, check=False)
+        if "mount" in done.stderr and done.returncode:
+            pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+        assert done.returncode == 0, done.stderr
+        return done
+    return run
+
+
+@pytest.fixture
+def held(netns):
+    """Sockets with 127.0.0.N as remote ends."""
+    started = []
+
+    def hold(*numbers):
+        program = netns.python(SOCKETS, *numbers)
+        started.append(program)
+        assert program.stdout.readline() == "ready\n"
+    yield hold
+    for program in started:
+        program.stdin.close()
+        program.wait(timeout=60)
+
+
+@pytest.fixture
+def server(netns):
+    program = netns.python(SERVER)
+    assert program.stdout.readline() == "ready\n"
+    yield program
+    program.kill()
+    program.wait(timeout=60)
+
+
+def remote(text):
+    """Shown remote addresses and names of what was accepted, by the last number of the address."""
+    rows = [row for row in csv.DictReader(io.StringIO(text)) if row["local_port"] == "4711"]
+    return {int(row["remote_address"].rpartition(".")[2]): row["remote_name"] for row in rows}
+
+
+def test_names_are_found_and_what_is_none_is_left_out(ask_names, held, server):
+    held(2, 3, 4, 5, 6, 7, 8, 10)
+    done = ask_names("netstat", "-f", "--format", "csv", "--port", "4711")
+    assert remote(done.stdout) == {2: "web.example.org", 3: "db-1.example.org", 4: "", 5: "", 6: "", 7: "",
+                                   8: "slow.example.org", 10: ""}
+    assert "\x1b" not in done.stdout
+    table = ask_names("netstat", "-nf", "--port", "4711").stdout
+    assert " web.example.org:" in table and " 127.0.0.4:" in table and "\x1b" not in table
+
+
+def test_without_f_nobody_is_asked(ask_names, held, server):
+    held(2)
+    assert remote(ask_names("netstat", "--format", "csv").stdout) == {2: ""}
+
+
+def test_one_that_never_answers_does_not_hide_the_others(ask_names, held, server):
+    held(2, 9)
+    began = time.monotonic()
+    done = ask_names("netstat", "-f", "--format", "csv")
+    assert remote(done.stdout) == {2: "web.example.org", 9: ""}
+    # the resolver's own patience is 10 s for each; that is told apart without looking at milliseconds
+    assert time.monotonic() - began < 9
+
+
+def test_a_dead_name_server_delays_all_rows_together(ask_names, held, netns):
+    silent = netns.python("import socket, sys\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+                          "s.bind(('127.0.0.99', 53))\nprint('ready', flush=True)\nsys.stdin.read()")
+    assert silent.stdout.readline() == "ready\n"
+    held(*range(2, 82))
+    began = time.monotonic()
+    done = ask_names("netstat", "-f", "--format", "csv", nameserver="127.0.0.99")
+    assert set(remote(done.stdout).values()) == {""} and len(remote(done.stdout)) == 80
+    assert time.monotonic() - began < 9
+    silent.stdin.close()
+    silent.wait(timeout=60)
+
+
+def test_what_the_record_has_is_named_too(ask_names, held, server, record, netns, db):
+    held(2, 3)
+    recorder = record(netns, "--interval", "200ms")
+    recorder.wait_snapshots(2)
+    recorder.stop()
+    done = ask_names("--db", str(db), "netstat", "-f", "--at", "now", "--format", "csv")
+    assert remote(done.stdout) == {2: "web.example.org", 3: "db-1.example.org"}
