@@ -111,6 +111,11 @@ static int check_owner(void *arg, const struct owner *owner)
 
 void feed_owners(struct recorder *recorder, enum snapshot_status status)
 {
+    const uint32_t *gone;
+    size_t n = ledger_gone(recorder->ledger, &gone);
+
+    if (n && recorder->source.ops->gone)
+        recorder->source.ops->gone(recorder->source.ctx, gone, n);
     /* what fails here makes ledger_end() fail */
     if (recorder->source.ops->owners)
         ledger_find_owners(recorder->ledger, status, look_for_owners, check_owner, recorder);

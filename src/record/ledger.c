@@ -53,6 +53,7 @@ void ledger_free(struct ledger *ledger)
     vec_finish(&ledger->sampled_entries);
     vec_finish(&ledger->places);
     vec_finish(&ledger->asks);
+    vec_finish(&ledger->gone);
     free(ledger);
 }
 
@@ -393,7 +394,7 @@ static size_t scratch_bytes(const struct ledger *ledger)
 {
     return ledger->unsure.capacity * sizeof(*ledger->unsure.items) +
            (ledger->fresh.capacity + ledger->unsure_entries.capacity + ledger->listeners.capacity +
-            ledger->touched.capacity + ledger->sampled_entries.capacity) *
+            ledger->touched.capacity + ledger->gone.capacity + ledger->sampled_entries.capacity) *
                sizeof(uint32_t) +
            ledger->asks.capacity * sizeof(struct ask);
 }

@@ -217,6 +217,11 @@ static void live_owners(void *ctx, struct owner_want *wants, size_t n, bool rech
     owners_live_look(((struct live *)ctx)->owners, wants, n, recheck);
 }
 
+static void live_gone(void *ctx, const uint32_t *inodes, size_t n)
+{
+    owners_live_gone(((struct live *)ctx)->owners, inodes, n);
+}
+
 static int live_check_owner(void *ctx, const struct owner *owner)
 {
     return owners_live_check(((struct live *)ctx)->owners, owner);
@@ -245,6 +250,7 @@ static const struct source_ops live_ops = {
     .event_buffer = live_event_buffer,
     .drain = live_drain,
     .owners = live_owners,
+    .gone = live_gone,
     .check_owner = live_check_owner,
     .free = live_free,
 };

@@ -76,6 +76,9 @@ struct source_ops {
      * recheck: owners are known, and held against what is now: a little work is enough. What the
      * answers point to stays until the next call. NULL: this source has no owners. */
     void (*owners)(void *ctx, struct owner_want *wants, size_t n, bool recheck);
+    /* Tells which sockets have closed, before owners() is asked: new ones may be in their place. NULL: it
+     * does not matter. */
+    void (*gone)(void *ctx, const uint32_t *inodes, size_t n);
     /* Whether a process is still what it was: 0; 1: it goes by another name; -ESRCH: it ended. NULL
      * where owners is. */
     int (*check_owner)(void *ctx, const struct owner *owner);
