@@ -193,15 +193,14 @@ static int live_events_fd(void *ctx)
     return live->spaces->options.event_buffer_bytes ? live->spaces->epoll_fd : -1;
 }
 
-static size_t live_event_buffer(void *ctx)
+static size_t live_event_buffer(void *ctx, size_t *ret_others)
 {
     struct live *live = ctx;
     struct source_state state = {0};
 
     measure(live->spaces, &state);
-    return state.event_buffer_others && state.event_buffer_others < state.event_buffer
-               ? state.event_buffer_others
-               : state.event_buffer;
+    *ret_others = state.event_buffer_others;
+    return state.event_buffer;
 }
 
 static int live_drain(void *ctx, source_closing_fn fn, void *arg, size_t max,

@@ -66,8 +66,9 @@ struct source_ops {
     /* Readable when destroy events wait; -1: this source has none, and the three ops below are not
      * called. */
     int (*events_fd)(void *ctx);
-    /* The smallest receive buffer for events, bytes; any thread. */
-    size_t (*event_buffer)(void *ctx);
+    /* The receive buffer for events of the own namespace, and the smallest of the others (0: there are
+     * none), bytes; any thread. */
+    size_t (*event_buffer)(void *ctx, size_t *ret_others);
     /* Reads about max events that wait, never blocks. One thread at a time, but any. */
     int (*drain)(void *ctx, source_closing_fn fn, void *arg, size_t max, struct source_drained *ret,
                  struct err *err);
