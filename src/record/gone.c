@@ -2,6 +2,7 @@
 /* Sockets that closed, for whoever looks for owners: new ones may be in their place. */
 #include <errno.h>
 
+#include "connhist/record/ledger_owners.h"
 #include "ledger_private.h"
 
 #define GONE_MAX 4096 /* told at once; 16 KiB */

@@ -79,6 +79,9 @@ struct ledger {
     } asks; /* lives of this snapshot whose owner is looked for */
     struct {
         VEC_FIELDS(uint32_t);
+    } perhaps_kernels; /* entries of the namespace that is being dumped, see owning_kernel.c */
+    struct {
+        VEC_FIELDS(uint32_t);
     } gone;                /* inodes of sockets that closed, not taken yet or taken last */
     uint32_t lacks[4];     /* those seen in it without a known owner, by enum owner_answer */
     uint32_t n_retold;     /* lives whose further holders are looked for anew in this snapshot */

@@ -7,6 +7,7 @@
 
 #include "connhist/kernel/host.h"
 #include "connhist/kernel/sock_diag.h"
+#include "connhist/kernel/tunnels.h"
 #include "connhist/record/source.h"
 #include "owners_live.h"
 #include "spaces.h"
@@ -216,6 +217,12 @@ static void live_owners(void *ctx, struct owner_want *wants, size_t n, bool rech
     owners_live_look(((struct live *)ctx)->owners, wants, n, recheck);
 }
 
+static int live_kernel_ports(void *ctx, uint16_t *ret, size_t max)
+{
+    (void)ctx;
+    return tunnels_read_ports(ret, max, NULL);
+}
+
 static void live_gone(void *ctx, const uint32_t *inodes, size_t n)
 {
     owners_live_gone(((struct live *)ctx)->owners, inodes, n);
@@ -249,6 +256,7 @@ static const struct source_ops live_ops = {
     .event_buffer = live_event_buffer,
     .drain = live_drain,
     .owners = live_owners,
+    .kernel_ports = live_kernel_ports,
     .gone = live_gone,
     .check_owner = live_check_owner,
     .free = live_free,

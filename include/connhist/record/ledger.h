@@ -111,10 +111,6 @@ typedef void (*ledger_look_fn)(void *arg, struct owner_want *wants, size_t n, bo
 /* Whether a process is still what it was: 0; else it has ended (-ESRCH) or changed its name (1). */
 typedef int (*ledger_check_fn)(void *arg, const struct owner *owner);
 
-/* Takes what is known of sockets that closed since the last call: their inodes, some at most. They stay
- * until the next call of the ledger. Returns how many. */
-size_t ledger_gone(struct ledger *ledger, const uint32_t **ret);
-
 /* Looks for owners of lives that have none, and looks after some that have one. Once before
  * ledger_end() of each snapshot, with the same status. 0 or -ENOMEM (the snapshot must then be
  * ended). */

@@ -77,6 +77,9 @@ struct source_ops {
      * recheck: owners are known, and held against what is now: a little work is enough. What the
      * answers point to stays until the next call. NULL: this source has no owners. */
     void (*owners)(void *ctx, struct owner_want *wants, size_t n, bool recheck);
+    /* The ports of the namespace that was entered at which the kernel itself listens: how many, or a
+     * negative errno. NULL: not known. */
+    int (*kernel_ports)(void *ctx, uint16_t *ret, size_t max);
     /* Tells which sockets have closed, before owners() is asked: new ones may be in their place. NULL: it
      * does not matter. */
     void (*gone)(void *ctx, const uint32_t *inodes, size_t n);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 
+#include "connhist/record/ledger_owners.h"
 #include "ledger_scene.h"
 
 static void an_event_ends_a_known_life_at_its_instant(void **state)
