@@ -9,7 +9,7 @@
 #include <sys/time.h>
 
 #include "connhist/base/cleanup.h"
-#include "decode_link.h"
+#include "decode_tunnel.h"
 #include "reply.h"
 
 #define READ_BYTES (32 * 1024)
@@ -70,7 +70,7 @@ static int take_replies(const void *buffer, size_t n, const struct request *requ
             return r;
         if (reply.kind != REPLY_SOCKET)
             return reply.error < 0 ? reply.error : 1;
-        r = decode_link(reply.payload, reply.payload_bytes, &tunnel);
+        r = decode_tunnel(reply.payload, reply.payload_bytes, &tunnel);
         if (r < 0)
             return r;
         if (tunnel.port && gathered->n < gathered->max)

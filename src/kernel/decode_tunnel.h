@@ -12,4 +12,4 @@ struct tunnel_port {
 
 /* message: payload of the netlink message, 4-byte aligned: struct ifinfomsg and attributes. 0, or -EPROTO
  * where a length can't be; attributes and kinds that are not known are passed over. */
-int decode_link(const void *message, size_t n, struct tunnel_port *ret);
+int decode_tunnel(const void *message, size_t n, struct tunnel_port *ret);

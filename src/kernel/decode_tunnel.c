@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "decode_link.h"
+#include "decode_tunnel.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -75,7 +75,7 @@ static int decode_info(const struct nlattr *info, struct tunnel_port *ret)
     return 0;
 }
 
-int decode_link(const void *message, size_t n, struct tunnel_port *ret)
+int decode_tunnel(const void *message, size_t n, struct tunnel_port *ret)
 {
     struct tunnel_port none = {0};
     const struct nlattr *info;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "connhist/kernel/tunnels.h"
-#include "kernel/decode_link.h"
+#include "kernel/decode_tunnel.h"
 #include "unit.h"
 
 /* A message made by libmnl. */
@@ -40,8 +40,8 @@ static void make(struct made *made, const char *kind, uint16_t attribute, uint16
 
 static int decode(const struct made *made, struct tunnel_port *ret)
 {
-    return decode_link(mnl_nlmsg_get_payload(made->header), mnl_nlmsg_get_payload_len(made->header),
-                       ret);
+    return decode_tunnel(mnl_nlmsg_get_payload(made->header),
+                         mnl_nlmsg_get_payload_len(made->header), ret);
 }
 
 static void expect(const char *kind, uint16_t attribute, unsigned flags, uint16_t port)
@@ -87,7 +87,7 @@ static void what_is_cut_anywhere_is_refused_or_has_no_port(void **state)
 
         assert_non_null(copy);
         memcpy(copy, mnl_nlmsg_get_payload(made.header), i);
-        r = decode_link(copy, i, &tunnel);
+        r = decode_tunnel(copy, i, &tunnel);
         assert_true(r == -EPROTO ? tunnel.port == 1 : r == 0 && tunnel.port == 0);
         free(copy);
     }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "connhist/base/cleanup.h"
-#include "kernel/decode_link.h"
+#include "kernel/decode_tunnel.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     if (n)
         memcpy(message, data, n);
-    if (decode_link(message, n, &tunnel) < 0)
+    if (decode_tunnel(message, n, &tunnel) < 0)
         assert(tunnel.port == 7777);
     return 0;
 }
