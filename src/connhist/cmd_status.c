@@ -151,11 +151,11 @@ static void owner_words(const struct status *status)
     if (status->last_snapshot_ms == TIME_UNKNOWN)
         return;
     line("owners",
-         lacking ? "not known of %lld sockets: %lld that no process holds (half-open, closing), "
+         lacking ? "not known of %lld socket%s: %lld that no process holds (half-open, closing), "
                    "%lld of processes that can't be looked into, %lld still being looked for"
                  : "known of all sockets",
-         (long long)lacking, (long long)status->owners_absent, (long long)status->owners_denied,
-         (long long)status->owners_later);
+         (long long)lacking, lacking == 1 ? "" : "s", (long long)status->owners_absent,
+         (long long)status->owners_denied, (long long)status->owners_later);
     if (status->owners_denied)
         line("", "for processes of other users connhistd may lack CAP_SYS_PTRACE and "
                  "CAP_DAC_READ_SEARCH");

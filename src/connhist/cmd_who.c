@@ -17,6 +17,7 @@
 #include "context.h"
 #include "coverage_words.h"
 #include "question.h"
+#include "quoted.h"
 #include "users.h"
 
 #define GAPS_TOLD    5
@@ -130,12 +131,14 @@ static struct cell local_cell(const struct who_table *table, const struct who_ro
     return cell_text(buf);
 }
 
-static struct cell process_cell(const struct who_table *table, const struct who_row *row)
+static struct cell process_cell(const struct who_table *table, const struct who_row *row,
+                                char quoted[static QUOTED_MAX])
 {
     if (row->owner_source == OWNER_IS_KERNEL)
         return cell_text("(kernel)");
     if (row->owner && *row->owner->comm)
-        return cell_text(row->owner->comm);
+        return cell_text(table->ctx->format == FORMAT_TABLE ? quoted_name(row->owner->comm, quoted)
+                                                            : row->owner->comm);
     return table->ctx->format == FORMAT_TABLE ? cell_text("(unknown)") : cell_null();
 }
 
@@ -144,7 +147,7 @@ static int put_row(void *arg, const struct who_row *row)
     static const struct owner nobody = {.comm = "", .exe = "", .unit = "", .container = ""};
     struct who_table *table = arg;
     const struct owner *owner = row->owner ? row->owner : &nobody;
-    char from[EDGE_MAX], until[EDGE_MAX], local[ENDPOINT_MAX];
+    char from[EDGE_MAX], until[EDGE_MAX], local[ENDPOINT_MAX], quoted[QUOTED_MAX];
     const struct cell cells[COLUMNS] = {
         edge_cell(table, row->from_ms, "before", row->first_seen_ms, from),
         until_cell(table, row, until),
@@ -154,7 +157,7 @@ static int put_row(void *arg, const struct who_row *row)
         cell_text(who_use_name(row->use)),
         local_cell(table, row, local),
         row->use == WHO_CLIENT ? cell_null() : cell_int(row->port),
-        process_cell(table, row),
+        process_cell(table, row, quoted),
         owner->pid ? cell_int(owner->pid) : cell_null(),
         known_text(owner->exe),
         known_int(row->uid),

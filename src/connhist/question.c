@@ -198,6 +198,9 @@ static int read_netns(const char *text, struct filter *filter)
 {
     uint64_t inode;
 
+    if (!*text)
+        return wrong_usage(
+            "--netns wants a name, or inode:4026531840; that of connhist itself is (own)");
     if (strncmp(text, "inode:", 6) == 0 && parse_u64(text + 6, 0, UINT64_MAX, &inode) < 0)
         return wrong_usage("--netns %s is no namespace; write a name or inode:4026531840", text);
     filter->netns = text;

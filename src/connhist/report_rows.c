@@ -7,6 +7,7 @@
 #include "connhist/render/text.h"
 
 #include "complain.h"
+#include "quoted.h"
 #include "report_rates.h"
 #include "users.h"
 
@@ -118,11 +119,22 @@ static struct cell name_cell(const struct rows *rows, const char *name, const ch
     return cell_text(name ? none : "(unknown)");
 }
 
+/* One of the kernel has no path, not even an empty one. */
+static struct cell process_cell(const struct rows *rows, const struct trend_series *series,
+                                char quoted[static QUOTED_MAX])
+{
+    const char *name = series->process;
+
+    if (rows->ctx->format == FORMAT_TABLE && name && series->exe)
+        name = quoted_name(name, quoted);
+    return name_cell(rows, name, "(unknown)");
+}
+
 static void owner_cells(struct rows *rows, const struct trend_series *series,
-                        struct cell cells[static COLUMNS])
+                        char quoted[static QUOTED_MAX], struct cell cells[static COLUMNS])
 {
     cells[COLUMN_NETNS] = name_cell(rows, series->netns, "(own)");
-    cells[COLUMN_PROCESS] = name_cell(rows, series->process, "(unknown)");
+    cells[COLUMN_PROCESS] = process_cell(rows, series, quoted);
     cells[COLUMN_PID] = series->pid ? cell_int(series->pid) : cell_null();
     cells[COLUMN_EXE] = cell_text(series->exe);
     cells[COLUMN_UNIT] = name_cell(rows, series->unit, "(none)");
@@ -134,7 +146,8 @@ static void owner_cells(struct rows *rows, const struct trend_series *series,
 
 /* The cells of a series that are the same in all its buckets. */
 static void series_cells(struct rows *rows, const struct trend_series *series, char *buf,
-                         size_t size, struct cell cells[static COLUMNS])
+                         size_t size, char quoted[static QUOTED_MAX],
+                         struct cell cells[static COLUMNS])
 {
     const struct filter *filter = &rows->question->filter;
     unsigned protocol = series->protocol ? series->protocol : filter->protocol;
@@ -146,7 +159,7 @@ static void series_cells(struct rows *rows, const struct trend_series *series, c
     cells[COLUMN_ROLE] = role ? cell_text(role_name(role)) : cell_null();
     cells[COLUMN_STATE] = state ? cell_text(state_name(state)) : cell_null();
     cells[COLUMN_PEER] = *series->peer ? cell_text(series->peer) : cell_null();
-    owner_cells(rows, series, cells);
+    owner_cells(rows, series, quoted, cells);
 }
 
 /* Its age at the last snapshot stands with the bucket of that. */
@@ -170,11 +183,11 @@ static int put_row(const struct rows *rows, const struct cell cells[static COLUM
 
 static int put_series(struct rows *rows, const struct trend_series *series)
 {
-    char port[96], oldest[TIME_TEXT_MAX];
+    char port[96], oldest[TIME_TEXT_MAX], quoted[QUOTED_MAX];
     struct cell cells[COLUMNS];
     int r = 0;
 
-    series_cells(rows, series, port, sizeof(port), cells);
+    series_cells(rows, series, port, sizeof(port), quoted, cells);
     for (size_t i = 0; i < series->points.n && r >= 0; i++) {
         const struct trend_point *point = &series->points.items[i];
 

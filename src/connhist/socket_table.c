@@ -12,6 +12,7 @@
 #include "connhist/model/life.h"
 
 #include "complain.h"
+#include "quoted.h"
 
 #define SCOPED_MAX     (ADDRESS_TEXT_MAX + IF_NAMESIZE + 2)
 #define PROCESS_MAX    260
@@ -238,7 +239,8 @@ static struct cell program_cell(const struct socket_row *row)
 /* "nginx/812"; without a process the unit. */
 static const char *process_text(const struct socket_row *row, char buf[static PROCESS_MAX])
 {
-    const char *name = owner_text(row, NAME_COMM);
+    char quoted[QUOTED_MAX];
+    const char *name = quoted_name(owner_text(row, NAME_COMM), quoted);
 
     if (row->owner_source == OWNER_IS_KERNEL)
         return "(kernel)";

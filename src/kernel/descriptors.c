@@ -17,6 +17,7 @@
 #define PF_KTHREAD \
     0x00200000 /* include/linux/sched.h: not for programs, but field 9 of stat has it */
 #define NO_START_MS (-1)
+#define MISSES_MAX  64 /* numbers found free one after the other, until it is given up */
 
 /* A pass, or a part of one. */
 struct pass {
@@ -29,6 +30,7 @@ struct pass {
     uint32_t large;       /* a process with more is left alone */
     uint32_t entries;     /* that were there */
     int process_fd;       /* /proc/PID */
+    bool noted;           /* something wanted was found */
     bool may_not;         /* a link can't be read */
     bool comes_to_an_end; /* all entries were seen */
 };
@@ -57,6 +59,7 @@ static int note(struct pass *pass, struct pending *pending)
         pass->start_ms = stat.start_ms;
     if (pass->start_ms == NO_START_MS)
         return 0;
+    pass->noted = true;
     holder.start_ms = pass->start_ms;
     if (pending_add_holder(pending, holder) < 0)
         return -ENOMEM;
@@ -65,7 +68,8 @@ static int note(struct pass *pass, struct pending *pending)
     return 0;
 }
 
-static int read_link(struct pass *pass, int fd, const char *name)
+/* Reads the link of one descriptor. ret_what: as in the table. */
+static int read_link(struct pass *pass, int fd, const char *name, uint32_t *ret_what)
 {
     char link[LINK_BYTES];
     struct pending *pending;
@@ -75,14 +79,34 @@ static int read_link(struct pass *pass, int fd, const char *name)
     pass->left--;
     pass->finder->left--;
     pass->finder->looked.descriptors++;
+    *ret_what = DESCRIPTOR_FREE;
     if (n < 0) {
         pass->may_not = errno == EACCES || errno == EPERM;
         return errno == ENOMEM ? -ENOMEM : 0;
     }
     link[n] = '\0';
     inode = inode_of(link);
+    *ret_what = inode ? inode : DESCRIPTOR_OTHER;
     pending = inode ? pending_find(&pass->finder->pendings, inode) : NULL;
     return pending ? note(pass, pending) : 0;
+}
+
+/* One that was listed: the kernel lists them in order, so that those passed over are free. */
+static int read_listed(struct pass *pass, int fd, const char *name)
+{
+    struct process *process = pass->process;
+    uint64_t number;
+    uint32_t what;
+    int r = read_link(pass, fd, name, &what);
+
+    if (r < 0 || parse_u64(name, 0, INT32_MAX, &number) < 0)
+        return r;
+    for (; process->next < number && process->next < process->table.n; process->next++)
+        process->table.items[process->next] = DESCRIPTOR_FREE;
+    table_note(process, (uint32_t)number, what);
+    if (process->next <= number)
+        process->next = (uint32_t)number + 1;
+    return 0;
 }
 
 /* As many of the listed entries as may be read; the position of the last is kept. */
@@ -95,7 +119,7 @@ static int read_links(struct pass *pass, int fd, const char *list, size_t n)
         entry = (const struct dirent64 *)(const void *)(list + at);
         if (entry->d_name[0] != '.') {
             pass->entries++;
-            r = read_link(pass, fd, entry->d_name);
+            r = read_listed(pass, fd, entry->d_name);
         }
         pass->last = *pass->position;
         *pass->position = entry->d_off;
@@ -209,6 +233,7 @@ static void begin(struct pass *pass)
     process->pass_ino = st.st_ino;
     process->position = 0;
     process->counted = 0;
+    process->next = 0;
 }
 
 static void finish(struct process *process, uint64_t since, int64_t last)
@@ -258,7 +283,10 @@ static int scan(struct pass *pass, uint32_t most)
     process->denied = pass->may_not && !process->hollow;
     if (!pass->comes_to_an_end && !pass->may_not)
         return 0;
+    if (process->table.n > process->next)
+        process->table.n = process->next;
     finish(process, process->began, pass->last);
+    table_settle(process, pass->noted);
     return 1;
 }
 
@@ -303,4 +331,51 @@ int process_scan_tail(struct owner_finder *finder, struct process *process, uint
     r = fd < 0 ? 0 : read_folder(&pass, fd);
     process->tail = pass.last;
     return r;
+}
+
+/* Numbers that were free, as long as some of them are in use now. */
+static int read_free(struct pass *pass, int fd, uint32_t number, uint32_t *misses)
+{
+    char name[16];
+    uint32_t what;
+    int r;
+
+    snprintf(name, sizeof(name), "%u", number);
+    r = read_link(pass, fd, name, &what);
+    *misses = what == DESCRIPTOR_FREE ? *misses + 1 : 0;
+    pass->process->table.items[number] = what;
+    return r;
+}
+
+static int read_known(struct pass *pass, int fd)
+{
+    const struct owner_finder *finder = pass->finder;
+    uint32_t misses = 0, known = 0;
+    int r = 0;
+
+    for (uint32_t i = 0;
+         i < pass->process->table.n && r == 0 && finder->unsolved && pass->left && !pass->may_not;
+         i++) {
+        uint32_t what = pass->process->table.items[i];
+
+        if (what == DESCRIPTOR_OTHER || (what == DESCRIPTOR_FREE && misses >= MISSES_MAX))
+            continue;
+        if (what == DESCRIPTOR_FREE)
+            r = read_free(pass, fd, i, &misses);
+        else if (pending_find(&finder->pendings, what))
+            r = read_free(pass, fd, i, &known);
+    }
+    return r;
+}
+
+int process_scan_known(struct owner_finder *finder, struct process *process, uint32_t most)
+{
+    struct pass pass = {.finder = finder, .process = process, .start_ms = NO_START_MS};
+    _cleanup_close_ int process_fd = -1, fd = -1;
+
+    if (work_is_over(finder) || !most || !process->table.n)
+        return 0;
+    process_fd = visit(&pass, most);
+    fd = process_fd < 0 ? -1 : openat(process_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? 0 : read_known(&pass, fd);
 }

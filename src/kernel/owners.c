@@ -12,16 +12,8 @@
 #include "owners_private.h"
 
 #define DESCRIPTORS_MIN 64  /* a look must get on */
-#define TAIL_MIN        256 /* descriptors of a process whose latest are looked at by themselves */
-#define TAILS_MAX       64
-#define SMALL_MAX       4096 /* descriptors of a process that is looked at before the large ones */
-#define KEPT_SHARE      4    /* a fourth of the work is kept for choosing among holders */
-#define UNLISTED_MAX    256  /* processes known but not listed, beyond twice the last listing */
-
-/* Processes in the order in which they are to be looked at; borrowed. */
-struct queue_of {
-    VEC_FIELDS(struct process *);
-};
+#define KEPT_SHARE      4   /* a fourth of the work is kept for choosing among holders */
+#define UNLISTED_MAX    256 /* processes known but not listed, beyond twice the last listing */
 
 int owner_finder_new(int proc_fd, const struct clock *clock, struct owner_finder **ret)
 {
@@ -58,309 +50,65 @@ void owner_finder_free(struct owner_finder *finder)
     pendings_finish(&finder->pendings);
     process_forget_all(finder);
     cgroup_tree_finish(&finder->tree);
+    free(finder->gone);
     free(finder->scratch);
     cleanup_close(&finder->proc_fd);
     free(finder);
 }
 
-/* Of the budget, what the likely ones may use, and what one process may while others wait. */
-
-static uint32_t for_likely(const struct owner_finder *finder)
-{
-    uint32_t kept = finder->budget / 4;
-
-    return finder->left > kept ? finder->left - kept : 0;
-}
-
-static uint32_t for_one(const struct owner_finder *finder)
-{
-    return finder->budget / 4;
-}
-
-/* The likely ones. */
-
-/* Looks at a likely process, unless it has answered for what was first asked for at `since`. */
-static int try_likely(struct owner_finder *finder, struct process *process, uint64_t since)
-{
-    uint32_t most = for_likely(finder);
-    int r;
-
-    if (!process)
-        return -ENOMEM;
-    if (process->scanned >= since || !finder->unsolved)
-        return 0;
-    r = process_scan(finder, process, most < for_one(finder) ? most : for_one(finder));
-    return r < 0 ? r : 0;
-}
-
-static int try_hints(struct owner_finder *finder, const struct owner_want *wants, size_t n)
-{
-    const struct pending *pending;
-    int r = 0;
-
-    for (size_t i = 0; i < n && r == 0 && finder->unsolved; i++) {
-        pending = wants[i].inode && wants[i].hint ? pending_find(&finder->pendings, wants[i].inode)
-                                                  : NULL;
-        if (pending && pending_is_unsolved(pending))
-            r = try_likely(finder, process_get(finder, wants[i].hint), pending->first_asked);
-    }
-    return r;
-}
-
-static int later_owned_first(const void *a, const void *b)
-{
-    const struct process *x = *(struct process *const *)a, *y = *(struct process *const *)b;
-
-    if (x->owned != y->owned)
-        return x->owned < y->owned ? 1 : -1;
-    return (x->pid < y->pid) - (x->pid > y->pid);
-}
-
-static int list_owners(struct owner_finder *finder, struct queue_of *ret)
-{
-    for (size_t i = 0; i < finder->processes.n; i++)
-        if (finder->processes.items[i]->owned && vec_push(ret, finder->processes.items[i]) < 0)
-            return -ENOMEM;
-    if (ret->n)
-        qsort(ret->items, ret->n, sizeof(*ret->items), later_owned_first);
-    return 0;
-}
-
-/* Servers with many connections mostly have their new ones there, and it costs next to nothing. */
-static int try_tails(struct owner_finder *finder, const struct queue_of *owners)
-{
-    unsigned tries = 0;
-    int r = 0;
-
-    for (size_t i = 0; i < owners->n && r == 0 && finder->unsolved && tries < TAILS_MAX &&
-                       finder->left > finder->budget / 2;
-         i++)
-        if (owners->items[i]->tail && owners->items[i]->size >= TAIL_MIN) {
-            r = process_scan_tail(finder, owners->items[i], for_one(finder));
-            tries++;
-        }
-    return r;
-}
-
-/* cgroup: 0: of any. */
-static int try_owners(struct owner_finder *finder, const struct queue_of *owners, uint64_t cgroup,
-                      uint64_t since)
-{
-    int r = 0;
-
-    for (size_t i = 0; i < owners->n && r == 0; i++)
-        if (!cgroup || owners->items[i]->cgroup == cgroup)
-            r = try_likely(finder, owners->items[i], since);
-    return r;
-}
-
-static int try_members(struct owner_finder *finder, uint64_t cgroup, uint64_t since)
-{
-    const char *path = cgroup_tree_path(&finder->tree, cgroup);
-    struct pids pids = {0};
-    int r = path ? cgroup_tree_processes(&finder->tree, path, MEMBERS_MAX, &pids) : 0;
-
-    if (r == -ENOENT)
-        r = 0;
-    for (size_t i = pids.n; i > 0 && r == 0; i--)
-        r = try_likely(finder, process_get(finder, pids.items[i - 1]), since);
-    vec_finish(&pids);
-    return r;
-}
-
-/* A cgroup, and the look since which its processes are to have been passed over. */
-struct cgroup_since {
-    uint64_t cgroup, since;
-};
-
-struct cgroups {
-    VEC_FIELDS(struct cgroup_since);
-};
-
-static int by_cgroup_newest_first(const void *a, const void *b)
-{
-    const struct cgroup_since *x = a, *y = b;
-
-    if (x->cgroup != y->cgroup)
-        return x->cgroup < y->cgroup ? -1 : 1;
-    return (x->since < y->since) - (x->since > y->since);
-}
-
-/* The cgroups of what is unsolved; of each the newest first. */
-static int list_cgroups(struct owner_finder *finder, const struct owner_want *wants, size_t n,
-                        struct cgroups *ret)
-{
-    const struct pending *pending;
-
-    for (size_t i = 0; i < n; i++) {
-        if (!wants[i].inode || wants[i].cgroup <= CGROUP_ROOT_ID)
-            continue;
-        pending = pending_find(&finder->pendings, wants[i].inode);
-        if (pending_is_unsolved(pending) &&
-            vec_push(ret, ((struct cgroup_since){wants[i].cgroup, pending->first_asked})) < 0)
-            return -ENOMEM;
-    }
-    if (ret->n)
-        qsort(ret->items, ret->n, sizeof(*ret->items), by_cgroup_newest_first);
-    return 0;
-}
-
-static int try_cgroups(struct owner_finder *finder, const struct queue_of *owners,
-                       const struct owner_want *wants, size_t n)
-{
-    struct cgroups cgroups = {0};
-    uint64_t last = 0;
-    int r = list_cgroups(finder, wants, n, &cgroups);
-
-    for (size_t i = 0; i < cgroups.n && r == 0 && finder->unsolved; i++) {
-        const struct cgroup_since *at = &cgroups.items[i];
-
-        if (at->cgroup == last)
-            continue;
-        last = at->cgroup;
-        r = try_owners(finder, owners, at->cgroup, at->since);
-        if (r == 0 && finder->unsolved)
-            r = try_members(finder, at->cgroup, at->since);
-    }
-    vec_finish(&cgroups);
-    return r;
-}
-
-/* Everyone. */
-
-/* The look since which every process must have been passed over for all that is unsolved. */
-static uint64_t newest_unsolved(const struct owner_finder *finder)
-{
-    uint64_t newest = 0;
-
-    for (size_t i = 0; i < finder->pendings.n; i++)
-        if (pending_is_unsolved(&finder->pendings.items[i]) &&
-            finder->pendings.items[i].first_asked > newest)
-            newest = finder->pendings.items[i].first_asked;
-    return newest;
-}
-
-static int longest_ago_first(const void *a, const void *b)
-{
-    const struct process *x = *(struct process *const *)a, *y = *(struct process *const *)b;
-
-    if (x->scanned != y->scanned)
-        return x->scanned < y->scanned ? -1 : 1;
-    return (x->pid < y->pid) - (x->pid > y->pid);
-}
-
-static int list_everyone(struct owner_finder *finder, struct queue_of *ret)
-{
-    uint64_t since = newest_unsolved(finder);
-    int r = process_list(finder);
-
-    for (size_t i = 0; i < finder->processes.n && r == 0; i++)
-        if (finder->processes.items[i]->scanned < since)
-            r = vec_push(ret, finder->processes.items[i]);
-    return r;
-}
-
-static int pass_over(struct owner_finder *finder, const struct queue_of *queue, uint32_t most_each)
-{
-    uint64_t since = newest_unsolved(finder);
-    int r = 0;
-
-    for (size_t i = 0; i < queue->n && r >= 0 && finder->unsolved && !work_is_over(finder); i++)
-        if (queue->items[i]->scanned < since)
-            r = process_scan(finder, queue->items[i], most_each);
-    return r < 0 ? r : 0;
-}
-
-static int smallest_first(const void *a, const void *b)
-{
-    const struct process *x = *(struct process *const *)a, *y = *(struct process *const *)b;
-
-    if (x->size != y->size)
-        return x->size < y->size ? -1 : 1;
-    return (x->pid < y->pid) - (x->pid > y->pid);
-}
-
-/* The small ones with half of what is left, since they cost least for what may be found. */
-static int pass_over_small(struct owner_finder *finder, const struct queue_of *queue)
-{
-    uint64_t since = newest_unsolved(finder);
-    uint32_t kept = finder->left / 2;
-    int r = 0;
-
-    for (size_t i = 0;
-         i < queue->n && r >= 0 && finder->unsolved && finder->left > kept && !finder->late; i++)
-        if (queue->items[i]->scanned < since && queue->items[i]->size <= SMALL_MAX)
-            r = process_scan_small(finder, queue->items[i], SMALL_MAX);
-    return r < 0 ? r : 0;
-}
-
-static int pass_over_all(struct owner_finder *finder, const struct queue_of *queue)
-{
-    int r;
-
-    if (queue->n)
-        qsort(queue->items, queue->n, sizeof(*queue->items), smallest_first);
-    r = pass_over_small(finder, queue);
-    if (r < 0 || !finder->unsolved)
-        return r;
-    if (queue->n)
-        qsort(queue->items, queue->n, sizeof(*queue->items), longest_ago_first);
-    r = pass_over(finder, queue, for_one(finder));
-    return r < 0 ? r : pass_over(finder, queue, UINT32_MAX);
-}
-
-/* A second time for those that came meanwhile. */
-static int try_everyone(struct owner_finder *finder)
-{
-    struct queue_of queue = {0};
-    int r = 0;
-
-    for (int i = 0; i < 2 && r == 0 && finder->unsolved && !work_is_over(finder); i++) {
-        vec_clear(&queue);
-        r = list_everyone(finder, &queue);
-        if (r == 0)
-            r = pass_over_all(finder, &queue);
-    }
-    vec_finish(&queue);
-    return r;
-}
-
 /* What the unfinished part of the house knows. */
 struct coverage {
+    struct {
+        VEC_FIELDS(uint32_t);
+    } denied;       /* uids of processes that could not be read, each once, in order */
     uint64_t since; /* everyone was passed over, beginning at this look or later; 0: not everyone */
-    bool root_denied; /* a process of root could not be read */
 };
 
-static struct coverage coverage_of(const struct owner_finder *finder, uint64_t listing_before)
+static int by_number(const void *a, const void *b)
 {
-    struct coverage coverage = {0};
+    const uint32_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+static int read_coverage(const struct owner_finder *finder, uint64_t listing_before,
+                         struct coverage *coverage)
+{
+    size_t n = 0;
 
     if (finder->listing == listing_before)
-        return coverage;
-    coverage.since = finder->look;
+        return 0;
+    coverage->since = finder->look;
     for (size_t i = 0; i < finder->processes.n; i++) {
         const struct process *process = finder->processes.items[i];
 
-        if (process->scanned < coverage.since)
-            coverage.since = process->scanned;
-        coverage.root_denied |= process->denied && process->uid == 0;
+        if (process->scanned < coverage->since)
+            coverage->since = process->scanned;
+        if (process->denied && vec_push(&coverage->denied, process->uid) < 0)
+            return -ENOMEM;
     }
-    return coverage;
+    if (coverage->denied.n)
+        qsort(coverage->denied.items, coverage->denied.n, sizeof(uint32_t), by_number);
+    for (size_t i = 0; i < coverage->denied.n; i++)
+        if (n == 0 || coverage->denied.items[n - 1] != coverage->denied.items[i])
+            coverage->denied.items[n++] = coverage->denied.items[i];
+    coverage->denied.n = n;
+    return 0;
 }
 
+static bool is_denied(const struct coverage *coverage, uint32_t uid)
+{
+    return coverage->denied.n &&
+           bsearch(&uid, coverage->denied.items, coverage->denied.n, sizeof(uint32_t), by_number);
+}
+
+/* A process of root may hold anything, a socket of root may be held by anyone. */
 static bool may_be_denied(const struct owner_finder *finder, const struct coverage *coverage,
                           uint32_t uid)
 {
-    if (finder->hides || coverage->root_denied)
+    if (finder->hides || is_denied(coverage, 0) || is_denied(coverage, UID_UNKNOWN))
         return true;
-    for (size_t i = 0; i < finder->processes.n; i++) {
-        const struct process *process = finder->processes.items[i];
-
-        if (process->denied &&
-            (uid == 0 || uid == UID_UNKNOWN || process->uid == uid || process->uid == UID_UNKNOWN))
-            return true;
-    }
-    return false;
+    return uid == 0 || uid == UID_UNKNOWN ? coverage->denied.n > 0 : is_denied(coverage, uid);
 }
 
 static int answer_by_cgroup(struct owner_finder *finder, struct owner_want *want)
@@ -422,25 +170,6 @@ static void begin(struct owner_finder *finder, const struct owner_budget *budget
         clock_boottime_ns(&finder->clock) + (int64_t)given.ms * NS_PER_MS - finder->kept_ns;
 }
 
-static int look_for(struct owner_finder *finder, const struct owner_want *wants, size_t n)
-{
-    struct queue_of owners = {0};
-    int r = finder->unsolved ? list_owners(finder, &owners) : 0;
-
-    if (r == 0)
-        r = try_tails(finder, &owners);
-    if (r == 0)
-        r = try_hints(finder, wants, n);
-    if (r == 0)
-        r = try_cgroups(finder, &owners, wants, n);
-    if (r == 0)
-        r = try_owners(finder, &owners, 0, newest_unsolved(finder));
-    if (r == 0)
-        r = try_everyone(finder);
-    vec_finish(&owners);
-    return r;
-}
-
 /* Where the likely ones answer everything, /proc is not listed for long. */
 static int forget_ended(struct owner_finder *finder)
 {
@@ -463,7 +192,7 @@ static int answer_all(struct owner_finder *finder, const struct coverage *covera
 
 static int look(struct owner_finder *finder, struct owner_want *wants, size_t n)
 {
-    struct coverage coverage;
+    struct coverage coverage = {0};
     uint64_t listing;
     int r = forget_ended(finder);
 
@@ -471,11 +200,13 @@ static int look(struct owner_finder *finder, struct owner_want *wants, size_t n)
     if (r == 0)
         r = pendings_renew(finder, wants, n);
     if (r == 0)
-        r = look_for(finder, wants, n);
-    if (r < 0)
-        return r;
-    coverage = coverage_of(finder, listing);
-    return answer_all(finder, &coverage, wants, n);
+        r = order_look_through(finder, wants, n);
+    if (r == 0)
+        r = read_coverage(finder, listing, &coverage);
+    if (r == 0)
+        r = answer_all(finder, &coverage, wants, n);
+    vec_finish(&coverage.denied);
+    return r;
 }
 
 int owner_finder_look(struct owner_finder *finder, struct owner_want *wants, size_t n,

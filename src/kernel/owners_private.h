@@ -25,8 +25,15 @@ struct facts {
     char strings[]; /* what owner points to */
 };
 
+/* A descriptor of a process as it was seen last, in its table: the inode of a socket, or these. */
+#define DESCRIPTOR_FREE  0          /* none has this number */
+#define DESCRIPTOR_OTHER UINT32_MAX /* no socket */
+
 /* One process that /proc shows. */
 struct process {
+    struct {
+        VEC_FIELDS(uint32_t); /* by number, DESCRIPTORS_KEPT at most; of owners with many alone */
+    } table;
     uint64_t ino;        /* of the directory /proc/PID: another number is another process */
     uint64_t scanned;    /* look at which the last whole pass began; 0: none */
     uint64_t began;      /* look at which the pass under way began; 0: none is */
@@ -43,6 +50,7 @@ struct process {
     uint32_t
         size; /* descriptors, as of the last whole pass, or as the kernel tells; 0: not known */
     uint32_t counted; /* in the pass under way */
+    uint32_t next;    /* number behind the last that the pass under way saw */
     bool denied;      /* its descriptors can't be read */
     bool hollow;      /* a kernel thread */
 };
@@ -84,12 +92,14 @@ struct owner_finder {
         VEC_FIELDS(struct facts *); /* borrowed from answers */
     } cgroups;                      /* of this look: those asked for alone */
     struct process_facts *scratch;  /* owned; too large for the stack */
+    uint64_t *gone;                 /* owned; a bit for each hash of an inode, GONE_BITS */
     struct owner_looked looked;     /* of this look */
     int64_t deadline_ns;            /* CLOCK_BOOTTIME */
     int64_t kept_ns;                /* added to it for the choice */
     uint64_t look;                  /* number of this look, from 1 */
     uint64_t listing;               /* number of the last listing of /proc */
     size_t listed;                  /* processes that it showed */
+    uint32_t n_gone;                /* inodes in gone */
     uint32_t budget;                /* descriptors for this look */
     uint32_t left;                  /* of these */
     uint32_t unsolved;              /* pendings without which the look can't end early */
@@ -123,6 +133,12 @@ bool pending_is_unsolved(const struct pending *pending);
 /* A process that holds it. 0 or -ENOMEM. */
 int pending_add_holder(struct pending *pending, struct holder holder);
 
+/* The order (order.c). */
+
+/* Looks through processes until all is solved or the work is over, in the order that owners.h
+ * describes. 0 or a negative errno. */
+int order_look_through(struct owner_finder *finder, const struct owner_want *wants, size_t n);
+
 /* Descriptors (descriptors.c). */
 
 static inline bool work_is_over(const struct owner_finder *finder)
@@ -138,6 +154,20 @@ int process_scan(struct owner_finder *finder, struct process *process, uint32_t 
 /* The same, but only begins a pass if the process has no more than `most` descriptors, as far as that can
  * be told (Linux 6.2); notes its size otherwise. */
 int process_scan_small(struct owner_finder *finder, struct process *process, uint32_t most);
+
+/* Notes what a descriptor was seen to be: an inode, DESCRIPTOR_FREE or DESCRIPTOR_OTHER. Without memory
+ * less is known, and that is all. */
+void table_note(struct process *process, uint32_t number, uint32_t what);
+
+/* A pass over a process has ended: the table is kept if it is worth it. */
+void table_settle(struct process *process, bool holds_wanted);
+
+/* Frees the descriptors whose sockets are gone, in all tables. */
+void table_sweep(struct owner_finder *finder);
+
+/* Where there is a table: looks at the descriptors that had what is wanted, and at numbers that were free,
+ * from the lowest, since that is the next that the kernel gives. No pass in itself. 0 or a negative errno. */
+int process_scan_known(struct owner_finder *finder, struct process *process, uint32_t most);
 
 /* Looks at the descriptors with higher numbers than those seen in the last pass: where a process that grows
  * has its new ones. No pass in itself. 0 or a negative errno. */

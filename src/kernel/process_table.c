@@ -85,11 +85,19 @@ static int see(struct owner_finder *finder, uint32_t pid, uint64_t ino)
 
     if (!process)
         return -ENOMEM;
-    if (process->ino != ino)
+    if (process->ino != ino) {
+        vec_finish(&process->table);
         *process = (struct process){.pid = pid, .uid = UID_UNKNOWN};
+    }
     process->ino = ino;
     process->listed = finder->listing;
     return 0;
+}
+
+static void forget(struct process *process)
+{
+    vec_finish(&process->table);
+    free(process);
 }
 
 static void forget_ended(struct owner_finder *finder)
@@ -100,7 +108,7 @@ static void forget_ended(struct owner_finder *finder)
         if (finder->processes.items[i]->listed == finder->listing)
             finder->processes.items[n++] = finder->processes.items[i];
         else
-            free(finder->processes.items[i]);
+            forget(finder->processes.items[i]);
     finder->processes.n = finder->listed = n;
 }
 
@@ -129,6 +137,6 @@ int process_list(struct owner_finder *finder)
 void process_forget_all(struct owner_finder *finder)
 {
     for (size_t i = 0; i < finder->processes.n; i++)
-        free(finder->processes.items[i]);
+        forget(finder->processes.items[i]);
     vec_finish(&finder->processes);
 }

@@ -11,6 +11,7 @@
 #define FASTEST_PER_SEC 68000 /* closings that one busy program was seen to make in a second */
 #define EVENT_BYTES     1280  /* of the receive buffer, each */
 #define LONGEST_WAIT_MS 100   /* being woken for each event would cost six times as much */
+#define CALM_WAIT_MS    10    /* the least while no buffer was found fuller than it should be */
 
 struct events {
     const struct source *source;
@@ -18,6 +19,11 @@ struct events {
     pthread_mutex_t lock;     /* guards what follows, and reading from the source */
     struct closings *waiting; /* read, not taken yet; NULL: none */
     size_t max_bytes;
+    size_t most;   /* events of one namespace but the own one that a drain found */
+    size_t in_row; /* of the namespace in_row_of, in the drain under way */
+    uint32_t in_row_of;
+    bool lost_some;     /* a buffer overflowed since the period was decided */
+    bool hurried;       /* a buffer was found half full */
     bool woke;          /* wake_fd was written to since the last take */
     int64_t drained_ns; /* boot time of the last look that left nothing behind */
     int wake_fd, stop_fd;
@@ -73,12 +79,22 @@ static void note_loss(struct events *events, uint64_t n, bool dropped)
     waiting->lost_until_ns = clock_boottime_ns(events->clock);
 }
 
+/* A drain reads one namespace after the other. */
+static void count_waiting(struct events *events, uint32_t netns)
+{
+    events->in_row = netns == events->in_row_of ? events->in_row + 1 : 1;
+    events->in_row_of = netns;
+    if (netns && events->in_row > events->most)
+        events->most = events->in_row;
+}
+
 static void keep_closing(void *arg, uint32_t netns, const struct closing *closing)
 {
     struct events *events = arg;
     struct closings *waiting = events->waiting;
     struct netns_closing *one;
 
+    count_waiting(events, netns);
     if (waiting->items.n * sizeof(*one) >= events->max_bytes ||
         vec_reserve(&waiting->items, 1) < 0) {
         note_loss(events, 1, true);
@@ -99,9 +115,11 @@ static int drain(struct events *events, struct err *err)
         events->waiting = calloc(1, sizeof(*events->waiting));
     if (!events->waiting)
         return err_set(err, -ENOMEM, "out of memory");
+    events->in_row = 0;
     while (r == 0 && drained.more) {
         r = events->source->ops->drain(events->source->ctx, keep_closing, events, DRAIN_MAX,
                                        &drained, err);
+        events->lost_some |= drained.lost;
         if (drained.lost)
             note_loss(events, 0, false);
     }
@@ -139,15 +157,36 @@ static void wake_if_needed(struct events *events)
     eventfd_write(events->wake_fd, 1);
 }
 
-/* How long half of the buffer lasts at the fastest. */
-static int drain_period_ms(const struct events *events)
+/* How long half of a buffer lasts at the fastest. */
+static int lasts_ms(size_t bytes)
 {
-    size_t fit = events->source->ops->event_buffer(events->source->ctx) / EVENT_BYTES / 2;
-    size_t ms = fit * 1000 / FASTEST_PER_SEC;
+    size_t ms = bytes / EVENT_BYTES / 2 * 1000 / FASTEST_PER_SEC;
 
     if (ms > LONGEST_WAIT_MS)
         return LONGEST_WAIT_MS;
     return ms > 0 ? (int)ms : 1;
+}
+
+/* With many namespaces their buffers are small, and hardly ever is one of them filled at the fastest: so
+ * it is not waited less than CALM_WAIT_MS for them, unless a drain found half of one in use, or a
+ * loss, and until one finds less than a fourth. */
+static int drain_period_ms(struct events *events)
+{
+    size_t others = 0;
+    int own_ms = lasts_ms(events->source->ops->event_buffer(events->source->ctx, &others));
+    int others_ms = others ? lasts_ms(others) : LONGEST_WAIT_MS;
+
+    pthread_mutex_lock(&events->lock);
+    if (events->lost_some || events->most * EVENT_BYTES >= others / 2)
+        events->hurried = true;
+    else if (events->most * EVENT_BYTES < others / 4)
+        events->hurried = false;
+    if (!events->hurried && others_ms < CALM_WAIT_MS)
+        others_ms = CALM_WAIT_MS;
+    events->lost_some = false;
+    events->most = 0;
+    pthread_mutex_unlock(&events->lock);
+    return own_ms < others_ms ? own_ms : others_ms;
 }
 
 /* Waits a period, but where nothing came in the one before, for an event first: as long as events

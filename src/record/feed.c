@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <syslog.h>
 
+#include "connhist/record/ledger_owners.h"
 #include "recorder_private.h"
+
+#define KERNEL_PORTS_MAX 1024 /* of tunnels in one namespace */
 
 static const char *why_lost(const struct closings *closings)
 {
@@ -109,8 +112,27 @@ static int check_owner(void *arg, const struct owner *owner)
     return recorder->source.ops->check_owner(recorder->source.ctx, owner);
 }
 
+void feed_kernel_ports(struct recorder *recorder)
+{
+    uint16_t ports[KERNEL_PORTS_MAX];
+    int n;
+
+    if (!ledger_wants_kernel_ports(recorder->ledger))
+        return;
+    n = recorder->source.ops->kernel_ports
+            ? recorder->source.ops->kernel_ports(recorder->source.ctx, ports, KERNEL_PORTS_MAX)
+            : 0;
+    /* what fails here is looked for again, and makes ledger_end() fail if it is our memory */
+    ledger_kernel_ports(recorder->ledger, ports, n > 0 ? (size_t)n : 0);
+}
+
 void feed_owners(struct recorder *recorder, enum snapshot_status status)
 {
+    const uint32_t *gone;
+    size_t n = ledger_gone(recorder->ledger, &gone);
+
+    if (n && recorder->source.ops->gone)
+        recorder->source.ops->gone(recorder->source.ctx, gone, n);
     /* what fails here makes ledger_end() fail */
     if (recorder->source.ops->owners)
         ledger_find_owners(recorder->ledger, status, look_for_owners, check_owner, recorder);

@@ -53,6 +53,8 @@ void ledger_free(struct ledger *ledger)
     vec_finish(&ledger->sampled_entries);
     vec_finish(&ledger->places);
     vec_finish(&ledger->asks);
+    vec_finish(&ledger->gone);
+    vec_finish(&ledger->perhaps_kernels);
     free(ledger);
 }
 
@@ -219,6 +221,7 @@ void ledger_begin(struct ledger *ledger, int64_t start_ms, struct batch *batch)
     vec_clear(&ledger->unsure_entries);
     vec_clear(&ledger->sampled_entries);
     vec_clear(&ledger->asks);
+    vec_clear(&ledger->perhaps_kernels);
     memset(ledger->lacks, 0, sizeof(ledger->lacks));
     ledger->decided = false;
     owner_table_sweep(&ledger->owners);
@@ -393,7 +396,8 @@ static size_t scratch_bytes(const struct ledger *ledger)
 {
     return ledger->unsure.capacity * sizeof(*ledger->unsure.items) +
            (ledger->fresh.capacity + ledger->unsure_entries.capacity + ledger->listeners.capacity +
-            ledger->touched.capacity + ledger->sampled_entries.capacity) *
+            ledger->touched.capacity + ledger->gone.capacity + ledger->perhaps_kernels.capacity +
+            ledger->sampled_entries.capacity) *
                sizeof(uint32_t) +
            ledger->asks.capacity * sizeof(struct ask);
 }

@@ -82,6 +82,7 @@ static int attach(struct ledger *ledger, uint32_t netns, uint32_t index,
 {
     struct ending ending = ending_of(ledger, netns, closing, at_ms, ENDING_ATTACHED);
 
+    ledger_note_gone(ledger, lives_get(&ledger->lives, index)->inode);
     endings_use_again(&ledger->endings, netns, closing, closing->cookie, ENDINGS_NONE);
     if (ledger_touch(ledger, index, ENTRY_DIRTY) < 0)
         return -ENOMEM;

@@ -111,6 +111,8 @@ static int change_state(struct ledger *ledger, uint32_t index, const struct samp
         return r;
     if (sample->state == STATE_LISTEN)
         entry->flags |= ENTRY_LISTENED;
+    if (!sample->inode)
+        ledger_note_gone(ledger, entry->inode);
     return ledger_touch(ledger, index, ENTRY_DIRTY);
 }
 

@@ -78,7 +78,13 @@ struct ledger {
     struct owner_table owners;
     struct {
         VEC_FIELDS(struct ask);
-    } asks;                /* lives of this snapshot whose owner is looked for */
+    } asks; /* lives of this snapshot whose owner is looked for */
+    struct {
+        VEC_FIELDS(uint32_t);
+    } perhaps_kernels; /* entries of the namespace that is being dumped, see owning_kernel.c */
+    struct {
+        VEC_FIELDS(uint32_t);
+    } gone;                /* inodes of sockets that closed, not taken yet or taken last */
     uint32_t lacks[4];     /* those seen in it without a known owner, by enum owner_answer */
     uint32_t n_retold;     /* lives whose further holders are looked for anew in this snapshot */
     uint32_t recheck;      /* owner whose sockets are held against what is now; 0: none */
@@ -87,6 +93,7 @@ struct ledger {
     uint32_t recheck_pass; /* how often that went through all owners */
     uint32_t listeners_at; /* the snapshot that listeners are of */
     bool looked;           /* there were wants at the look before */
+    bool gone_taken;       /* gone was taken */
     bool last;             /* no snapshot comes after this one */
     bool decided;          /* roles of this snapshot are */
     struct late_vec late;  /* facts of lives that closed before; not in a batch yet */
@@ -213,6 +220,9 @@ int ledger_touch(struct ledger *ledger, uint32_t index, uint8_t flag);
 
 /* Puts an owner into the batch if it is not there yet. 0 or -ENOMEM. */
 int ledger_tell_owner(struct ledger *ledger, uint32_t owner);
+
+/* A socket has closed, as far as is known. inode: 0: it is not known, and nothing is done. */
+void ledger_note_gone(struct ledger *ledger, uint32_t inode);
 
 /* Frees an entry with what it refers to in the owner table. */
 void ledger_remove(struct ledger *ledger, uint32_t index);

@@ -75,6 +75,7 @@ static int tell_life(struct ledger *ledger, struct life_vec *to, const struct li
 
 void ledger_remove(struct ledger *ledger, uint32_t index)
 {
+    ledger_note_gone(ledger, lives_get(&ledger->lives, index)->inode);
     owner_table_drop(&ledger->owners, lives_get(&ledger->lives, index)->owner);
     lives_remove(&ledger->lives, index);
 }

@@ -82,6 +82,11 @@ void owners_live_look(struct owners_live *owners, struct owner_want *wants, size
     }
 }
 
+void owners_live_gone(struct owners_live *owners, const uint32_t *inodes, size_t n)
+{
+    owner_finder_gone(owners->first, inodes, n);
+}
+
 int owners_live_check(const struct owners_live *owners, const struct owner *owner)
 {
     _cleanup_close_ int fd = process_open(owners->proc_fd, owner->pid);

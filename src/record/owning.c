@@ -21,6 +21,8 @@ void owning_resume(struct ledger *ledger, struct entry *entry, const struct life
         entry->owner = owner_table_take(&ledger->owners, life->stored_owner);
     if (entry->owner)
         owning_set(entry, life->owner_source, OWNER_LATER, 0);
+    else if (life->owner_source == OWNER_IS_KERNEL)
+        owning_set(entry, OWNER_IS_KERNEL, OWNER_LATER, 0);
     entry->shared = life->shared;
 }
 
@@ -86,6 +88,8 @@ int owning_see(struct ledger *ledger, uint32_t index, const struct sample *sampl
         ask.cgroup = turn && source == OWNER_BY_NOTHING ? sample->cgroup : 0;
     } else if ((!sample->inode && (!sample->cgroup || source != OWNER_BY_NOTHING)) || !turn) {
         return 0;
+    } else if (owning_kernel_see(ledger, index, sample) < 0) {
+        return -ENOMEM;
     }
     return vec_push(&ledger->asks, ask);
 }

@@ -63,6 +63,10 @@ static inline void owning_tell_again(struct entry *entry)
  * for if its turn has come. 0 or -ENOMEM. */
 int owning_see(struct ledger *ledger, uint32_t index, const struct sample *sample);
 
+/* Notes one that may be the kernel's: no process has it, and it is bound as a tunnel's is. 0 or
+ * -ENOMEM. */
+int owning_kernel_see(struct ledger *ledger, uint32_t index, const struct sample *sample);
+
 /* Half-open, or not accepted yet: it stands in the queue of what listens now. */
 bool owning_is_queued(const struct entry *entry);
 

@@ -91,6 +91,9 @@ void tick_take(struct recorder *recorder);
 /* Hands all events that are known to the ledger (feed.c). True: some were lost, which was noted. */
 bool feed_events(struct recorder *recorder);
 
+/* Tells the ledger which sockets of the namespace that was entered are the kernel's, if one may be (feed.c). */
+void feed_kernel_ports(struct recorder *recorder);
+
 /* Lets the ledger look for owners (feed.c). */
 void feed_owners(struct recorder *recorder, enum snapshot_status status);
 

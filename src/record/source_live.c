@@ -7,6 +7,7 @@
 
 #include "connhist/kernel/host.h"
 #include "connhist/kernel/sock_diag.h"
+#include "connhist/kernel/tunnels.h"
 #include "connhist/record/source.h"
 #include "owners_live.h"
 #include "spaces.h"
@@ -193,15 +194,14 @@ static int live_events_fd(void *ctx)
     return live->spaces->options.event_buffer_bytes ? live->spaces->epoll_fd : -1;
 }
 
-static size_t live_event_buffer(void *ctx)
+static size_t live_event_buffer(void *ctx, size_t *ret_others)
 {
     struct live *live = ctx;
     struct source_state state = {0};
 
     measure(live->spaces, &state);
-    return state.event_buffer_others && state.event_buffer_others < state.event_buffer
-               ? state.event_buffer_others
-               : state.event_buffer;
+    *ret_others = state.event_buffer_others;
+    return state.event_buffer;
 }
 
 static int live_drain(void *ctx, source_closing_fn fn, void *arg, size_t max,
@@ -215,6 +215,17 @@ static int live_drain(void *ctx, source_closing_fn fn, void *arg, size_t max,
 static void live_owners(void *ctx, struct owner_want *wants, size_t n, bool recheck)
 {
     owners_live_look(((struct live *)ctx)->owners, wants, n, recheck);
+}
+
+static int live_kernel_ports(void *ctx, uint16_t *ret, size_t max)
+{
+    (void)ctx;
+    return tunnels_read_ports(ret, max, NULL);
+}
+
+static void live_gone(void *ctx, const uint32_t *inodes, size_t n)
+{
+    owners_live_gone(((struct live *)ctx)->owners, inodes, n);
 }
 
 static int live_check_owner(void *ctx, const struct owner *owner)
@@ -245,6 +256,8 @@ static const struct source_ops live_ops = {
     .event_buffer = live_event_buffer,
     .drain = live_drain,
     .owners = live_owners,
+    .kernel_ports = live_kernel_ports,
+    .gone = live_gone,
     .check_owner = live_check_owner,
     .free = live_free,
 };

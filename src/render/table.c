@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 #include "connhist/base/timetext.h"
 #include "number.h"
@@ -16,6 +17,7 @@
 #include "writer_ops.h"
 
 #define CHUNK_ROWS  5000
+#define CELL_MAX    120 /* columns of a text on a terminal */
 #define NO_VALUE    "-" /* as ss and netstat do; keeps columns countable for awk */
 #define HEADING_SGR "bold"
 
@@ -142,17 +144,66 @@ static int table_begin(struct writer *writer)
     return add_columns(table, writer);
 }
 
-static int set_text(struct libscols_line *line, size_t column, const char *text)
+static int columns_of(struct utf8 c)
 {
-    _cleanup_free_ char *safe = NULL;
+    int columns = c.code < 0x80 ? 1 : wcwidth((wchar_t)c.code);
+
+    return columns >= 0 ? columns : 2;
+}
+
+/* Where the first `most` columns of a safe text end. */
+static const char *end_of_head(const char *text, int most)
+{
+    for (struct utf8 c; *text; text += c.bytes) {
+        c = utf8_read(text);
+        most -= columns_of(c);
+        if (most < 0)
+            break;
+    }
+    return text;
+}
+
+static int count_columns(const char *text)
+{
+    int columns = 0;
+
+    for (struct utf8 c; *text; text += c.bytes) {
+        c = utf8_read(text);
+        columns += columns_of(c);
+    }
+    return columns;
+}
+
+/* A path may have 4,096 bytes; its ends tell most. *ret: memory of its own, NULL where the text fits. */
+static int cut_middle(const char *text, char **ret)
+{
+    const char *mark = is_utf8_locale() ? "\xe2\x80\xa6" : "~";
+    int columns = strlen(text) > CELL_MAX ? count_columns(text) : 0;
+    const char *head, *tail;
+
+    *ret = NULL;
+    if (columns <= CELL_MAX)
+        return 0;
+    head = end_of_head(text, CELL_MAX / 2);
+    tail = end_of_head(text, columns - (CELL_MAX - CELL_MAX / 2 - 1));
+    return asprintf(ret, "%.*s%s%s", (int)(head - text), text, mark, tail) < 0 ? -ENOMEM : 0;
+}
+
+static int set_text(struct libscols_line *line, size_t column, const char *text, bool terminal)
+{
+    _cleanup_free_ char *safe = NULL, *cut = NULL;
 
     if (make_safe(text, &safe) < 0)
         return -ENOMEM;
+    if (terminal && cut_middle(safe ? safe : text, &cut) < 0)
+        return -ENOMEM;
+    if (cut)
+        return scols_line_set_data(line, column, cut);
     return scols_line_set_data(line, column, safe ? safe : *text ? text : NO_VALUE);
 }
 
-static int set_cell(struct libscols_line *line, size_t column, const struct cell *cell, bool utc,
-                    bool with_ms)
+static int set_cell(struct libscols_line *line, size_t column, const struct cell *cell,
+                    const struct writer_options *options, bool with_ms)
 {
     char number[NUMBER_TEXT_MAX], time[TIME_TEXT_MAX];
 
@@ -165,9 +216,10 @@ static int set_cell(struct libscols_line *line, size_t column, const struct cell
                                    isfinite(cell->real) ? number_format_short(cell->real, number)
                                                         : NO_VALUE);
     case CELL_TEXT:
-        return set_text(line, column, cell->text);
+        return set_text(line, column, cell->text, options->width > 0);
     case CELL_TIME:
-        return scols_line_set_data(line, column, time_format(cell->integer, utc, with_ms, time));
+        return scols_line_set_data(line, column,
+                                   time_format(cell->integer, options->utc, with_ms, time));
     case CELL_NULL:
         break;
     }
@@ -217,7 +269,7 @@ static int table_row(struct writer *writer, const struct cell *cells)
     for (size_t i = 0; i < document->n_columns; i++) {
         if (!document->columns[i].heading)
             continue;
-        if (set_cell(line, shown++, &cells[i], writer->options.utc, document->with_ms))
+        if (set_cell(line, shown++, &cells[i], &writer->options, document->with_ms))
             return -ENOMEM;
     }
     state->n_lines++;

@@ -1,15 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 #include "connhist/render/text.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "text_char.h"
 
+/* Whether the text has what we write for a byte. Of what can be printed only the backslash is ever
+ * written so: "\x2d", which is in names of systemd's units, is no imitation. */
+static bool imitates_escape(const char *text)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *high, *low;
+    size_t byte;
+
+    if (text[0] != '\\' || text[1] != 'x' || !text[2] || !text[3])
+        return false;
+    high = strchr(digits, tolower((unsigned char)text[2]));
+    low = strchr(digits, tolower((unsigned char)text[3]));
+    if (!high || !low)
+        return false;
+    byte = (size_t)(high - digits) * 16 + (size_t)(low - digits);
+    return byte < ' ' || byte > '~' || byte == '\\';
+}
+
 bool text_is_escaped(const char *text, struct utf8 c)
 {
-    /* a backslash before an x is escaped too, so that nobody can imitate an escape */
-    return !c.valid || utf8_is_control(c.code) || (c.code == '\\' && text[1] == 'x');
+    return !c.valid || utf8_is_control(c.code) || imitates_escape(text);
 }
 
 static void write_hex(FILE *out, const char *bytes, unsigned n)

@@ -116,12 +116,13 @@ static uint32_t inode_of(int fd)
 enum { REPLACE, GROW };
 
 /* Holds so many sockets, all of them connections with itself. Asked, it replaces some that are
- * anywhere among them, or opens more, and tells the new inodes. */
+ * anywhere among them, or opens more, and tells the new inodes and those
+ * that are gone. */
 static void serve(int wire, size_t connections)
 {
     static int pairs[SOCKETS / 2][2];
     uint64_t seed = 7;
-    uint32_t inodes[NEW];
+    uint32_t inodes[2 * NEW];
     int listener = open_listener();
     char byte = 0;
 
@@ -134,6 +135,8 @@ static void serve(int wire, size_t connections)
             int more[2];
             int *pair = byte == GROW ? more : pairs[(first + i * 97) % connections];
 
+            inodes[NEW + 2 * i] = byte == REPLACE ? inode_of(pair[0]) : 0;
+            inodes[NEW + 2 * i + 1] = byte == REPLACE ? inode_of(pair[1]) : 0;
             if (byte == REPLACE) {
                 close(pair[0]);
                 close(pair[1]);
@@ -165,10 +168,12 @@ static void await(const struct worker *worker)
         bench_die("the descriptors could not be opened");
 }
 
-/* New sockets, and the question for each. */
-static size_t renew(const struct worker *server, char how, struct owner_want wants[NEW])
+/* New sockets, and the question for each. finder: hears of those that are gone, as the ledger tells it;
+ * NULL: nobody does. */
+static size_t renew(const struct worker *server, char how, struct owner_finder *finder,
+                    struct owner_want wants[NEW])
 {
-    uint32_t inodes[NEW];
+    uint32_t inodes[2 * NEW];
 
     if (write(server->wire, &how, 1) != 1 ||
         recv(server->wire, inodes, sizeof(inodes), MSG_WAITALL) != sizeof(inodes))
@@ -176,6 +181,8 @@ static size_t renew(const struct worker *server, char how, struct owner_want wan
     await(server);
     for (size_t i = 0; i < NEW; i++)
         wants[i] = (struct owner_want){.inode = inodes[i], .uid = UID_UNKNOWN};
+    if (finder && how == REPLACE)
+        owner_finder_gone(finder, inodes + NEW, NEW);
     return NEW;
 }
 
@@ -213,7 +220,7 @@ static double run_ss(void)
     return bench_program_cpu_ms(argv);
 }
 
-enum measured { GROWN, REPLACED, STRANGER, COLD, SS, MEASURED };
+enum measured { GROWN, REPLACED, UNTOLD, STRANGER, COLD, SS, MEASURED };
 
 static void measure(double ms[MEASURED][ROUNDS], const struct worker *server,
                     const struct worker *stranger)
@@ -222,15 +229,16 @@ static void measure(double ms[MEASURED][ROUNDS], const struct worker *server,
     struct owner_finder *known = open_finder();
     struct owner_want wants[NEW];
 
-    look(known, wants, renew(server, REPLACE, wants), many);
+    look(known, wants, renew(server, REPLACE, known, wants), many);
     for (size_t i = 0; i < ROUNDS; i++) {
         struct owner_finder *fresh = open_finder();
 
         ms[SS][i] = run_ss();
-        ms[REPLACED][i] = look(known, wants, renew(server, REPLACE, wants), many);
-        ms[GROWN][i] = look(known, wants, renew(server, GROW, wants), many);
-        ms[COLD][i] = look(fresh, wants, renew(server, REPLACE, wants), many);
-        ms[STRANGER][i] = look(fresh, wants, renew(stranger, REPLACE, wants), few);
+        ms[REPLACED][i] = look(known, wants, renew(server, REPLACE, known, wants), many);
+        ms[GROWN][i] = look(known, wants, renew(server, GROW, known, wants), many);
+        ms[COLD][i] = look(fresh, wants, renew(server, REPLACE, known, wants), many);
+        ms[STRANGER][i] = look(fresh, wants, renew(stranger, REPLACE, NULL, wants), few);
+        ms[UNTOLD][i] = look(known, wants, renew(server, REPLACE, NULL, wants), many);
         owner_finder_free(fresh);
     }
     owner_finder_free(known);
@@ -280,6 +288,7 @@ int main(void)
     measure(ms, &server, &stranger);
     tell(ms, GROWN, "100 more of an owner of 10,000", "0.05, the tick included");
     tell(ms, REPLACED, "100 replaced anywhere among its 10,000", NULL);
+    tell(ms, UNTOLD, "the same, and nobody told which are gone", NULL);
     tell(ms, STRANGER, "100 of a process with few, not known yet", NULL);
     tell(ms, COLD, "100 of 10,000, nothing known", NULL);
     bench_tell("ss -tanp", bench_median(ms[SS], ROUNDS), "ms", NULL);

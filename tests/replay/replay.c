@@ -169,9 +169,10 @@ static int stage_events_fd(void *ctx)
     return ((struct stage *)ctx)->has_events ? 0 : -1;
 }
 
-static size_t stage_event_buffer(void *ctx)
+static size_t stage_event_buffer(void *ctx, size_t *ret_others)
 {
     (void)ctx;
+    *ret_others = 0;
     return 1 << 20;
 }
 

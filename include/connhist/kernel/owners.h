@@ -36,18 +36,22 @@ void owner_finder_free(struct owner_finder *finder);
 
 DEFINE_CLEANUP(struct owner_finder *, owner_finder_free)
 
+/* Tells that sockets are gone, or that their programs closed them: new ones may have the numbers of their
+ * descriptors. What is not told costs time, and nothing else. */
+void owner_finder_gone(struct owner_finder *finder, const uint32_t *inodes, size_t n);
+
 /* Answers what can be answered with this much work, and sets answer, owner, n_others and others of each
  * want. Ask again for those that got OWNER_LATER, and for them together with new ones: what this look does
  * not ask for is forgotten. No wants cost nothing.
  *
- * Looked at are the highest descriptors of large processes that owned before; the hint; those of the
- * socket's cgroup that owned before; the others of that cgroup; all that owned before, the latest
- * first; then everyone: the small ones first, which cost least for what may be found, and the highest
- * pid first among the new, since a socket that no known process has is mostly that of a new one; then those
- * not looked at for the longest. A
- * fourth of the budget is kept for choosing among holders, half of it at most goes to the likely ones,
- * and a fourth to one process as long as others wait; a process with more descriptors is gone on with
- * where it was left, at the next look.
+ * Looked at are, of large processes that owned before, the descriptors that were free, became free since
+ * or held what is asked for, and the highest; the hint; those of the socket's cgroup that owned before; the
+ * others of that cgroup; those that owned before and are not large, the latest first; then everyone: the small
+ * ones first, which cost least for what may be found, and the highest pid first among the new, since a
+ * socket that no known process has is mostly that of a new one; then the large that owned before; then those
+ * not looked at for the longest. A fourth of the budget is kept for choosing among holders, half of it at
+ * most goes to the likely ones, and a fourth to one process as long as others wait; a process with more
+ * descriptors is gone on with where it was left, at the next look.
  *
  * OWNER_ABSENT is said when every process, those that came meanwhile too, was passed over from
  * beginning to end since the want was first asked. OWNER_DENIED instead, when one that could not be read

@@ -66,8 +66,9 @@ struct source_ops {
     /* Readable when destroy events wait; -1: this source has none, and the three ops below are not
      * called. */
     int (*events_fd)(void *ctx);
-    /* The smallest receive buffer for events, bytes; any thread. */
-    size_t (*event_buffer)(void *ctx);
+    /* The receive buffer for events of the own namespace, and the smallest of the others (0: there are
+     * none), bytes; any thread. */
+    size_t (*event_buffer)(void *ctx, size_t *ret_others);
     /* Reads about max events that wait, never blocks. One thread at a time, but any. */
     int (*drain)(void *ctx, source_closing_fn fn, void *arg, size_t max, struct source_drained *ret,
                  struct err *err);
@@ -76,6 +77,12 @@ struct source_ops {
      * recheck: owners are known, and held against what is now: a little work is enough. What the
      * answers point to stays until the next call. NULL: this source has no owners. */
     void (*owners)(void *ctx, struct owner_want *wants, size_t n, bool recheck);
+    /* The ports of the namespace that was entered at which the kernel itself listens: how many, or a
+     * negative errno. NULL: not known. */
+    int (*kernel_ports)(void *ctx, uint16_t *ret, size_t max);
+    /* Tells which sockets have closed, before owners() is asked: new ones may be in their place. NULL: it
+     * does not matter. */
+    void (*gone)(void *ctx, const uint32_t *inodes, size_t n);
     /* Whether a process is still what it was: 0; 1: it goes by another name; -ESRCH: it ended. NULL
      * where owners is. */
     int (*check_owner)(void *ctx, const struct owner *owner);

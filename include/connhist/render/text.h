@@ -9,8 +9,8 @@
 #include "connhist/model/coverage.h"
 
 /* Writes text to out for a terminal: control characters, those that reorder text (bidi), and broken
- * UTF-8 become \xHH for each byte; so does a backslash before an x, so that nobody can imitate
- * that. */
+ * UTF-8 become \xHH for each byte; so does the backslash of a text that imitates
+ * that. What is no such escape stays as it is, as "\x2d" in names of systemd's units. */
 void text_for_terminal(FILE *out, const char *text);
 
 /* Writes text to out as a JSON string with its quotes; broken UTF-8 becomes U+FFFD, and what could

@@ -25,18 +25,29 @@ struct scene {
     int64_t start_ms;
 };
 
-static inline void open_scene(struct scene *scene)
+static inline void open_scene_as(struct scene *scene, bool owners)
 {
     struct ledger_options options = {.max_client_services = 64,
                                      .max_syn_recv = 100,
                                      .ephemeral = {32768, 60999},
                                      .events = true,
+                                     .owners = owners,
                                      .interval_ms = STEP_MS,
                                      .base_ms = BASE_MS,
                                      .next_life = 1};
 
     *scene = (struct scene){.start_ms = FIRST_MS};
     assert_int_equal(ledger_new(&options, &scene->ledger), 0);
+}
+
+static inline void open_scene(struct scene *scene)
+{
+    open_scene_as(scene, false);
+}
+
+static inline void open_scene_with_owners(struct scene *scene)
+{
+    open_scene_as(scene, true);
 }
 
 static inline void close_scene(struct scene *scene)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 
+#include "connhist/record/ledger_owners.h"
 #include "ledger_scene.h"
 
 static void an_event_ends_a_known_life_at_its_instant(void **state)
@@ -366,9 +367,46 @@ static void no_more_than_so_many_events_wait_while_snapshots_stay_interrupted(vo
     close_scene(&scene);
 }
 
+/* Whether the ledger tells a socket as gone, and once. */
+static void assert_gone(struct scene *scene, uint32_t inode)
+{
+    const uint32_t *gone = NULL;
+
+    assert_int_equal(ledger_gone(scene->ledger, &gone), 1);
+    assert_int_equal(gone[0], inode);
+    assert_int_equal(ledger_gone(scene->ledger, &gone), 0);
+}
+
+static void a_socket_is_told_gone_by_its_event_by_its_state_and_by_its_absence(void **state)
+{
+    struct sample samples[] = {tcp(7, STATE_ESTABLISHED), tcp(8, STATE_ESTABLISHED),
+                               tcp(9, STATE_ESTABLISHED)};
+    struct closing closing = event(7, FIRST_MS + 2500);
+    const uint32_t *gone;
+    struct scene scene;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++)
+        samples[i].remote_port = (uint16_t)(40000 + i);
+    open_scene_with_owners(&scene);
+    snapshot(&scene, samples, 3);
+    assert_int_equal(ledger_gone(scene.ledger, &gone), 0);
+    hear(&scene, &closing);
+    assert_gone(&scene, 7);
+    samples[1].state = STATE_TIME_WAIT;
+    samples[1].inode = 0;
+    snapshot(&scene, samples + 1, 2);
+    assert_int_equal(ledger_gone(scene.ledger, &gone), 2); /* 7 once more, as it ended */
+    assert_int_equal(gone[0], 8);
+    snapshot(&scene, samples + 1, 1);
+    assert_gone(&scene, 9);
+    close_scene(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_socket_is_told_gone_by_its_event_by_its_state_and_by_its_absence),
         cmocka_unit_test(a_fin_wait2_that_its_program_held_leaves_open_who_got_the_fin),
         cmocka_unit_test(a_fin_wait2_seen_after_its_event_got_the_fin_itself),
         cmocka_unit_test(a_connection_is_as_old_as_its_event_proves),

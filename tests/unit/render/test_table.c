@@ -137,7 +137,7 @@ static void hostile_names_are_neutralised(void **unused)
            "-       2   - \\x5cx1b\n");
 }
 
-static void nothing_is_cut_however_narrow_the_terminal_is(void **unused)
+static void a_long_text_is_cut_in_the_middle_on_a_terminal_alone(void **unused)
 {
     char name[4097], wanted[5000];
     const struct cell rows[][5] = {
@@ -148,6 +148,13 @@ static void nothing_is_cut_however_narrow_the_terminal_is(void **unused)
     name[sizeof(name) - 1] = '\0';
     snprintf(wanted, sizeof(wanted), "TIME PORT AVG PROCESS\n-       1   - %s\n", name);
     expect(&(struct writer_options){0}, rows, 1, wanted);
+    memcpy(name, "/begin", 6);
+    memcpy(name + sizeof(name) - 5, "/end", 4);
+    snprintf(wanted, sizeof(wanted), "TIME PORT AVG PROCESS\n-       1   - %.60s~%s\n", name,
+             name + sizeof(name) - 1 - 59);
+    expect(&(struct writer_options){.width = 40}, rows, 1, wanted);
+    name[120] = '\0';
+    snprintf(wanted, sizeof(wanted), "TIME PORT AVG PROCESS\n-       1   - %s\n", name);
     expect(&(struct writer_options){.width = 40}, rows, 1, wanted);
 }
 
@@ -223,7 +230,7 @@ int main(void)
         cmocka_unit_test(an_empty_table_shows_its_headings),
         cmocka_unit_test(headings_are_bold_in_colour),
         cmocka_unit_test(hostile_names_are_neutralised),
-        cmocka_unit_test(nothing_is_cut_however_narrow_the_terminal_is),
+        cmocka_unit_test(a_long_text_is_cut_in_the_middle_on_a_terminal_alone),
         cmocka_unit_test(other_scripts_are_aligned_in_a_utf8_locale),
         cmocka_unit_test(a_long_table_is_one_table),
     };

@@ -65,7 +65,17 @@ static void an_escape_cannot_be_imitated(void **unused)
 {
     (void)unused;
     expect(text_for_terminal, "\\x1b", "\\x5cx1b");
+    expect(text_for_terminal, "\\xFF\\x5c", "\\x5cxFF\\x5cx5c");
     expect(text_for_terminal, "C:\\temp\\", "C:\\temp\\");
+}
+
+static void the_escapes_of_systemds_units_stay_as_they_are(void **unused)
+{
+    (void)unused;
+    expect(text_for_terminal, "a\\x2db\\x20c\\x7e.service", "a\\x2db\\x20c\\x7e.service");
+    expect(text_for_terminal, "\\x", "\\x");
+    expect(text_for_terminal, "\\x1", "\\x1");
+    expect(text_for_terminal, "\\xg1", "\\xg1");
 }
 
 /* The wanted pieces are those of Python's bytes.decode("utf-8", "replace"). */
@@ -156,6 +166,7 @@ int main(void)
         cmocka_unit_test(controls_never_reach_a_terminal),
         cmocka_unit_test(text_is_not_reordered_by_what_it_says),
         cmocka_unit_test(an_escape_cannot_be_imitated),
+        cmocka_unit_test(the_escapes_of_systemds_units_stay_as_they_are),
         cmocka_unit_test(broken_utf8_is_replaced_as_unicode_recommends),
         cmocka_unit_test(the_ends_of_every_range_are_good_utf8),
         cmocka_unit_test(json_strings_keep_every_character),

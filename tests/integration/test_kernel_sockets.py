@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""Sockets of the kernel itself are called that, and nothing else is."""
+import signal
+
+import pytest
+from conftest import CONNHISTD, OWN_ONLY, Recorder, connhist, query, wait_until
+
+# Where a process can't be looked into, even by root, it may hold anything: so none but the recorder is there.
+ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+# Binds a UDP socket, puts it in flight in a socket of its own, where no process has it, and stays.
+IN_FLIGHT = """
+import array, socket, sys
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("0.0.0.0", int(sys.argv[1])))
+here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+here.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [udp.fileno()]))])
+udp.close()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def add_tunnel(netns, name, *words):
+    done = netns.run("ip", "link", "add", name, "type", *words, check=False)
+    if done.returncode:
+        pytest.skip(f"this kernel has no {words[0]}: {done.stderr.strip()}")
+    netns.run("ip", "link", "set", name, "up")
+
+
+@pytest.fixture(name="record_alone")
+def make_recorder(netns, db, tmp_path):
+    if netns.run(*ALONE, "true", check=False).returncode:
+        pytest.skip("no process namespace")
+    config, started = tmp_path / "own.yaml", []
+    config.write_text(OWN_ONLY + "\n")
+
+    def start(*args):
+        started.append(Recorder(netns, db, ("--config", config, *args), program=(*ALONE, CONNHISTD)))
+        return started[-1]
+
+    yield start
+    for recorder in started:
+        recorder.stop(signal.SIGKILL, None)
+
+
+def sources(db, port):
+    return query(db, f"SELECT owner_source, process, pid FROM sockets WHERE local_port = {port}")
+
+
+@pytest.mark.parametrize("words", [("vxlan", "id", "1", "dstport", "4789"),
+                                   ("geneve", "id", "1", "remote", "192.0.2.1", "dstport", "6081"),
+                                   ("bareudp", "dstport", "6635", "ethertype", "ip")], ids=lambda words: words[0])
+def test_the_socket_of_a_tunnel_is_the_kernels(netns, record_alone, db, ask, words):
+    add_tunnel(netns, "tunnel0", *words)
+    port = int(words[words.index("dstport") + 1])
+    assert f":{port} " in netns.run("ss", "-Hnua").stdout
+    recorder = record_alone("--interval", "100ms")
+    wait_until(lambda: db.exists() and recorder.snapshots() and
+               {row[0] for row in sources(db, port)} == {"kernel"}, "the kernel's name")
+    assert {row[1:] for row in sources(db, port)} == {(None, None)}
+    recorder.wait_snapshots()
+    recorder.stop(signal.SIGKILL, None)
+    assert "(kernel)" in connhist("--db", db, "list", "--port", str(port)).stdout
+    assert "(kernel)" in connhist("--db", db, "who", "--port", str(port)).stdout
+    assert {row["owner_source"] for row in ask("list", "--port", str(port))["rows"]} == {"kernel"}
+    # it is that in the next run, too, from its first snapshot
+    record_alone("--once").wait()
+    assert {row[0] for row in sources(db, port)} == {"kernel"}
+
+
+def test_what_merely_no_process_has_is_not_the_kernels(netns, record_alone, db):
+    add_tunnel(netns, "tunnel0", "vxlan", "id", "1", "dstport", "4789")
+    holder = netns.python(IN_FLIGHT, "4790")
+    assert holder.stdout.readline() == "ready\n"
+    recorder = record_alone("--interval", "100ms")
+    wait_until(lambda: db.exists() and recorder.snapshots() and sources(db, 4789)[:1] == [("kernel", None, None)],
+               "the tunnel")
+    recorder.wait_snapshots(8)
+    assert sources(db, 4790) == [("unknown", None, None)]
+    # the device goes: so does its socket, and the port is anybody's
+    netns.run("ip", "link", "del", "tunnel0")
+    server = netns.python("import socket, sys\nudp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+                          "udp.bind(('0.0.0.0', 4789))\nprint('ready', flush=True)\nsys.stdin.read()\n")
+    assert server.stdout.readline() == "ready\n"
+    wait_until(lambda: sorted(row[0] for row in sources(db, 4789)) == ["kernel", "unknown"], "its successor")
+    recorder.stop(signal.SIGKILL, None)
+    for process in (holder, server):
+        process.communicate("")
