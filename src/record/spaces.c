@@ -2,7 +2,6 @@
 #include "spaces.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +12,6 @@
 #include "connhist/base/cleanup.h"
 #include "connhist/kernel/host.h"
 
-#define READY_MAX        64 /* namespaces read in one go */
 #define DESCRIPTORS_KEPT 32 /* for dumps, owners and the file; the rest may hold namespaces */
 
 static void space_free(struct space *space)
@@ -158,43 +156,6 @@ struct space *spaces_get(const struct spaces *spaces, uint32_t id)
                : NULL;
 }
 
-/* The file's name, cut to what fits without cutting a character in two. */
-static void name_it(struct netns_ref *ref, const struct netns_found *found)
-{
-    size_t n = strlen(found->file);
-
-    if (found->sign == NETNS_BY_PROCESS) {
-        if (!*ref->name)
-            snprintf(ref->name, sizeof(ref->name), "net:[%" PRIu64 "]", found->inode);
-        return; /* one that it had as a bind mount stays */
-    }
-    if (n >= sizeof(ref->name))
-        for (n = sizeof(ref->name) - 1; n > 0 && ((unsigned char)found->file[n] & 0xc0) == 0x80;)
-            n--;
-    memcpy(ref->name, found->file, n);
-    ref->name[n] = '\0';
-}
-
-static bool matches(const struct netns_ref *ref, const char *const *patterns, size_t n)
-{
-    char inode[32];
-
-    snprintf(inode, sizeof(inode), "inode:%" PRIu64, ref->inode);
-    for (size_t i = 0; i < n; i++) {
-        bool is_number = strncmp(patterns[i], "inode:", 6) == 0;
-
-        if (fnmatch(patterns[i], is_number ? inode : ref->name, 0) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool is_wanted(const struct spaces *spaces, const struct netns_ref *ref)
-{
-    return matches(ref, spaces->options.include, spaces->options.n_include) &&
-           !matches(ref, spaces->options.exclude, spaces->options.n_exclude);
-}
-
 int spaces_enter(struct spaces *spaces, struct space *space, struct err *err)
 {
     int r = netns_enter(NULL, &space->found, err);
@@ -255,8 +216,8 @@ static int open_found(struct spaces *spaces, const struct netns_found *found, bo
     space->found = *found;
     space->ref.inode = found->inode;
     space->ref.is_new = is_new;
-    name_it(&space->ref, found);
-    if (!is_wanted(spaces, &space->ref))
+    spaces_name_it(&space->ref, found);
+    if (!spaces_is_wanted(spaces, &space->ref))
         return -EEXIST;
     if (spaces->options.event_buffer_bytes &&
         !host_has_descriptors(spaces->home_fd, DESCRIPTORS_KEPT))
@@ -305,10 +266,10 @@ static void compare(struct spaces *spaces)
         if (found) {
             space->found = *found;
             pthread_mutex_lock(&spaces->lock);
-            name_it(&space->ref, found);
+            spaces_name_it(&space->ref, found);
             pthread_mutex_unlock(&spaces->lock);
         }
-        if (found && is_wanted(spaces, &space->ref))
+        if (found && spaces_is_wanted(spaces, &space->ref))
             continue;
         pthread_mutex_lock(&spaces->lock);
         space->leaving = true;
@@ -436,62 +397,4 @@ void spaces_reap(struct spaces *spaces)
     }
     spaces->items.n = kept;
     pthread_mutex_unlock(&spaces->lock);
-}
-
-struct forward {
-    source_closing_fn fn;
-    void *arg;
-    struct space *space;
-};
-
-static void forward_closing(void *arg, const struct closing *closing)
-{
-    const struct forward *forward = arg;
-
-    forward->space->n_heard++;
-    forward->fn(forward->arg, forward->space->ref.id, closing);
-}
-
-/* Reads what waits of one namespace and adds it to *drained. Returns whether all was read. */
-static bool drain_one(struct spaces *spaces, struct space *space, struct forward *forward,
-                      size_t max, struct source_drained *drained, struct err *err, int *ret)
-{
-    struct sock_events_drained one = {0};
-    int r;
-
-    forward->space = space;
-    r = sock_events_drain(space->events, spaces->reader, forward_closing, forward, max, &one,
-                          *ret == 0 ? err : NULL);
-    drained->lost |= one.lost || one.n_bad > 0;
-    drained->more |= one.more;
-    if (r < 0 && *ret == 0)
-        *ret = r;
-    return r < 0 || !one.more;
-}
-
-int spaces_drain(struct spaces *spaces, source_closing_fn fn, void *arg, size_t max,
-                 struct source_drained *ret, struct err *err)
-{
-    struct epoll_event ready[READY_MAX];
-    struct forward forward = {.fn = fn, .arg = arg};
-    struct source_drained drained = {0};
-    int n, r = 0;
-
-    pthread_mutex_lock(&spaces->lock);
-    n = epoll_wait(spaces->epoll_fd, ready, READY_MAX, 0);
-    for (int i = 0; i < n; i++)
-        drain_one(spaces, ready[i].data.ptr, &forward, max, &drained, err, &r);
-    drained.more |= n == READY_MAX;
-    for (size_t i = 1; i < spaces->items.n; i++) {
-        struct space *space = spaces->items.items[i];
-
-        if (space->leaving && space->events &&
-            drain_one(spaces, space, &forward, max, &drained, err, &r)) {
-            sock_events_close(space->events);
-            space->events = NULL;
-        }
-    }
-    pthread_mutex_unlock(&spaces->lock);
-    *ret = drained;
-    return r;
 }

@@ -74,3 +74,9 @@ int spaces_return(struct spaces *spaces, struct err *err);
 /* As source_ops.drain. */
 int spaces_drain(struct spaces *spaces, source_closing_fn fn, void *arg, size_t max,
                  struct source_drained *ret, struct err *err);
+
+/* Names a namespace by what shows it. */
+void spaces_name_it(struct netns_ref *ref, const struct netns_found *found);
+
+/* Whether it shall be recorded, by its name and number. */
+bool spaces_is_wanted(const struct spaces *spaces, const struct netns_ref *ref);

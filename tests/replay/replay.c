@@ -33,44 +33,7 @@
 #include "connhist/record/recorder.h"
 #include "connhist/report/sockets.h"
 #include "connhist/store/db.h"
-#include "processes.h"
-
-struct made_event {
-    struct closing closing;
-    int drains; /* it is read at this many drains from now */
-};
-
-struct stage {
-    const char *path;
-    char boot_id[40];
-    int64_t boot_ns, real_ns;
-    struct {
-        VEC_FIELDS(struct sample);
-    } samples;
-    struct {
-        VEC_FIELDS(struct made_event);
-    } events;
-    struct processes processes;
-    bool has_events;
-    bool lose_events;
-    bool deaf;
-    uint64_t time_wait_dropped;
-    bool fail;
-    bool lacks_tcp, lacks_udp;
-    uint64_t netns_inode;
-    struct netns_ref own;
-    struct recorder *recorder;
-    const char *detail;
-    int64_t interval_ms;
-    int64_t sampling_ms;
-    uint32_t max_syn_recv;
-};
-
-static void die(const char *what, const char *why)
-{
-    fprintf(stderr, "replay: %s: %s\n", what, why);
-    exit(1);
-}
+#include "stage.h"
 
 static int64_t stage_boottime_ns(void *ctx)
 {
@@ -265,7 +228,7 @@ static void start(struct stage *stage)
     struct err err = {0};
 
     if (recorder_new(&options, &source, &stage->recorder, &err) < 0)
-        die("start", err.text);
+        stage_die("start", err.text);
 }
 
 static void tick(struct stage *stage)
@@ -275,7 +238,7 @@ static void tick(struct stage *stage)
     if (!stage->recorder)
         start(stage);
     if (recorder_tick(stage->recorder, &err) < 0)
-        die("tick", err.text);
+        stage_die("tick", err.text);
     vec_clear(&stage->samples);
     stage->fail = stage->processes.late = false;
 }
@@ -285,81 +248,9 @@ static void stop(struct stage *stage, bool clean)
     struct err err = {0};
 
     if (clean && stage->recorder && recorder_stop(stage->recorder, 0, &err) < 0)
-        die("stop", err.text);
+        stage_die("stop", err.text);
     recorder_free(stage->recorder);
     stage->recorder = NULL;
-}
-
-static void read_sample(struct stage *stage, const char *line)
-{
-    char protocol[8], local[64], remote[64], state[16];
-    struct sample s = {0};
-    enum sock_state number;
-    int family, opener;
-    int64_t uid;
-
-    if (sscanf(line,
-               "sample %7s %d %63s %" SCNu16 " %63s %" SCNu16 " %15s %" SCNu64 " %" SCNu32
-               " %" SCNd64 " %" SCNu32 " %" SCNu8 " %" SCNu32 " %" SCNu32 " %" SCNu32
-               " %d %" SCNu64,
-               protocol, &family, local, &s.local_port, remote, &s.remote_port, state, &s.cookie,
-               &s.inode, &uid, &s.scope_ifindex, &s.timer, &s.expires_ms, &s.recv_queue,
-               &s.send_queue, &opener, &s.cgroup) < 16)
-        die("sample", line);
-    if (state_parse(state, &number) < 0 || address_parse(local, &s.family, &s.local) < 0 ||
-        address_parse(remote, &s.family, &s.remote) < 0)
-        die("sample", line);
-    s.family = family == 4 ? AF_INET : AF_INET6;
-    s.protocol = strcmp(protocol, "tcp") == 0 ? PROTOCOL_TCP : PROTOCOL_UDP;
-    s.state = (uint8_t)number;
-    s.opener = (uint8_t)opener;
-    s.has_uid = uid >= 0;
-    s.uid = uid >= 0 ? (uint32_t)uid : 0;
-    if (vec_push(&stage->samples, s) < 0)
-        die("sample", "out of memory");
-}
-
-static void read_facts(struct stage *stage, const char *line)
-{
-    struct sample *s = stage->samples.n ? &stage->samples.items[stage->samples.n - 1] : NULL;
-
-    if (!s ||
-        sscanf(line, "facts %" SCNu64 " %" SCNu64 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32,
-               &s->facts.sent_bytes, &s->facts.received_bytes, &s->facts.segs_out, &s->facts.rtt_us,
-               &s->sent_ago_ms, &s->received_ago_ms) != 6)
-        die("facts", line);
-    s->facts.segs_in = s->facts.segs_out;
-    s->facts.known = true;
-}
-
-static void read_event(struct stage *stage, const char *line)
-{
-    char protocol[8], local[64], remote[64];
-    struct made_event event = {0};
-    struct closing *c = &event.closing;
-    int family, opener, has_info, fin_acked, wiped, unconnected;
-
-    if (sscanf(line,
-               "event %d %7s %d %63s %" SCNu16 " %63s %" SCNu16 " %" SCNu64
-               " %d %d %d %d %d %" SCNu64 " %" SCNu64,
-               &event.drains, protocol, &family, local, &c->local_port, remote, &c->remote_port,
-               &c->cookie, &opener, &has_info, &fin_acked, &wiped, &unconnected, &c->bytes_sent,
-               &c->bytes_received) != 15)
-        die("event", line);
-    if (address_parse(local, &c->family, &c->local) < 0 ||
-        address_parse(remote, &c->family, &c->remote) < 0)
-        die("event", line);
-    c->family = family == 4 ? AF_INET : AF_INET6;
-    c->protocol = strcmp(protocol, "tcp") == 0 ? PROTOCOL_TCP : PROTOCOL_UDP;
-    c->opener = (uint8_t)opener;
-    c->has_info = has_info;
-    c->fin_acked = fin_acked;
-    c->established = has_info || fin_acked;
-    c->wiped = wiped;
-    c->unconnected = unconnected;
-    c->received_ns = stage->boot_ns;
-    if (vec_push(&stage->events, event) < 0)
-        die("event", "out of memory");
 }
 
 static int show_row(void *arg, const struct socket_row *row)
@@ -392,10 +283,10 @@ static void read_times(struct db *db, struct times *ret)
 
     if (db_prepare(db, "SELECT start_ms FROM snapshots WHERE status = 0 ORDER BY start_ms", &stmt,
                    &err) < 0)
-        die("tables", err.text);
+        stage_die("tables", err.text);
     while (stmt_step(stmt, &err) > 0)
         if (vec_push(ret, stmt_i64(stmt, 0)) < 0)
-            die("tables", "out of memory");
+            stage_die("tables", "out of memory");
 }
 
 static void tables(struct stage *stage)
@@ -407,7 +298,7 @@ static void tables(struct stage *stage)
     struct err err = {0};
 
     if (db_open(stage->path, &db, &err) < 0)
-        die("tables", err.text);
+        stage_die("tables", err.text);
     read_times(db, &times);
     for (size_t i = 0; i < times.n; i++) {
         struct snapshot_choice choice = {.found = true, .record_ms = times.items[i]};
@@ -415,7 +306,7 @@ static void tables(struct stage *stage)
         printf("snapshot %" PRId64 "\n", choice.record_ms);
         if (db_begin(db, &err) < 0 ||
             sockets_at(db, &no_epochs, &choice, &all, show_row, NULL, &err) < 0)
-            die("tables", err.text);
+            stage_die("tables", err.text);
     }
     printf("end\n");
     fflush(stdout);
@@ -425,15 +316,15 @@ static void tables(struct stage *stage)
 static void obey(struct stage *stage, const char *line)
 {
     if (strncmp(line, "sample ", 7) == 0) {
-        read_sample(stage, line);
+        stage_read_sample(stage, line);
     } else if (processes_obey(&stage->processes, line)) {
         return;
     } else if (strcmp(line, "asked\n") == 0) {
         printf("asked %" PRIu64 "\n", stage->processes.asked);
     } else if (strncmp(line, "event ", 6) == 0) {
-        read_event(stage, line);
+        stage_read_event(stage, line);
     } else if (strncmp(line, "facts ", 6) == 0) {
-        read_facts(stage, line);
+        stage_read_facts(stage, line);
     } else if (sscanf(line, "sampling %" SCNd64, &stage->sampling_ms) == 1) {
         return;
     } else if (strcmp(line, "events\n") == 0) {
@@ -471,7 +362,7 @@ static void obey(struct stage *stage, const char *line)
     } else if (strcmp(line, "tables\n") == 0) {
         tables(stage);
     } else {
-        die("unknown command", line);
+        stage_die("unknown command", line);
     }
 }
 
@@ -482,7 +373,7 @@ int main(int argc, char **argv)
     uint64_t bound = 0;
 
     if (argc != 4 || parse_u64(argv[3], 0, UINT32_MAX, &bound) < 0)
-        die("usage", "replay FILE on|anonymous|off MAX_SYN_RECV");
+        stage_die("usage", "replay FILE on|anonymous|off MAX_SYN_RECV");
     stage.path = argv[1];
     stage.detail = argv[2];
     stage.max_syn_recv = (uint32_t)bound;
