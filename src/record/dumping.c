@@ -8,6 +8,11 @@
 
 #define ASK_INFO_MAX 4096 /* sockets asked one by one for tcp_info in a tick */
 
+/* Places in the list of namespaces. */
+struct failed_vec {
+    VEC_FIELDS(size_t);
+};
+
 struct taker {
     struct ledger *ledger;
     uint32_t netns;
@@ -99,28 +104,63 @@ static int dump_namespace(struct recorder *recorder, const struct netns_ref *net
     return r < 0 ? r : left;
 }
 
-/* What can be had is had, also after a failure, which is returned. */
-int dump_all(struct recorder *recorder, struct batch *batch, struct err *err)
+static int note_namespaces(struct recorder *recorder, const struct netns_ref *netns, size_t n)
 {
-    const struct netns_ref *netns;
-    size_t n;
-    int first = recorder->source.ops->namespaces(recorder->source.ctx, &netns, &n, err);
+    struct namespaces *namespaces = &recorder->namespaces;
+    int r = namespaces_note(namespaces, netns, n, recorder->last_start_ms);
 
-    if (first == 0 && (namespaces_note(&recorder->namespaces, netns, n) < 0 ||
-                       namespaces_warn(&recorder->namespaces, recorder->ledger) < 0))
-        first = err_set(err, -ENOMEM, "out of memory");
-    if (namespaces_put(&recorder->namespaces, batch) < 0)
-        first = err_set(err, -ENOMEM, "out of memory");
-    if (first < 0)
-        return first;
+    if (r == 0)
+        r = namespaces_miss(namespaces, &recorder->source, recorder->last_start_ms,
+                            recorder->before_ms, recorder->ledger);
+    return r < 0 ? r : namespaces_warn(namespaces, recorder->ledger);
+}
+
+/* Where all dumps failed the snapshot is complete nowhere, and none is named. */
+static int name_failed(struct recorder *recorder, const struct netns_ref *netns, size_t n,
+                       const struct failed_vec *failed)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < failed->n && failed->n < n && r == 0; i++)
+        r = ledger_netns_failed(recorder->ledger, netns[failed->items[i]].id);
+    return r;
+}
+
+/* Returns the first failure, with the name of its namespace. */
+static int dump_each(struct recorder *recorder, const struct netns_ref *netns, size_t n,
+                     struct failed_vec *failed, struct err *err)
+{
+    int first = 0;
+
     for (size_t i = 0; i < n; i++) {
         struct err one = {0};
         int r = dump_namespace(recorder, &netns[i], &one);
 
         if (r < 0 && first == 0) {
-            first = r;
-            *err = one;
+            first = err_set(err, r, "%s%s%s", netns[i].name, *netns[i].name ? ": " : "", one.text);
         }
+        if (r < 0 && vec_push(failed, i) < 0)
+            return err_set(err, -ENOMEM, "out of memory");
     }
     return first;
+}
+
+int dump_all(struct recorder *recorder, struct batch *batch, struct err *err)
+{
+    struct failed_vec failed = {0};
+    const struct netns_ref *netns;
+    size_t n;
+    int r = recorder->source.ops->namespaces(recorder->source.ctx, &netns, &n, err);
+
+    if (r == 0 && note_namespaces(recorder, netns, n) < 0)
+        r = err_set(err, -ENOMEM, "out of memory");
+    if (namespaces_put(&recorder->namespaces, batch, recorder->full_next) < 0)
+        r = err_set(err, -ENOMEM, "out of memory");
+    if (r < 0)
+        return r;
+    r = dump_each(recorder, netns, n, &failed, err);
+    if (r != -ENOMEM && name_failed(recorder, netns, n, &failed) < 0)
+        r = err_set(err, -ENOMEM, "out of memory");
+    vec_finish(&failed);
+    return r;
 }

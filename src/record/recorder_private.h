@@ -29,6 +29,7 @@ struct recorder {
 
     /* dump */
     int64_t last_start_ms;  /* record time of the last snapshot */
+    int64_t before_ms;      /* record time of the snapshot before it */
     int64_t first_start_ms; /* record time of the first snapshot; 0: none yet */
     int64_t heard_ms;       /* record time up to which all events are told; 0: not ended yet */
     int64_t next_ns;        /* boot time of the next planned tick; 0: the first is due */

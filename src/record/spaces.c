@@ -12,6 +12,7 @@
 #include "connhist/base/cleanup.h"
 #include "connhist/kernel/host.h"
 
+#define KNOWN_MAX        1024
 #define DESCRIPTORS_KEPT 32 /* for dumps, owners and the file; the rest may hold namespaces */
 
 static void space_free(struct space *space)
@@ -61,8 +62,6 @@ static int keep(struct spaces *spaces, struct space **space)
     int r;
 
     (*space)->ref.id = spaces->next_id;
-    if (!(*space)->ref.cookie && (*space)->ref.id) /* an old kernel does not number them: we do */
-        (*space)->ref.cookie = (*space)->ref.id;
     pthread_mutex_lock(&spaces->lock);
     r = add(spaces, *space);
     pthread_mutex_unlock(&spaces->lock);
@@ -80,6 +79,7 @@ static int open_own(struct spaces *spaces, struct err *err)
 
     if (!own)
         return err_set(err, -ENOMEM, "out of memory");
+    own->ref.cookie = netns_cookie();
     r = host_netns_inode(&own->ref.inode, err);
     if (r == 0)
         r = listen_here(spaces, own, spaces->options.event_buffer_bytes, err);
@@ -130,6 +130,7 @@ void spaces_free(struct spaces *spaces)
     vec_finish(&spaces->refs);
     vec_finish(&spaces->list);
     vec_finish(&spaces->passed);
+    vec_finish(&spaces->known);
     sock_events_reader_free(spaces->reader);
     pthread_mutex_destroy(&spaces->lock);
     if (spaces->home_fd >= 0)
@@ -178,6 +179,14 @@ int spaces_enter(struct spaces *spaces, struct space *space, struct err *err)
     return 0;
 }
 
+static bool is_in(const uint64_t *items, size_t n, uint64_t number)
+{
+    for (size_t i = 0; i < n; i++)
+        if (items[i] == number)
+            return true;
+    return false;
+}
+
 /* The share of each namespace but the own one: half of all for them together, in steps, so that a
  * newcomer seldom changes the others'. */
 static size_t share_of_others(const struct spaces *spaces, size_t n_others)
@@ -196,6 +205,7 @@ static void open_inside(struct spaces *spaces, struct space *space, size_t bytes
     struct err back = {0};
 
     space->ref.cookie = cookie;
+    space->ref.is_new &= !is_in(spaces->known.items, spaces->known.n, cookie);
     *ret = listen_here(spaces, space, bytes, err);
     if (spaces_return(spaces, &back) < 0) {
         *ret = back.code;
@@ -217,7 +227,7 @@ static int open_found(struct spaces *spaces, const struct netns_found *found, bo
     space->ref.inode = found->inode;
     space->ref.is_new = is_new;
     spaces_name_it(&space->ref, found);
-    if (!spaces_is_wanted(spaces, &space->ref))
+    if (!spaces_is_wanted(spaces, &space->ref, found))
         return -EEXIST;
     if (spaces->options.event_buffer_bytes &&
         !host_has_descriptors(spaces->home_fd, DESCRIPTORS_KEPT))
@@ -239,14 +249,6 @@ static void note_failure(struct spaces *spaces, const struct err *err)
     snprintf(spaces->lack, sizeof(spaces->lack), "%.159s", err->text);
 }
 
-static bool is_in(const uint64_t *items, size_t n, uint64_t inode)
-{
-    for (size_t i = 0; i < n; i++)
-        if (items[i] == inode)
-            return true;
-    return false;
-}
-
 static struct space *find_held(const struct spaces *spaces, uint64_t inode)
 {
     for (size_t i = 0; i < spaces->items.n; i++)
@@ -255,25 +257,49 @@ static struct space *find_held(const struct spaces *spaces, uint64_t inode)
     return NULL;
 }
 
+/* One that may still be there is known again when it comes back. Without memory, or for an old
+ * kernel, it is taken for one of unknown age all the same if a search missed it. */
+static void let_go(struct spaces *spaces, struct space *space, enum netns_standing standing)
+{
+    if (standing != NETNS_GONE) {
+        spaces->whole = false;
+        if (spaces->known.n == KNOWN_MAX)
+            vec_clear(&spaces->known);
+        if (space->ref.cookie && vec_push(&spaces->known, space->ref.cookie) < 0)
+            vec_clear(&spaces->known);
+    }
+    pthread_mutex_lock(&spaces->lock);
+    space->leaving = true;
+    space->standing = (uint8_t)standing;
+    pthread_mutex_unlock(&spaces->lock);
+}
+
 /* One whose events are listened to can't lose its inode number to another. Without, nothing holds
- * it, and who has the number now is another if it has another name of the kernel's. */
+ * it, and who has the number now is another if it has another name of the kernel's. What a list
+ * lacks that is not whole is let go, too, unless its sign still stands, for it may be gone; but
+ * nobody knows. */
 static void compare(struct spaces *spaces)
 {
+    bool whole = netns_list_is_whole(&spaces->list);
+
     for (size_t i = 1; i < spaces->items.n; i++) {
         struct space *space = spaces->items.items[i];
         const struct netns_found *found = netns_in_list(&spaces->list, space->ref.inode);
 
+        if (space->leaving)
+            continue;
         if (found) {
             space->found = *found;
             pthread_mutex_lock(&spaces->lock);
+            if (found->sign == NETNS_BY_PROCESS && spaces_is_taken(&spaces->list, &space->ref))
+                space->ref.name[0] = '\0';
             spaces_name_it(&space->ref, found);
             pthread_mutex_unlock(&spaces->lock);
         }
-        if (found && spaces_is_wanted(spaces, &space->ref))
-            continue;
-        pthread_mutex_lock(&spaces->lock);
-        space->leaving = true;
-        pthread_mutex_unlock(&spaces->lock);
+        if (found && !spaces_is_wanted(spaces, &space->ref, found))
+            let_go(spaces, space, NETNS_EXCLUDED);
+        else if (!found && (whole || !netns_shows(NULL, &space->found)))
+            let_go(spaces, space, whole ? NETNS_GONE : NETNS_UNSEEN);
     }
 }
 
@@ -345,14 +371,19 @@ static int search(struct spaces *spaces, bool want_new, struct err *err)
     compare(spaces);
     if (!want_new)
         return 0;
+    /* not whole: one that was let go may come back, and is not new */
+    whole_before = whole_before && spaces->whole;
     spaces->searched = true;
-    spaces->whole =
-        spaces->list.n_hidden == 0 && spaces->list.n_beyond == 0 && !spaces->list.closed;
+    spaces->whole = netns_list_is_whole(&spaces->list);
     spaces->lacks = spaces->list.n_hidden ? NETNS_LACKS_PTRACE : 0;
     if (spaces->list.closed) {
         spaces->lacks |= NETNS_LACKS_SOME;
         snprintf(spaces->lack, sizeof(spaces->lack),
                  "%s may not be read, CAP_DAC_READ_SEARCH is missing", spaces->list.closed);
+    }
+    if (spaces->list.n_unread) {
+        spaces->lacks |= NETNS_LACKS_SOME;
+        snprintf(spaces->lack, sizeof(spaces->lack), "what shows them could not all be read");
     }
     if (spaces->list.n_beyond) {
         spaces->lacks |= NETNS_LACKS_SOME;
@@ -363,10 +394,18 @@ static int search(struct spaces *spaces, bool want_new, struct err *err)
 
 int spaces_search(struct spaces *spaces, bool want_new, struct err *err)
 {
+    struct err lack = {0};
     int r = spaces_return(spaces, err);
 
-    if (r == 0 && spaces->may_search)
-        r = search(spaces, want_new, err);
+    if (r == 0 && spaces->may_search) {
+        r = search(spaces, want_new, &lack);
+        if (r < 0 && err)
+            *err = lack;
+    }
+    if (r < 0) {
+        spaces->whole = false;
+        note_failure(spaces, &lack);
+    }
     spaces_reap(spaces);
     if (list_refs(spaces) < 0)
         return err_set(err, -ENOMEM, "out of memory");

@@ -169,7 +169,7 @@ static void drop_batch(struct recorder *recorder, struct batch *batch, const cha
 
 static void send_batch(struct recorder *recorder, struct batch *batch)
 {
-    bool complete = batch->snapshot.status == SNAPSHOT_COMPLETE;
+    bool complete = batch->snapshot.status == SNAPSHOT_COMPLETE || batch->incomplete.n > 0;
     int r = put_notes(recorder, batch);
 
     if (r == 0) {
@@ -225,6 +225,7 @@ static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now
     bool full, anchor;
     int r;
 
+    recorder->before_ms = recorder->last_start_ms;
     if (start_ms <= recorder->last_start_ms)
         start_ms = recorder->last_start_ms + 1;
     recorder->last_start_ms = start_ms;

@@ -16,11 +16,15 @@
  * - lose: some events were lost; twdrop: the kernel dropped a TIME_WAIT
  * - deaf, hears: events can't be read from now on, or can again
  * - fail: the next snapshot's dump ends with an error after its samples
+ * - namespaces N: there are that many, the recorder's own and n1, n2 ...; into PLACE: samples,
+ * events and failures that follow are of that one (0: the own)
+ * - without PLACE STANDING: it is not recorded any more, for that reason; with PLACE: it is again
  * - lacks|has tcp|udp: whether the kernel has the module to dump it
  * - tick: take a snapshot
  * - stop, crash: end the recorder with or without a closing note
  * - netns INODE, detail on|anonymous|off: for the recorders started from now on
  * - start BOOT_ID: start one; implied by the first tick
+ * - tables PLACE: the same for the snapshots that are complete in one namespace, of that alone
  * - tables: prints each complete snapshot's table: "snapshot RECORD_MS", then rows */
 #include <errno.h>
 #include <inttypes.h>
@@ -50,9 +54,8 @@ static int stage_namespaces(void *ctx, const struct netns_ref **ret, size_t *ret
     struct stage *stage = ctx;
 
     (void)err;
-    stage->own = (struct netns_ref){.inode = stage->netns_inode};
-    *ret = &stage->own;
-    *ret_n = 1;
+    *ret_n = stage_list(stage);
+    *ret = stage->refs;
     return 0;
 }
 
@@ -60,15 +63,15 @@ static int stage_dump(void *ctx, const struct netns_ref *netns, enum protocol pr
                       bool want_info, source_sample_fn fn, void *arg, struct err *err)
 {
     struct stage *stage = ctx;
+    uint32_t place = stage_place(stage, netns);
 
-    (void)netns;
     if (protocol == PROTOCOL_TCP ? stage->lacks_tcp : stage->lacks_udp)
         return err_set(err, -ENOENT, "the kernel lacks it");
     for (size_t i = 0; i < stage->samples.n; i++) {
-        struct sample sample = stage->samples.items[i];
+        struct sample sample = stage->samples.items[i].sample;
         int r;
 
-        if (sample.protocol != protocol)
+        if (sample.protocol != protocol || stage->samples.items[i].place != place)
             continue;
         sample.sampled_ns = stage->boot_ns;
         sample.opener = OPENER_UNKNOWN;
@@ -77,7 +80,7 @@ static int stage_dump(void *ctx, const struct netns_ref *netns, enum protocol pr
         if (r < 0)
             return r;
     }
-    return stage->fail ? err_set(err, -EIO, "the dump was made to fail") : 0;
+    return stage->places[place].fail ? err_set(err, -EIO, "the dump was made to fail") : 0;
 }
 
 static int stage_ask_info(void *ctx, const struct netns_ref *netns, struct sample *samples,
@@ -89,8 +92,8 @@ static int stage_ask_info(void *ctx, const struct netns_ref *netns, struct sampl
     (void)err;
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < stage->samples.n; j++)
-            if (stage->samples.items[j].cookie == samples[i].cookie)
-                samples[i].opener = stage->samples.items[j].opener;
+            if (stage->samples.items[j].sample.cookie == samples[i].cookie)
+                samples[i].opener = stage->samples.items[j].sample.opener;
     return 0;
 }
 
@@ -112,6 +115,19 @@ static int stage_leave(void *ctx, struct netns_facts *ret, struct err *err)
         .known = true,
     };
     return 0;
+}
+
+static enum netns_standing stage_absence(void *ctx, const struct netns_ref *netns)
+{
+    const struct stage *stage = ctx;
+
+    for (uint32_t i = 0; i < stage->n_places; i++) {
+        struct netns_ref ref = stage_ref(stage, i);
+
+        if (ref.inode == netns->inode && ref.cookie == netns->cookie)
+            return (enum netns_standing)stage->places[i].standing;
+    }
+    return NETNS_GONE;
 }
 
 static int stage_watch(void *ctx, bool *ret_gone)
@@ -152,8 +168,8 @@ static int stage_drain(void *ctx, source_closing_fn fn, void *arg, size_t max,
 
         if (event->drains-- > 0)
             stage->events.items[kept++] = *event;
-        else
-            fn(arg, 0, &event->closing);
+        else if (stage->places[event->place].standing == NETNS_RECORDED)
+            fn(arg, stage->places[event->place].id, &event->closing);
     }
     stage->events.n = kept;
     *ret = (struct source_drained){.lost = stage->lose_events};
@@ -183,6 +199,7 @@ static const struct source_ops stage_ops = {
     .ask_info = stage_ask_info,
     .enter = stage_enter,
     .leave = stage_leave,
+    .absence = stage_absence,
     .watch = stage_watch,
     .state = stage_state,
     .events_fd = stage_events_fd,
@@ -240,7 +257,9 @@ static void tick(struct stage *stage)
     if (recorder_tick(stage->recorder, &err) < 0)
         stage_die("tick", err.text);
     vec_clear(&stage->samples);
-    stage->fail = stage->processes.late = false;
+    stage->processes.late = false;
+    for (uint32_t i = 0; i < stage->n_places; i++)
+        stage->places[i].fail = stage->places[i].is_new = false;
 }
 
 static void stop(struct stage *stage, bool clean)
@@ -275,31 +294,38 @@ struct times {
     VEC_FIELDS(int64_t);
 };
 
-/* The complete snapshots of the file. */
-static void read_times(struct db *db, struct times *ret)
+/* The snapshots of the file that are complete, at least in the namespaces asked for. */
+static void read_times(struct db *db, const struct filter *filter, struct times *ret)
 {
+    static const char sql[] =
+        "SELECT start_ms FROM snapshots AS s WHERE status = 0 OR (?1 IS NOT NULL AND EXISTS "
+        "(SELECT 1 FROM incomplete AS i WHERE i.start_ms = s.start_ms) AND NOT EXISTS "
+        "(SELECT 1 FROM incomplete AS i JOIN netns AS n ON n.id = i.netns "
+        "WHERE i.start_ms = s.start_ms AND n.name = iif(?1 = 'own', '', ?1))) ORDER BY start_ms";
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     struct err err = {0};
 
-    if (db_prepare(db, "SELECT start_ms FROM snapshots WHERE status = 0 ORDER BY start_ms", &stmt,
-                   &err) < 0)
+    if (db_prepare(db, sql, &stmt, &err) < 0)
         stage_die("tables", err.text);
+    if (filter->netns)
+        stmt_bind_text(stmt, 1, filter->netns);
     while (stmt_step(stmt, &err) > 0)
         if (vec_push(ret, stmt_i64(stmt, 0)) < 0)
             stage_die("tables", "out of memory");
 }
 
-static void tables(struct stage *stage)
+/* netns: as in a filter. */
+static void tables(struct stage *stage, const char *netns)
 {
     _cleanup_(cleanup_db_close) struct db *db = NULL;
     struct walltime no_epochs = {0}; /* so that what is shown is the record's time */
-    struct filter all = {0};
+    struct filter all = {.netns = netns};
     struct times times = {0};
     struct err err = {0};
 
     if (db_open(stage->path, &db, &err) < 0)
         stage_die("tables", err.text);
-    read_times(db, &times);
+    read_times(db, &all, &times);
     for (size_t i = 0; i < times.n; i++) {
         struct snapshot_choice choice = {.found = true, .record_ms = times.items[i]};
 
@@ -315,9 +341,12 @@ static void tables(struct stage *stage)
 
 static void obey(struct stage *stage, const char *line)
 {
+    char name[16];
+    unsigned place;
+
     if (strncmp(line, "sample ", 7) == 0) {
         stage_read_sample(stage, line);
-    } else if (processes_obey(&stage->processes, line)) {
+    } else if (processes_obey(&stage->processes, line) || stage_obey_places(stage, line)) {
         return;
     } else if (strcmp(line, "asked\n") == 0) {
         printf("asked %" PRIu64 "\n", stage->processes.asked);
@@ -351,8 +380,6 @@ static void obey(struct stage *stage, const char *line)
         stage->detail = "off";
     } else if (strcmp(line, "detail anonymous\n") == 0) {
         stage->detail = "anonymous";
-    } else if (strcmp(line, "fail\n") == 0) {
-        stage->fail = true;
     } else if (strcmp(line, "stop\n") == 0) {
         stop(stage, true);
     } else if (strcmp(line, "crash\n") == 0) {
@@ -360,7 +387,12 @@ static void obey(struct stage *stage, const char *line)
     } else if (sscanf(line, "start %39s", stage->boot_id) == 1) {
         start(stage);
     } else if (strcmp(line, "tables\n") == 0) {
-        tables(stage);
+        tables(stage, NULL);
+    } else if (strcmp(line, "tables 0\n") == 0) {
+        tables(stage, "own");
+    } else if (sscanf(line, "tables %u", &place) == 1) {
+        snprintf(name, sizeof(name), "n%u", place);
+        tables(stage, name);
     } else {
         stage_die("unknown command", line);
     }
@@ -368,7 +400,8 @@ static void obey(struct stage *stage, const char *line)
 
 int main(int argc, char **argv)
 {
-    struct stage stage = {.boot_id = "boot-1", .interval_ms = 10000, .netns_inode = 4026531840};
+    struct stage stage = {
+        .boot_id = "boot-1", .interval_ms = 10000, .netns_inode = 4026531840, .n_places = 1};
     char line[32768];
     uint64_t bound = 0;
 
