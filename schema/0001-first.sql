@@ -80,9 +80,9 @@ INSERT INTO states VALUES (1, 'ESTABLISHED'), (2, 'SYN_SENT'), (3, 'SYN_RECV'), 
 CREATE TABLE netns (                     -- network namespaces
     id          INTEGER PRIMARY KEY,     -- number
     inode       INTEGER NOT NULL,        -- inode number of its /proc/PID/ns/net; the kernel gives it again to a later one
-    name        TEXT NOT NULL,           -- its latest name; '' for the recorder's own
-    boot        INTEGER REFERENCES boots (id), -- boot it was in; NULL for the recorder's own, which is one over all boots
-    cookie      INTEGER NOT NULL DEFAULT 0, -- the kernel's number for it, never given twice within a boot; 0 for the recorder's own
+    name        TEXT NOT NULL,           -- its latest name; '' where it was the recorder's own when it was recorded last
+    boot        INTEGER REFERENCES boots (id), -- boot it was in
+    cookie      INTEGER NOT NULL DEFAULT 0, -- the kernel's number for it, never given twice within a boot; 0: before Linux 5.14
     UNIQUE (inode, boot, cookie)
 ) STRICT;
 

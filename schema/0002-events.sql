@@ -41,6 +41,22 @@ CREATE TABLE open_facts (                -- what tcp_info told last of connectio
 ALTER TABLE snapshots ADD COLUMN sampled INTEGER NOT NULL DEFAULT 0;       -- 1: tcp_info of all connections was asked for
 CREATE INDEX snapshots_sampled ON snapshots (start_ms) WHERE sampled = 1;
 
+CREATE TABLE incomplete (                -- where a snapshot of status 1 is not complete: in the namespaces listed here; with no row, in any
+    start_ms    INTEGER NOT NULL,        -- the snapshot
+    netns       INTEGER NOT NULL REFERENCES netns (id), -- a namespace whose dump failed or was inconsistent
+    PRIMARY KEY (start_ms, netns)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE netns_spans (               -- when a network namespace was recorded, as far as the recorder ran
+    netns       INTEGER NOT NULL REFERENCES netns (id), -- namespace
+    from_ms     INTEGER NOT NULL,        -- the first snapshot that looked into it
+    until_ms    INTEGER,                 -- the last one, or where it is gone the first that found it so; NULL: it is recorded still
+    is_new      INTEGER NOT NULL,        -- 1: it came into being just before from_ms; 0: it may have been there before, unrecorded
+    ended       INTEGER,                 -- NULL: it is recorded still; 1 it is gone, 2 the configuration excludes it, 3 it can't be entered any more, 4 nothing shows it any more
+    PRIMARY KEY (netns, from_ms)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX netns_spans_now ON netns_spans (netns) WHERE until_ms IS NULL;
+
 CREATE TABLE minutes (                   -- what came and went at a service; a minute in which nothing did has no row
     service     INTEGER NOT NULL REFERENCES services (id), -- service
     at_ms       INTEGER NOT NULL,        -- begin of the minute: a multiple of 60,000

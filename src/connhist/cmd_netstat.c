@@ -186,7 +186,8 @@ static void print_choice(const struct context *ctx, const struct snapshot_choice
            choice->in_gap ? ": NOTHING WAS RECORDED AT THAT TIME" : "");
 }
 
-static int read_at(struct context *ctx, int64_t *ret_at_ms, struct snapshot_choice *choice)
+static int read_at(struct context *ctx, struct filter *filter, int64_t *ret_at_ms,
+                   struct snapshot_choice *choice)
 {
     struct err err = {0};
     int status = question_time(ctx, OPT_AT, ret_at_ms);
@@ -196,7 +197,10 @@ static int read_at(struct context *ctx, int64_t *ret_at_ms, struct snapshot_choi
     status = context_open(ctx, true);
     if (status != EXIT_ANSWERED)
         return status;
-    if (sockets_choose(ctx->db, &ctx->walltime, *ret_at_ms, choice, &err) < 0)
+    status = read_filter(ctx, filter);
+    if (status != EXIT_ANSWERED)
+        return status;
+    if (sockets_choose_in(ctx->db, &ctx->walltime, filter, *ret_at_ms, choice, &err) < 0)
         return cannot_answer("%s", err.text);
     if (*ret_at_ms > ctx->now_ms && !choice->earlier) /* the clock may have been set back */
         return wrong_usage("--at %s is not in the past", options_text(&ctx->options, OPT_AT));
@@ -245,10 +249,8 @@ static int netstat_at(struct context *ctx)
     struct snapshot_choice choice = {0};
     struct filter filter = {0};
     int64_t at_ms = 0;
-    int status = read_at(ctx, &at_ms, &choice);
+    int status = read_at(ctx, &filter, &at_ms, &choice);
 
-    if (status == EXIT_ANSWERED)
-        status = read_filter(ctx, &filter);
     if (status != EXIT_ANSWERED)
         return status;
     complain_choice(ctx, &choice);

@@ -207,7 +207,8 @@ static int read_at(struct context *ctx, struct who_asked *asked)
 
     if (status != EXIT_ANSWERED)
         return status;
-    if (sockets_choose(ctx->db, &ctx->walltime, asked->at_ms, choice, &err) < 0)
+    if (sockets_choose_in(ctx->db, &ctx->walltime, &asked->question.filter, asked->at_ms, choice,
+                          &err) < 0)
         return cannot_answer("%s", err.text);
     if (asked->at_ms > ctx->now_ms && !choice->earlier) /* the clock may have been set back */
         return wrong_usage("--at %s is not in the past", options_text(&ctx->options, OPT_AT));
@@ -344,8 +345,8 @@ static int who_run(struct context *ctx)
 
     if (status != EXIT_ANSWERED)
         return status;
-    if (coverage_load(ctx->db, &ctx->walltime, asked.question.from_ms, asked.question.until_ms,
-                      &coverage, &times, &err) < 0)
+    if (coverage_load_in(ctx->db, &ctx->walltime, &asked.question.filter, asked.question.from_ms,
+                         asked.question.until_ms, &coverage, &times, &err) < 0)
         status = cannot_answer("%s", err.text);
     if (status == EXIT_ANSWERED)
         status = put_rows(ctx, &asked, &coverage, &times, &table);

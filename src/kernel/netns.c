@@ -116,7 +116,11 @@ static int look_at_mount(const struct search *search, int dir_fd, const char *na
     struct netns_found found = {.sign = sign};
     struct stat st;
 
-    if (fstatat(dir_fd, name, &st, AT_NO_AUTOMOUNT) < 0 || st.st_dev != search->dev)
+    if (fstatat(dir_fd, name, &st, AT_NO_AUTOMOUNT) < 0) {
+        search->list->n_unread += errno != ENOENT;
+        return 0;
+    }
+    if (st.st_dev != search->dev)
         return 0;
     found.inode = st.st_ino;
     found.dev = st.st_dev;
@@ -137,6 +141,7 @@ static int look_at_process(const struct search *search, int dir_fd, const char *
     if (fstatat(dir_fd, path, &st, 0) < 0) {
         /* others are gone, or about to be */
         search->list->n_hidden += errno == EACCES || errno == EPERM;
+        search->list->n_unread += errno == ENOMEM || errno == EMFILE || errno == ENFILE;
         return 0;
     }
     if (st.st_dev != search->dev)
@@ -192,7 +197,7 @@ int netns_find(const struct netns_places *places, struct netns_list *ret, struct
     int r;
 
     vec_clear(ret);
-    ret->n_hidden = ret->n_beyond = 0;
+    ret->n_hidden = ret->n_beyond = ret->n_unread = 0;
     ret->closed = NULL;
     if (stat(own_path, &st) < 0)
         return err_errno(err, -errno, "%s", own_path);
@@ -205,6 +210,11 @@ int netns_find(const struct netns_places *places, struct netns_list *ret, struct
     if (ret->n_hidden && may_see_processes())
         ret->n_hidden = 0;
     return r;
+}
+
+bool netns_list_is_whole(const struct netns_list *list)
+{
+    return !list->n_hidden && !list->n_beyond && !list->n_unread && !list->closed;
 }
 
 int netns_shows(const struct netns_places *places, const struct netns_found *found)

@@ -14,6 +14,8 @@ void batch_free(struct batch *batch)
     if (!batch)
         return;
     vec_finish(&batch->netns);
+    vec_finish(&batch->incomplete);
+    vec_finish(&batch->standing);
     vec_finish(&batch->opened);
     vec_finish(&batch->changed);
     vec_finish(&batch->closed);
@@ -112,5 +114,7 @@ void batch_seal(struct batch *batch)
                    batch->queues.capacity * sizeof(struct queue_change) +
                    batch->losses.capacity * sizeof(struct loss) +
                    batch->epochs.capacity * sizeof(struct epoch) +
-                   batch->netns.capacity * sizeof(struct netns_ref);
+                   batch->netns.capacity * sizeof(struct netns_ref) +
+                   batch->incomplete.capacity * sizeof(uint32_t) +
+                   batch->standing.capacity * sizeof(struct netns_change);
 }

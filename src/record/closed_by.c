@@ -22,8 +22,10 @@ static bool entered(const struct entry *entry, unsigned state)
  * that lasts for `ms` came and went since the complete snapshot before. */
 static bool would_show(const struct ledger *ledger, const struct ledger_place *place, int64_t ms)
 {
-    return !place->time_wait_lost &&
-           (ledger->complete_ms == TIME_UNKNOWN || ledger->start_ms - ledger->complete_ms < ms);
+    int64_t complete_ms = ledger_complete_ms(ledger, place->netns);
+
+    return !place->time_wait_lost && !place->left &&
+           (complete_ms == TIME_UNKNOWN || ledger->start_ms - complete_ms < ms);
 }
 
 /* A mini-socket of either kind. */
@@ -62,9 +64,9 @@ static bool timed_out(const struct ledger *ledger, const struct entry *entry,
                       const struct ending *ending)
 {
     struct ledger_place place = ledger_place(ledger, entry->netns);
-    bool is_mini = entry->ending &&
-                   (ending->kind == ENDING_ORPHAN ||
-                    (ledger->complete_ms != TIME_UNKNOWN && ending->at_ms <= ledger->complete_ms));
+    int64_t complete_ms = ledger_complete_ms(ledger, entry->netns);
+    bool is_mini = entry->ending && (ending->kind == ENDING_ORPHAN ||
+                                     (complete_ms != TIME_UNKNOWN && ending->at_ms <= complete_ms));
 
     return is_mini && !ending->blind && would_show(ledger, &place, TIME_WAIT_MS) &&
            ledger->start_ms - entry->changed_ms + ledger->options.interval_ms >=

@@ -208,8 +208,6 @@ void ledger_begin(struct ledger *ledger, int64_t start_ms, struct batch *batch)
     ledger->start_ms = start_ms;
     if (ledger->snapshot == 0)
         ledger->first_ms = start_ms;
-    ledger->opening_known = ledger->complete_ms != TIME_UNKNOWN &&
-                            start_ms - ledger->complete_ms <= ledger->options.interval_ms * 3 / 2;
     ledger->snapshot++;
     ledger->n_seen = ledger->n_syn_recv = ledger->n_retold = 0;
     ledger->last_seen = LIVES_NONE;
@@ -223,7 +221,8 @@ void ledger_begin(struct ledger *ledger, int64_t start_ms, struct batch *batch)
     vec_clear(&ledger->asks);
     vec_clear(&ledger->perhaps_kernels);
     memset(ledger->lacks, 0, sizeof(ledger->lacks));
-    ledger->decided = false;
+    ledger->decided = ledger->interrupted = false;
+    ledger_places_begin(ledger);
     owner_table_sweep(&ledger->owners);
     services_begin(&ledger->services);
 }
@@ -245,7 +244,7 @@ static int64_t end_of_time_wait(const struct ledger *ledger, const struct entry 
     if (entry->flags & ENTRY_PLANNED)
         planned = endings_get(&ledger->endings, entry->ending)->planned_ms;
     return planned <= ledger->start_ms && planned > entry->changed_ms &&
-                   planned > ledger->complete_ms
+                   planned > ledger_complete_ms(ledger, entry->netns)
                ? planned
                : ledger->start_ms;
 }
@@ -261,10 +260,33 @@ static int64_t end_of(const struct ledger *ledger, const struct entry *entry)
     if (!entry->ending || ending->kind != ENDING_ATTACHED)
         return ledger->start_ms;
     if (ending->at_ms < entry->changed_ms || ending->at_ms > ledger->start_ms ||
-        (entry->seen && ending->at_ms <= ledger->complete_ms) ||
+        (entry->seen && ending->at_ms <= ledger_complete_ms(ledger, entry->netns)) ||
         (entry->seen && ending->at_ms <= ledger->previous_ms))
         return ledger->start_ms;
     return ending->at_ms;
+}
+
+/* The last instant known of a life whose namespace is recorded no longer. */
+static int64_t last_known(const struct ledger *ledger, const struct entry *entry)
+{
+    int64_t complete_ms = ledger_complete_ms(ledger, entry->netns);
+    int64_t at_ms = entry->changed_ms > complete_ms ? entry->changed_ms : complete_ms;
+
+    if (entry->seen + 1 == ledger->snapshot && ledger->previous_ms > at_ms)
+        at_ms = ledger->previous_ms;
+    return at_ms < ledger->start_ms ? at_ms + 1 : ledger->start_ms;
+}
+
+/* Of a namespace that is recorded no longer, only what an event told has ended. */
+static int end_absent(struct ledger *ledger, uint32_t index)
+{
+    const struct entry *entry = lives_get(&ledger->lives, index);
+
+    if (ledger_place(ledger, entry->netns).left &&
+        (!entry->ending || endings_get(&ledger->endings, entry->ending)->kind != ENDING_ATTACHED ||
+         (entry->flags & ENTRY_PLANNED)))
+        return ledger_lose_life(ledger, index, last_known(ledger, entry));
+    return ledger_end_life(ledger, index, end_of(ledger, entry));
 }
 
 static int end_unseen(struct ledger *ledger)
@@ -275,9 +297,10 @@ static int end_unseen(struct ledger *ledger)
         const struct entry *entry = lives_get(&ledger->lives, i);
         int r;
 
-        if (!entry->number || entry->seen == ledger->snapshot)
+        if (!entry->number || entry->seen == ledger->snapshot ||
+            !ledger_is_whole(ledger, entry->netns))
             continue;
-        r = ledger_end_life(ledger, i, end_of(ledger, entry));
+        r = end_absent(ledger, i);
         if (r < 0)
             return r;
     }
@@ -292,7 +315,7 @@ static int end_told_by_events(struct ledger *ledger)
     for (size_t i = 0; i < ledger->fresh.n && r == 0; i++) {
         const struct entry *entry = lives_get(&ledger->lives, ledger->fresh.items[i]);
 
-        if (entry->seen != ledger->snapshot)
+        if (entry->number && entry->seen != ledger->snapshot)
             r = ledger_end_life(ledger, ledger->fresh.items[i], end_of(ledger, entry));
     }
     return r;
@@ -339,25 +362,37 @@ int ledger_decide(struct ledger *ledger, enum snapshot_status status)
     if (r < 0 || ledger->decided)
         return r;
     ledger->decided = true;
+    ledger->interrupted = status != SNAPSHOT_COMPLETE && !ledger->n_failed;
     r = ledger_join_fresh(ledger);
-    if (r == 0 && (status == SNAPSHOT_COMPLETE || ledger->last))
-        r = ledger_resolve_pending(ledger, status == SNAPSHOT_COMPLETE);
+    if (r == 0 && (!ledger->interrupted || ledger->last))
+        r = ledger_resolve_pending(ledger);
     return r < 0 ? r : roles_decide(ledger);
+}
+
+/* What was counted where the snapshot is not complete is no count. */
+static int tell_services(struct ledger *ledger, bool anchor)
+{
+    for (size_t i = 0; ledger->n_failed && i < ledger->places.n; i++)
+        if (ledger->places.items[i].failed)
+            services_keep(&ledger->services, ledger->places.items[i].netns);
+    return services_tell(&ledger->services, anchor, &ledger->batch->tallies);
 }
 
 static int end_snapshot(struct ledger *ledger, enum snapshot_status status, bool anchor, bool full)
 {
-    bool complete = status == SNAPSHOT_COMPLETE;
     int r = ledger_decide(ledger, status);
+    bool complete = !ledger->interrupted; /* somewhere */
 
     if (r == 0 && complete)
         r = end_unseen(ledger);
-    else if (r == 0 && ledger->last)
+    if (r == 0 && status != SNAPSHOT_COMPLETE && ledger->last)
         r = end_told_by_events(ledger);
     if (r == 0)
         r = ledger_tell(ledger, full);
     if (r == 0 && complete)
-        r = services_tell(&ledger->services, anchor, &ledger->batch->tallies);
+        r = tell_services(ledger, anchor);
+    if (r == 0)
+        r = ledger_tell_failed(ledger);
     if (r < 0) {
         forget_fresh(ledger);
         return r;
@@ -375,11 +410,8 @@ static int end_snapshot(struct ledger *ledger, enum snapshot_status status, bool
         ledger->fresh = before;
         vec_clear(&ledger->fresh);
     }
-    if (complete) {
-        ledger_places_complete(ledger);
-        ledger->complete_before_ms = ledger->complete_ms;
-        ledger->complete_ms = ledger->start_ms;
-    }
+    if (complete)
+        ledger_places_end(ledger);
     return 0;
 }
 
@@ -387,7 +419,7 @@ int ledger_end(struct ledger *ledger, enum snapshot_status status, bool anchor, 
 {
     int r = end_snapshot(ledger, status, anchor, full);
 
-    ledger->n_interrupted = r == 0 && status == SNAPSHOT_COMPLETE ? 0 : ledger->n_interrupted + 1;
+    ledger->n_interrupted = r == 0 && !ledger->interrupted ? 0 : ledger->n_interrupted + 1;
     give_scratch_back(ledger);
     return r;
 }

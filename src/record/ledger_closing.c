@@ -145,7 +145,8 @@ static int take_closing(struct ledger *ledger, uint32_t netns, const struct clos
         return 0;
     pending = ending_of(ledger, netns, closing, at_ms, ENDING_PENDING);
     endings_use_again(&ledger->endings, netns, closing, closing->cookie, ENDINGS_NONE);
-    if (ledger->n_interrupted >= INTERRUPTED_MAX && ledger->endings.n_pending >= PENDING_MAX)
+    if (ledger->endings.n_pending >= PENDING_MAX &&
+        ledger->n_interrupted + ledger_place(ledger, netns).n_interrupted >= INTERRUPTED_MAX)
         return -ENOBUFS;
     return endings_add(&ledger->endings, &pending, &index);
 }
@@ -266,17 +267,19 @@ uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample
 static bool was_over(const struct ledger *ledger, const struct ending *ending)
 {
     int64_t quiet_since_ms = ending->at_ms - ending->closing.quiet_ms;
+    int64_t complete_ms = ledger_complete_ms(ledger, ending->netns);
+    int64_t before_ms = ledger_complete_before_ms(ledger, ending->netns);
 
-    if (!ending->closing.quiet_ms || ledger->complete_ms == TIME_UNKNOWN ||
-        quiet_since_ms > ledger->complete_ms)
+    if (!ending->closing.quiet_ms || complete_ms == TIME_UNKNOWN || quiet_since_ms > complete_ms)
         return false;
-    return ending->at_ms > ledger->complete_ms + READ_LATE_MS ||
-           (ledger->complete_before_ms != TIME_UNKNOWN &&
-            quiet_since_ms <= ledger->complete_before_ms);
+    return ending->at_ms > complete_ms + READ_LATE_MS ||
+           (before_ms != TIME_UNKNOWN && quiet_since_ms <= before_ms);
 }
 
 static void set_times(const struct ledger *ledger, struct entry *entry, struct ending *ending)
 {
+    int64_t complete_ms = ledger_complete_ms(ledger, ending->netns);
+
     if (ending->at_ms > ledger->start_ms)
         ending->at_ms = ledger->start_ms;
     entry->since_ms = ending->at_ms - ending->closing.known_age_ms;
@@ -285,8 +288,8 @@ static void set_times(const struct ledger *ledger, struct entry *entry, struct e
          * and gone */
         entry->since_ms = ending->at_ms -= ending->closing.quiet_ms;
         ending->blind = true;
-    } else if (ledger->complete_ms != TIME_UNKNOWN && entry->since_ms <= ledger->complete_ms) {
-        entry->since_ms = ledger->complete_ms + 1;
+    } else if (complete_ms != TIME_UNKNOWN && entry->since_ms <= complete_ms) {
+        entry->since_ms = complete_ms + 1;
     }
     if (ending->at_ms < entry->since_ms)
         ending->at_ms = entry->since_ms;
@@ -328,16 +331,19 @@ static int be_born_of_event(struct ledger *ledger, uint32_t index)
     return 0;
 }
 
-int ledger_resolve_pending(struct ledger *ledger, bool complete)
+int ledger_resolve_pending(struct ledger *ledger)
 {
     int r = 0;
 
     for (uint32_t i = 1; i < ledger->endings.pool.n && r == 0; i++) {
         struct ending *ending = endings_get(&ledger->endings, i);
         /* one that came while the kernel walked may have a mini-socket that the walk had passed */
-        bool early = !complete || ending->arrived == ledger->snapshot;
+        bool early;
 
-        if (ending->kind != ENDING_PENDING || (early && !ledger->last))
+        if (ending->kind != ENDING_PENDING)
+            continue;
+        early = !ledger_is_whole(ledger, ending->netns) || ending->arrived == ledger->snapshot;
+        if (early && !ledger->last)
             continue;
         if (ending->arrived == ledger->snapshot) {
             /* it came after the end of the recording; told now, it would be told once more by a run

@@ -101,7 +101,7 @@ static int change_state(struct ledger *ledger, uint32_t index, const struct samp
     int r;
 
     if (sample->state == STATE_TIME_WAIT) {
-        int64_t floor_ms = just_after(ledger->complete_ms);
+        int64_t floor_ms = just_after(ledger_complete_ms(ledger, entry->netns));
 
         at_ms = time_wait_entry(ledger, sample,
                                 entry->changed_ms > floor_ms ? entry->changed_ms : floor_ms);
@@ -209,7 +209,7 @@ static void fill_entry(struct ledger *ledger, struct entry *entry, const struct 
     entry->state = sample->state;
     if (sample->state == STATE_TIME_WAIT)
         entry->since_ms = entry->changed_ms =
-            time_wait_entry(ledger, sample, just_after(ledger->complete_ms));
+            time_wait_entry(ledger, sample, just_after(ledger_complete_ms(ledger, entry->netns)));
     else if (ledger_opening_known(ledger, entry->netns))
         entry->flags |= ENTRY_OPENED_KNOWN;
     if (sample->v6only)

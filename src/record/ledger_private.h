@@ -26,11 +26,17 @@ struct entry_vec {
 /* What is known of one network namespace (ledger_netns.c). */
 struct ledger_place {
     int64_t fin_timeout_ms;      /* how long a FIN_WAIT2 may wait */
+    int64_t complete_ms;         /* if apart: as the ledger's, of this one alone */
+    int64_t complete_before_ms;  /* if apart: likewise */
     uint32_t netns;              /* id */
+    uint32_t n_interrupted;      /* snapshots in a row that were not complete here alone */
     struct port_range ephemeral; /* its range */
     bool strange;                /* not dumped before: new here does not mean opened since */
     bool time_wait_lost; /* TIME_WAITs vanished since the complete snapshot before: absence tells
                             nothing */
+    bool failed;         /* this snapshot is not complete here, while it is elsewhere */
+    bool apart;          /* other snapshots were complete here than elsewhere */
+    bool left;           /* it is recorded no longer, though it may be there */
 };
 
 struct ledger {
@@ -41,13 +47,15 @@ struct ledger {
     struct recent *recent;      /* lives that closed without an event; owned */
     int64_t start_ms;           /* this snapshot */
     int64_t first_ms;           /* the first snapshot of this run */
-    int64_t complete_ms;        /* the last complete snapshot before it; TIME_UNKNOWN: none */
+    int64_t complete_ms;        /* the last one before it that was complete in all namespaces but
+                                   those that are apart; TIME_UNKNOWN: none */
     int64_t complete_before_ms; /* the one before that; TIME_UNKNOWN: none */
-    bool opening_known; /* complete_ms is the planned distance away: new means opened since */
     uint64_t next_life;
     uint64_t roles_guessed;
     uint32_t snapshot;      /* its number in this run, from 1 */
-    uint32_t n_interrupted; /* snapshots in a row that were not complete */
+    uint32_t n_interrupted; /* snapshots in a row that were complete nowhere */
+    uint32_t n_failed;      /* places where this one is not complete */
+    uint32_t n_apart;       /* places that are apart */
     uint32_t n_seen;        /* lives seen in it */
     uint32_t last_seen;     /* entry of the sample before; LIVES_NONE */
     uint32_t n_syn_recv;    /* SYN_RECV kept as lives in this snapshot */
@@ -96,6 +104,7 @@ struct ledger {
     bool gone_taken;       /* gone was taken */
     bool last;             /* no snapshot comes after this one */
     bool decided;          /* roles of this snapshot are */
+    bool interrupted;      /* it is complete nowhere; set when it is decided */
     struct late_vec late;  /* facts of lives that closed before; not in a batch yet */
     int64_t previous_ms;   /* start of the snapshot before, complete or not; TIME_UNKNOWN: none */
     struct {
@@ -119,8 +128,23 @@ static inline void ledger_fetch_ahead(const struct ledger *ledger, const struct 
 /* What is known of a namespace; defaults where nothing was told. */
 struct ledger_place ledger_place(const struct ledger *ledger, uint32_t netns);
 
-/* A snapshot is complete: no namespace is strange any more. */
-void ledger_places_complete(struct ledger *ledger);
+/* A snapshot begins: it failed nowhere yet. */
+void ledger_places_begin(struct ledger *ledger);
+
+/* A snapshot ends that was complete somewhere: there no namespace is strange any more, and nothing
+ * before it matters. */
+void ledger_places_end(struct ledger *ledger);
+
+/* Whether this snapshot, once it is decided, shows all that is there: what it lacks is gone. */
+bool ledger_is_whole(const struct ledger *ledger, uint32_t netns);
+
+/* The last snapshot before this one that was complete in a namespace, and the one before that;
+ * TIME_UNKNOWN: none. */
+int64_t ledger_complete_ms(const struct ledger *ledger, uint32_t netns);
+int64_t ledger_complete_before_ms(const struct ledger *ledger, uint32_t netns);
+
+/* Puts the namespaces in which this snapshot is not complete into the batch. 0 or -ENOMEM. */
+int ledger_tell_failed(struct ledger *ledger);
 
 /* Whether what a snapshot shows first in a namespace has opened since the one before. */
 bool ledger_opening_known(const struct ledger *ledger, uint32_t netns);
@@ -195,10 +219,9 @@ int ledger_join_fresh(struct ledger *ledger);
 uint32_t ledger_adopt(struct ledger *ledger, uint32_t netns, const struct sample *key,
                       uint32_t peer_digest);
 
-/* Makes lives of the events that nothing followed, all that came before this snapshot if it is the
- * last; they are not seen, so that ledger_end() ends them. complete: this snapshot would show what followed. 0
- * or -ENOMEM. */
-int ledger_resolve_pending(struct ledger *ledger, bool complete);
+/* Makes lives of the events that nothing followed, where this snapshot would show what did; all that
+ * came before it if it is the last. They are not seen, so that ledger_end() ends them. 0 or -ENOMEM. */
+int ledger_resolve_pending(struct ledger *ledger);
 
 /* A new life that is not marked as seen; its role is decided when the snapshot ends. 0 or -ENOMEM.
  */
@@ -256,6 +279,10 @@ bool ledger_is_for_file(const struct ledger *ledger, const struct entry *entry);
 
 /* A life is over: it goes into the batch, and its entry is free. 0 or -ENOMEM. */
 int ledger_end_life(struct ledger *ledger, uint32_t index, int64_t ended_ms);
+
+/* A life that is recorded no longer: ended_ms is the last instant known of it, and nobody closed it.
+ * 0 or -ENOMEM. */
+int ledger_lose_life(struct ledger *ledger, uint32_t index, int64_t ended_ms);
 
 /* Fills the batch with lives that began or changed; all that are alive if `full`. 0 or -ENOMEM. */
 int ledger_tell(struct ledger *ledger, bool full);

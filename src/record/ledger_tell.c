@@ -117,6 +117,25 @@ int ledger_end_life(struct ledger *ledger, uint32_t index, int64_t ended_ms)
     return 0;
 }
 
+int ledger_lose_life(struct ledger *ledger, uint32_t index, int64_t ended_ms)
+{
+    struct entry *entry = lives_get(&ledger->lives, index);
+    struct life life = life_of(ledger, entry, ended_ms);
+    int r = 0;
+
+    /* what the file has with the end of a TIME_WAIT that was foreseen stays */
+    if (!(entry->flags & ENTRY_PLANNED) &&
+        (ledger_is_for_file(ledger, entry) || (entry->flags & ENTRY_TOLD)))
+        r = tell_life(ledger, &ledger->batch->closed, &life);
+    if (r < 0)
+        return r;
+    if (entry->ending)
+        endings_remove(&ledger->endings, entry->ending);
+    ledger->services.slots.items[entry->service].lives--;
+    ledger_remove(ledger, index);
+    return 0;
+}
+
 /* A TIME_WAIT of which all is known but the end is written once, as closed at the end that its
  * timer foresees. */
 static bool can_plan(const struct ledger *ledger, const struct entry *entry)

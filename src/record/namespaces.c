@@ -23,7 +23,8 @@ static struct namespace *find(const struct namespaces *namespaces, uint32_t id)
                                                                       : NULL;
 }
 
-int namespaces_note(struct namespaces *namespaces, const struct netns_ref *refs, size_t n)
+int namespaces_note(struct namespaces *namespaces, const struct netns_ref *refs, size_t n,
+                    int64_t start_ms)
 {
     for (size_t i = 0; i < namespaces->n; i++)
         namespaces->items[i].present = false;
@@ -31,6 +32,7 @@ int namespaces_note(struct namespaces *namespaces, const struct netns_ref *refs,
         struct namespace *old = find(namespaces, refs[i].id);
         struct namespace added = {
             .ref = refs[i],
+            .at_ms = start_ms,
             .known = refs[i].is_new || refs[i].id == 0,
             .present = true,
         };
@@ -41,6 +43,25 @@ int namespaces_note(struct namespaces *namespaces, const struct netns_ref *refs,
         } else if (vec_push(namespaces, added) < 0) { /* later ones have higher numbers */
             return -ENOMEM;
         }
+    }
+    return 0;
+}
+
+int namespaces_miss(struct namespaces *namespaces, const struct source *source, int64_t start_ms,
+                    int64_t before_ms, struct ledger *ledger)
+{
+    for (size_t i = 0; i < namespaces->n; i++) {
+        struct namespace *one = &namespaces->items[i];
+
+        if (one->present || one->standing != NETNS_RECORDED)
+            continue;
+        one->standing = (uint8_t)source->ops->absence(source->ctx, &one->ref);
+        if (one->standing == NETNS_RECORDED) /* it left, and came back as another */
+            one->standing = NETNS_UNSEEN;
+        one->told = false;
+        one->at_ms = one->standing == NETNS_GONE || before_ms < one->at_ms ? start_ms : before_ms;
+        if (one->standing != NETNS_GONE && ledger_netns_left(ledger, one->ref.id) < 0)
+            return -ENOMEM;
     }
     return 0;
 }
@@ -81,11 +102,23 @@ int namespaces_facts(struct namespaces *namespaces, uint32_t id, const struct ne
     return ledger_netns_facts(ledger, id, &facts->ephemeral, facts->fin_timeout_ms);
 }
 
-int namespaces_put(const struct namespaces *namespaces, struct batch *batch)
+int namespaces_put(struct namespaces *namespaces, struct batch *batch, bool full)
 {
-    for (size_t i = 0; i < namespaces->n; i++)
-        if (vec_push(&batch->netns, namespaces->items[i].ref) < 0)
+    for (size_t i = 0; i < namespaces->n; i++) {
+        struct namespace *one = &namespaces->items[i];
+        struct netns_change change = {.at_ms = one->at_ms,
+                                      .netns = one->ref.id,
+                                      .standing = one->standing,
+                                      .is_new = one->ref.is_new};
+
+        if (vec_push(&batch->netns, one->ref) < 0)
             return -ENOMEM;
+        if (one->told && !full)
+            continue;
+        if (vec_push(&batch->standing, change) < 0)
+            return -ENOMEM;
+        one->told = true; /* should this batch be lost, the next one is full */
+    }
     return 0;
 }
 

@@ -63,6 +63,21 @@ static int resume_life(void *arg, const struct life *life)
     return ledger_resume(recorder->ledger, life);
 }
 
+/* last_complete_ms: of a namespace in which later snapshots were not. */
+static int resume_netns(void *arg, uint32_t netns, int64_t last_complete_ms)
+{
+    struct recorder *recorder = arg;
+
+    return ledger_netns_resume_at(recorder->ledger, netns, last_complete_ms);
+}
+
+static enum netns_standing why_absent(void *arg, const struct netns_ref *netns)
+{
+    const struct recorder *recorder = arg;
+
+    return recorder->source.ops->absence(recorder->source.ctx, netns);
+}
+
 static int resume_planned(void *arg, const struct life *life)
 {
     struct recorder *recorder = arg;
@@ -81,11 +96,15 @@ static int resume_lives(struct recorder *recorder, const struct store_past *past
 
     if (r < 0)
         return r;
-    if (namespaces_note(&recorder->namespaces, netns, n) < 0)
+    if (namespaces_note(&recorder->namespaces, netns, n, recorder->last_start_ms) < 0)
         return err_set(err, -ENOMEM, "out of memory");
     if (past->last_complete_ms != TIME_UNKNOWN)
         ledger_resume_at(recorder->ledger, past->last_complete_ms);
-    r = store_each_open(recorder->store, netns, n, resume_life, recorder, &skipped, err);
+    r = store_each_incomplete(recorder->store, netns, n, resume_netns, recorder, err);
+    if (r == 0)
+        r = store_leave_netns(recorder->store, netns, n, why_absent, recorder, err);
+    if (r == 0)
+        r = store_each_open(recorder->store, netns, n, resume_life, recorder, &skipped, err);
     if (r == 0)
         r = store_each_planned(recorder->store, netns, n, resume_planned, recorder,
                                &skipped_planned, err);

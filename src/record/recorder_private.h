@@ -13,6 +13,7 @@
 #include "events.h"
 #include "namespaces.h"
 
+#define HOUR_MS           INT64_C(3600000)
 #define WRITE_ERRORS_TOLD 4 /* kinds of failure told in a row */
 
 struct recorder {
@@ -28,6 +29,7 @@ struct recorder {
 
     /* dump */
     int64_t last_start_ms;  /* record time of the last snapshot */
+    int64_t before_ms;      /* record time of the snapshot before it */
     int64_t first_start_ms; /* record time of the first snapshot; 0: none yet */
     int64_t heard_ms;       /* record time up to which all events are told; 0: not ended yet */
     int64_t next_ns;        /* boot time of the next planned tick; 0: the first is due */
@@ -87,6 +89,10 @@ __attribute__((format(printf, 3, 4))) void recorder_notice(const struct recorder
 /* Takes one snapshot and queues what it changed (tick.c). Failures are recorded, none is returned.
  */
 void tick_take(struct recorder *recorder);
+
+/* Dumps all namespaces into the ledger. What can be had is had, also after a failure, which is
+ * returned (dumping.c). */
+int dump_all(struct recorder *recorder, struct batch *batch, struct err *err);
 
 /* Hands all events that are known to the ledger (feed.c). True: some were lost, which was noted. */
 bool feed_events(struct recorder *recorder);

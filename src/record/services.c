@@ -90,6 +90,16 @@ void services_begin(struct services *services)
     }
 }
 
+void services_keep(struct services *services, uint32_t netns)
+{
+    for (size_t i = 0; i < services->slots.n; i++) {
+        struct service_slot *slot = &services->slots.items[i];
+
+        if (slot->used && slot->key.netns == netns)
+            memcpy(slot->now, slot->told, sizeof(slot->now));
+    }
+}
+
 static void let_go(struct services *services, uint32_t index)
 {
     struct service_slot *slot = &services->slots.items[index];

@@ -44,6 +44,9 @@ int services_get(struct services *services, const struct service_key *key, uint3
 /* A snapshot begins: all counts of now are 0. */
 void services_begin(struct services *services);
 
+/* What was counted in a namespace is not to be told: its counts stay those that were. */
+void services_keep(struct services *services, uint32_t netns);
+
 /* A snapshot is complete: adds what changed (all that is not 0 if anchor) to batch, and lets go of
  * slots that nothing refers to. 0 or -ENOMEM. */
 int services_tell(struct services *services, bool anchor, struct tally_vec *ret);

@@ -29,7 +29,8 @@ static int live_namespaces(void *ctx, const struct netns_ref **ret, size_t *ret_
     struct live *live = ctx;
     int r = spaces_search(live->spaces, true, err);
 
-    if (r < 0)
+    /* a search that failed tells nothing of those that are held: they are dumped as before */
+    if (r == -ENOMEM || live->spaces->away)
         return r;
     *ret = live->spaces->refs.items;
     *ret_n = live->spaces->refs.n;
@@ -143,6 +144,11 @@ static int live_ask_info(void *ctx, const struct netns_ref *netns, struct sample
     return sock_diag_ask_info(netns->id ? live->foreign : live->own, samples, n, err);
 }
 
+static enum netns_standing live_absence(void *ctx, const struct netns_ref *netns)
+{
+    return spaces_absence(((struct live *)ctx)->spaces, netns);
+}
+
 static int live_watch(void *ctx, bool *ret_gone)
 {
     struct live *live = ctx;
@@ -250,6 +256,7 @@ static const struct source_ops live_ops = {
     .leave = live_leave,
     .dump = live_dump,
     .ask_info = live_ask_info,
+    .absence = live_absence,
     .watch = live_watch,
     .state = live_state,
     .events_fd = live_events_fd,

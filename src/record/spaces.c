@@ -2,7 +2,6 @@
 #include "spaces.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +12,7 @@
 #include "connhist/base/cleanup.h"
 #include "connhist/kernel/host.h"
 
-#define READY_MAX        64 /* namespaces read in one go */
+#define KNOWN_MAX        1024
 #define DESCRIPTORS_KEPT 32 /* for dumps, owners and the file; the rest may hold namespaces */
 
 static void space_free(struct space *space)
@@ -63,8 +62,6 @@ static int keep(struct spaces *spaces, struct space **space)
     int r;
 
     (*space)->ref.id = spaces->next_id;
-    if (!(*space)->ref.cookie && (*space)->ref.id) /* an old kernel does not number them: we do */
-        (*space)->ref.cookie = (*space)->ref.id;
     pthread_mutex_lock(&spaces->lock);
     r = add(spaces, *space);
     pthread_mutex_unlock(&spaces->lock);
@@ -82,6 +79,7 @@ static int open_own(struct spaces *spaces, struct err *err)
 
     if (!own)
         return err_set(err, -ENOMEM, "out of memory");
+    own->ref.cookie = netns_cookie();
     r = host_netns_inode(&own->ref.inode, err);
     if (r == 0)
         r = listen_here(spaces, own, spaces->options.event_buffer_bytes, err);
@@ -132,6 +130,7 @@ void spaces_free(struct spaces *spaces)
     vec_finish(&spaces->refs);
     vec_finish(&spaces->list);
     vec_finish(&spaces->passed);
+    vec_finish(&spaces->known);
     sock_events_reader_free(spaces->reader);
     pthread_mutex_destroy(&spaces->lock);
     if (spaces->home_fd >= 0)
@@ -158,43 +157,6 @@ struct space *spaces_get(const struct spaces *spaces, uint32_t id)
                : NULL;
 }
 
-/* The file's name, cut to what fits without cutting a character in two. */
-static void name_it(struct netns_ref *ref, const struct netns_found *found)
-{
-    size_t n = strlen(found->file);
-
-    if (found->sign == NETNS_BY_PROCESS) {
-        if (!*ref->name)
-            snprintf(ref->name, sizeof(ref->name), "net:[%" PRIu64 "]", found->inode);
-        return; /* one that it had as a bind mount stays */
-    }
-    if (n >= sizeof(ref->name))
-        for (n = sizeof(ref->name) - 1; n > 0 && ((unsigned char)found->file[n] & 0xc0) == 0x80;)
-            n--;
-    memcpy(ref->name, found->file, n);
-    ref->name[n] = '\0';
-}
-
-static bool matches(const struct netns_ref *ref, const char *const *patterns, size_t n)
-{
-    char inode[32];
-
-    snprintf(inode, sizeof(inode), "inode:%" PRIu64, ref->inode);
-    for (size_t i = 0; i < n; i++) {
-        bool is_number = strncmp(patterns[i], "inode:", 6) == 0;
-
-        if (fnmatch(patterns[i], is_number ? inode : ref->name, 0) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool is_wanted(const struct spaces *spaces, const struct netns_ref *ref)
-{
-    return matches(ref, spaces->options.include, spaces->options.n_include) &&
-           !matches(ref, spaces->options.exclude, spaces->options.n_exclude);
-}
-
 int spaces_enter(struct spaces *spaces, struct space *space, struct err *err)
 {
     int r = netns_enter(NULL, &space->found, err);
@@ -217,6 +179,14 @@ int spaces_enter(struct spaces *spaces, struct space *space, struct err *err)
     return 0;
 }
 
+static bool is_in(const uint64_t *items, size_t n, uint64_t number)
+{
+    for (size_t i = 0; i < n; i++)
+        if (items[i] == number)
+            return true;
+    return false;
+}
+
 /* The share of each namespace but the own one: half of all for them together, in steps, so that a
  * newcomer seldom changes the others'. */
 static size_t share_of_others(const struct spaces *spaces, size_t n_others)
@@ -235,6 +205,7 @@ static void open_inside(struct spaces *spaces, struct space *space, size_t bytes
     struct err back = {0};
 
     space->ref.cookie = cookie;
+    space->ref.is_new &= !is_in(spaces->known.items, spaces->known.n, cookie);
     *ret = listen_here(spaces, space, bytes, err);
     if (spaces_return(spaces, &back) < 0) {
         *ret = back.code;
@@ -255,8 +226,8 @@ static int open_found(struct spaces *spaces, const struct netns_found *found, bo
     space->found = *found;
     space->ref.inode = found->inode;
     space->ref.is_new = is_new;
-    name_it(&space->ref, found);
-    if (!is_wanted(spaces, &space->ref))
+    spaces_name_it(&space->ref, found);
+    if (!spaces_is_wanted(spaces, &space->ref, found))
         return -EEXIST;
     if (spaces->options.event_buffer_bytes &&
         !host_has_descriptors(spaces->home_fd, DESCRIPTORS_KEPT))
@@ -278,14 +249,6 @@ static void note_failure(struct spaces *spaces, const struct err *err)
     snprintf(spaces->lack, sizeof(spaces->lack), "%.159s", err->text);
 }
 
-static bool is_in(const uint64_t *items, size_t n, uint64_t inode)
-{
-    for (size_t i = 0; i < n; i++)
-        if (items[i] == inode)
-            return true;
-    return false;
-}
-
 static struct space *find_held(const struct spaces *spaces, uint64_t inode)
 {
     for (size_t i = 0; i < spaces->items.n; i++)
@@ -294,25 +257,49 @@ static struct space *find_held(const struct spaces *spaces, uint64_t inode)
     return NULL;
 }
 
+/* One that may still be there is known again when it comes back. Without memory, or for an old
+ * kernel, it is taken for one of unknown age all the same if a search missed it. */
+static void let_go(struct spaces *spaces, struct space *space, enum netns_standing standing)
+{
+    if (standing != NETNS_GONE) {
+        spaces->whole = false;
+        if (spaces->known.n == KNOWN_MAX)
+            vec_clear(&spaces->known);
+        if (space->ref.cookie && vec_push(&spaces->known, space->ref.cookie) < 0)
+            vec_clear(&spaces->known);
+    }
+    pthread_mutex_lock(&spaces->lock);
+    space->leaving = true;
+    space->standing = (uint8_t)standing;
+    pthread_mutex_unlock(&spaces->lock);
+}
+
 /* One whose events are listened to can't lose its inode number to another. Without, nothing holds
- * it, and who has the number now is another if it has another name of the kernel's. */
+ * it, and who has the number now is another if it has another name of the kernel's. What a list
+ * lacks that is not whole is let go, too, unless its sign still stands, for it may be gone; but
+ * nobody knows. */
 static void compare(struct spaces *spaces)
 {
+    bool whole = netns_list_is_whole(&spaces->list);
+
     for (size_t i = 1; i < spaces->items.n; i++) {
         struct space *space = spaces->items.items[i];
         const struct netns_found *found = netns_in_list(&spaces->list, space->ref.inode);
 
+        if (space->leaving)
+            continue;
         if (found) {
             space->found = *found;
             pthread_mutex_lock(&spaces->lock);
-            name_it(&space->ref, found);
+            if (found->sign == NETNS_BY_PROCESS && spaces_is_taken(&spaces->list, &space->ref))
+                space->ref.name[0] = '\0';
+            spaces_name_it(&space->ref, found);
             pthread_mutex_unlock(&spaces->lock);
         }
-        if (found && is_wanted(spaces, &space->ref))
-            continue;
-        pthread_mutex_lock(&spaces->lock);
-        space->leaving = true;
-        pthread_mutex_unlock(&spaces->lock);
+        if (found && !spaces_is_wanted(spaces, &space->ref, found))
+            let_go(spaces, space, NETNS_EXCLUDED);
+        else if (!found && (whole || !netns_shows(NULL, &space->found)))
+            let_go(spaces, space, whole ? NETNS_GONE : NETNS_UNSEEN);
     }
 }
 
@@ -384,14 +371,19 @@ static int search(struct spaces *spaces, bool want_new, struct err *err)
     compare(spaces);
     if (!want_new)
         return 0;
+    /* not whole: one that was let go may come back, and is not new */
+    whole_before = whole_before && spaces->whole;
     spaces->searched = true;
-    spaces->whole =
-        spaces->list.n_hidden == 0 && spaces->list.n_beyond == 0 && !spaces->list.closed;
+    spaces->whole = netns_list_is_whole(&spaces->list);
     spaces->lacks = spaces->list.n_hidden ? NETNS_LACKS_PTRACE : 0;
     if (spaces->list.closed) {
         spaces->lacks |= NETNS_LACKS_SOME;
         snprintf(spaces->lack, sizeof(spaces->lack),
                  "%s may not be read, CAP_DAC_READ_SEARCH is missing", spaces->list.closed);
+    }
+    if (spaces->list.n_unread) {
+        spaces->lacks |= NETNS_LACKS_SOME;
+        snprintf(spaces->lack, sizeof(spaces->lack), "what shows them could not all be read");
     }
     if (spaces->list.n_beyond) {
         spaces->lacks |= NETNS_LACKS_SOME;
@@ -402,10 +394,18 @@ static int search(struct spaces *spaces, bool want_new, struct err *err)
 
 int spaces_search(struct spaces *spaces, bool want_new, struct err *err)
 {
+    struct err lack = {0};
     int r = spaces_return(spaces, err);
 
-    if (r == 0 && spaces->may_search)
-        r = search(spaces, want_new, err);
+    if (r == 0 && spaces->may_search) {
+        r = search(spaces, want_new, &lack);
+        if (r < 0 && err)
+            *err = lack;
+    }
+    if (r < 0) {
+        spaces->whole = false;
+        note_failure(spaces, &lack);
+    }
     spaces_reap(spaces);
     if (list_refs(spaces) < 0)
         return err_set(err, -ENOMEM, "out of memory");
@@ -436,62 +436,4 @@ void spaces_reap(struct spaces *spaces)
     }
     spaces->items.n = kept;
     pthread_mutex_unlock(&spaces->lock);
-}
-
-struct forward {
-    source_closing_fn fn;
-    void *arg;
-    struct space *space;
-};
-
-static void forward_closing(void *arg, const struct closing *closing)
-{
-    const struct forward *forward = arg;
-
-    forward->space->n_heard++;
-    forward->fn(forward->arg, forward->space->ref.id, closing);
-}
-
-/* Reads what waits of one namespace and adds it to *drained. Returns whether all was read. */
-static bool drain_one(struct spaces *spaces, struct space *space, struct forward *forward,
-                      size_t max, struct source_drained *drained, struct err *err, int *ret)
-{
-    struct sock_events_drained one = {0};
-    int r;
-
-    forward->space = space;
-    r = sock_events_drain(space->events, spaces->reader, forward_closing, forward, max, &one,
-                          *ret == 0 ? err : NULL);
-    drained->lost |= one.lost || one.n_bad > 0;
-    drained->more |= one.more;
-    if (r < 0 && *ret == 0)
-        *ret = r;
-    return r < 0 || !one.more;
-}
-
-int spaces_drain(struct spaces *spaces, source_closing_fn fn, void *arg, size_t max,
-                 struct source_drained *ret, struct err *err)
-{
-    struct epoll_event ready[READY_MAX];
-    struct forward forward = {.fn = fn, .arg = arg};
-    struct source_drained drained = {0};
-    int n, r = 0;
-
-    pthread_mutex_lock(&spaces->lock);
-    n = epoll_wait(spaces->epoll_fd, ready, READY_MAX, 0);
-    for (int i = 0; i < n; i++)
-        drain_one(spaces, ready[i].data.ptr, &forward, max, &drained, err, &r);
-    drained.more |= n == READY_MAX;
-    for (size_t i = 1; i < spaces->items.n; i++) {
-        struct space *space = spaces->items.items[i];
-
-        if (space->leaving && space->events &&
-            drain_one(spaces, space, &forward, max, &drained, err, &r)) {
-            sock_events_close(space->events);
-            space->events = NULL;
-        }
-    }
-    pthread_mutex_unlock(&spaces->lock);
-    *ret = drained;
-    return r;
 }

@@ -21,7 +21,8 @@ struct space {
     uint64_t n_heard;           /* events so far */
     uint64_t n_heard_before;    /* at the last dump */
     struct netns_found found;   /* what shows it; meaningless for the own one */
-    bool leaving;               /* it has gone: read what waits, then close */
+    bool leaving;               /* it is let go: read what waits, then close */
+    uint8_t standing;           /* enum netns_standing: if leaving, why */
 };
 
 struct spaces {
@@ -36,7 +37,10 @@ struct spaces {
     struct netns_list list; /* the latest search */
     struct {
         VEC_FIELDS(uint64_t);
-    } passed;             /* inodes that the search showed and that were not opened */
+    } passed; /* inodes that the search showed and that were not opened */
+    struct {
+        VEC_FIELDS(uint64_t);
+    } known;              /* cookies of those that were let go though they may be there */
     pthread_mutex_t lock; /* guards items and what is in them but `found`, against drain() */
     char lack[160];       /* why some were not opened */
     unsigned lacks;       /* enum netns_lack */
@@ -74,3 +78,16 @@ int spaces_return(struct spaces *spaces, struct err *err);
 /* As source_ops.drain. */
 int spaces_drain(struct spaces *spaces, source_closing_fn fn, void *arg, size_t max,
                  struct source_drained *ret, struct err *err);
+
+/* Names a namespace by what shows it. */
+void spaces_name_it(struct netns_ref *ref, const struct netns_found *found);
+
+/* Whether it shall be recorded, by its name and number; found: what shows it. */
+bool spaces_is_wanted(const struct spaces *spaces, const struct netns_ref *ref,
+                      const struct netns_found *found);
+
+/* Whether a list has another namespace that is called so. */
+bool spaces_is_taken(const struct netns_list *list, const struct netns_ref *ref);
+
+/* As source_ops.absence, by the latest search. */
+enum netns_standing spaces_absence(const struct spaces *spaces, const struct netns_ref *netns);

@@ -12,10 +12,8 @@
 #include "connhist/kernel/host.h"
 #include "recorder_private.h"
 
-#define ASK_INFO_MAX      4096       /* sockets asked one by one for tcp_info in a tick */
 #define FAILING_TOLD_EACH 60         /* failed snapshots in a row between loss records */
 #define EXTRA_EVERY_NS    NS_PER_SEC /* at most one snapshot out of turn in this time */
-#define HOUR_MS           INT64_C(3600000)
 
 void tick_add_loss(struct recorder *recorder, const struct loss *loss)
 {
@@ -47,124 +45,6 @@ static void account_missed(struct recorder *recorder, int64_t now_ns)
         recorder->next_ns += missed * interval_ns;
     }
     recorder->next_ns = (now_ns < recorder->next_ns ? now_ns : recorder->next_ns) + interval_ns;
-}
-
-struct taker {
-    struct ledger *ledger;
-    uint32_t netns;
-};
-
-static int take_sample(void *arg, const struct sample *sample)
-{
-    const struct taker *taker = arg;
-
-    return ledger_sample(taker->ledger, taker->netns, sample);
-}
-
-static void ask_info(struct recorder *recorder, const struct netns_ref *netns)
-{
-    struct sample *samples;
-    size_t n = ledger_unsure(recorder->ledger, ASK_INFO_MAX, &samples);
-
-    /* what can't be told this way is told by listeners and ports, and role_source says so */
-    if (n > 0)
-        recorder->source.ops->ask_info(recorder->source.ctx, netns, samples, n, NULL);
-    recorder->info_next = n == ASK_INFO_MAX;
-}
-
-/* A kernel without udp_diag is recorded without UDP, and the record says so at each anchor. Where a
- * protocol was there before, or it is TCP, its absence means that the snapshot is not whole. */
-static int lacks_protocol(struct recorder *recorder, enum protocol protocol, int r,
-                          const struct err *err)
-{
-    if (protocol == PROTOCOL_TCP || recorder->had_udp)
-        return r;
-    if (!recorder->lacks_udp)
-        recorder_notice(recorder, LOG_WARNING, "udp is not recorded: %s", err->text);
-    if (!recorder->lacks_udp || recorder->last_start_ms / HOUR_MS != recorder->anchor_hour) {
-        struct loss loss = {.from_ms = recorder->first_start_ms,
-                            .until_ms = recorder->last_start_ms,
-                            .kind = LOSS_DUMP_FAILED};
-
-        snprintf(loss.text, sizeof(loss.text), "udp: %.110s", err->text);
-        tick_add_loss(recorder, &loss);
-    }
-    recorder->lacks_udp = true;
-    return 0;
-}
-
-static int dump_protocol(struct recorder *recorder, const struct netns_ref *netns,
-                         enum protocol protocol, struct err *err)
-{
-    struct taker taker = {.ledger = recorder->ledger, .netns = netns->id};
-    bool want_info = protocol == PROTOCOL_TCP &&
-                     (!recorder->first_done || recorder->info_next || recorder->sampling);
-    int r = recorder->source.ops->dump(recorder->source.ctx, netns, protocol, want_info,
-                                       take_sample, &taker, err);
-
-    if (r == -ENOENT)
-        return lacks_protocol(recorder, protocol, r, err);
-    recorder->had_udp |= r == 0 && protocol == PROTOCOL_UDP;
-    return r;
-}
-
-static int dump_inside(struct recorder *recorder, const struct netns_ref *netns, struct err *err)
-{
-    struct err udp_err = {0};
-    int tcp = dump_protocol(recorder, netns, PROTOCOL_TCP, err), udp;
-
-    ask_info(recorder, netns);
-    udp = dump_protocol(recorder, netns, PROTOCOL_UDP, &udp_err);
-    feed_kernel_ports(recorder);
-    if (tcp == 0 && udp < 0)
-        *err = udp_err;
-    return tcp < 0 ? tcp : udp;
-}
-
-/* One that went since it was looked for has no sockets any more. */
-static int dump_namespace(struct recorder *recorder, const struct netns_ref *netns, struct err *err)
-{
-    const struct source *source = &recorder->source;
-    struct netns_facts facts = {0};
-    struct err leave_err = {0};
-    int r = source->ops->enter(source->ctx, netns, err), left;
-
-    if (r < 0)
-        return r == -ENOENT ? 0 : r;
-    r = dump_inside(recorder, netns, err);
-    left = source->ops->leave(source->ctx, &facts, &leave_err);
-    if (left == 0 &&
-        namespaces_facts(&recorder->namespaces, netns->id, &facts, recorder->ledger) < 0)
-        left = err_set(&leave_err, -ENOMEM, "out of memory");
-    if (r == 0 && left < 0)
-        *err = leave_err;
-    return r < 0 ? r : left;
-}
-
-/* What can be had is had, also after a failure, which is returned. */
-static int dump_all(struct recorder *recorder, struct batch *batch, struct err *err)
-{
-    const struct netns_ref *netns;
-    size_t n;
-    int first = recorder->source.ops->namespaces(recorder->source.ctx, &netns, &n, err);
-
-    if (first == 0 && (namespaces_note(&recorder->namespaces, netns, n) < 0 ||
-                       namespaces_warn(&recorder->namespaces, recorder->ledger) < 0))
-        first = err_set(err, -ENOMEM, "out of memory");
-    if (namespaces_put(&recorder->namespaces, batch) < 0)
-        first = err_set(err, -ENOMEM, "out of memory");
-    if (first < 0)
-        return first;
-    for (size_t i = 0; i < n; i++) {
-        struct err one = {0};
-        int r = dump_namespace(recorder, &netns[i], &one);
-
-        if (r < 0 && first == 0) {
-            first = r;
-            *err = one;
-        }
-    }
-    return first;
 }
 
 /* Keeps the file's notes of failed snapshots few: one when it begins, then one for many. */
@@ -289,7 +169,7 @@ static void drop_batch(struct recorder *recorder, struct batch *batch, const cha
 
 static void send_batch(struct recorder *recorder, struct batch *batch)
 {
-    bool complete = batch->snapshot.status == SNAPSHOT_COMPLETE;
+    bool complete = batch->snapshot.status == SNAPSHOT_COMPLETE || batch->incomplete.n > 0;
     int r = put_notes(recorder, batch);
 
     if (r == 0) {
@@ -345,6 +225,7 @@ static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now
     bool full, anchor;
     int r;
 
+    recorder->before_ms = recorder->last_start_ms;
     if (start_ms <= recorder->last_start_ms)
         start_ms = recorder->last_start_ms + 1;
     recorder->last_start_ms = start_ms;

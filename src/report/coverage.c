@@ -8,19 +8,30 @@
 #include "connhist/model/life.h"
 #include "connhist/store/db.h"
 #include "connhist/store/file.h"
+#include "coverage_netns.h"
 #include "losses.h"
 #include "recordings.h"
 
 /* How late the next snapshot of a running recorder may be before it is missed. */
 #define GRACE_MS 5000
 
+/* Each once for all namespaces, and once for those of ?2. */
 static const char span_sql[] = "SELECT start_ms, recording, status, unkept FROM snapshots "
-                               "WHERE start_ms BETWEEN ?1 AND ?2 ORDER BY start_ms";
+                               "WHERE start_ms BETWEEN ?1 AND ?3 ORDER BY start_ms";
+static const char span_in_sql[] =
+    "SELECT s.start_ms, s.recording, NOT " SNAPSHOT_COMPLETE_IN ", s.unkept FROM snapshots AS s "
+    "WHERE s.start_ms BETWEEN ?1 AND ?3 ORDER BY s.start_ms";
 static const char before_sql[] =
     "SELECT start_ms, recording FROM snapshots "
     "WHERE start_ms < ?1 AND status = 0 ORDER BY start_ms DESC LIMIT 1";
+static const char before_in_sql[] =
+    "SELECT s.start_ms, s.recording FROM snapshots AS s "
+    "WHERE s.start_ms < ?1 AND " SNAPSHOT_COMPLETE_IN " ORDER BY s.start_ms DESC LIMIT 1";
 static const char after_sql[] = "SELECT start_ms, recording FROM snapshots "
                                 "WHERE start_ms > ?1 AND status = 0 ORDER BY start_ms LIMIT 1";
+static const char after_in_sql[] =
+    "SELECT s.start_ms, s.recording FROM snapshots AS s "
+    "WHERE s.start_ms > ?1 AND " SNAPSHOT_COMPLETE_IN " ORDER BY s.start_ms LIMIT 1";
 
 /* A complete snapshot at one side of a possible gap. */
 struct mark {
@@ -31,6 +42,7 @@ struct mark {
 struct survey {
     struct db *db;
     const struct walltime *walltime;
+    struct netns_choice netns;  /* owned */
     int64_t from_ms;            /* record time */
     int64_t until_ms;           /* record time */
     struct runs runs;           /* owned */
@@ -42,6 +54,7 @@ struct survey {
 
 static void survey_finish(struct survey *survey)
 {
+    netns_choice_finish(&survey->netns);
     vec_finish(&survey->runs);
     vec_finish(&survey->losses);
     coverage_finish(&survey->coverage);
@@ -51,6 +64,12 @@ static void survey_finish(struct survey *survey)
 static void reason_between(const struct survey *survey, const struct mark *before,
                            const struct mark *after, char *buf, size_t size)
 {
+    const struct lapse *lapse = netns_choice_between(&survey->netns, before->at_ms, after->at_ms);
+
+    if (lapse) {
+        snprintf(buf, size, "%s", lapse->reason);
+        return;
+    }
     if (before->run->id != after->run->id) {
         snprintf(buf, size, "%s%s", before->run->ended ? "recorder not running" : "recorder died",
                  before->run->boot != after->run->boot ? " (host rebooted)" : "");
@@ -65,6 +84,13 @@ static void reason_between(const struct survey *survey, const struct mark *befor
 static void reason_behind(const struct survey *survey, const struct mark *before, int pid,
                           char *buf, size_t size)
 {
+    const struct lapse *lapse =
+        netns_choice_between(&survey->netns, before->at_ms, survey->until_ms);
+
+    if (lapse) {
+        snprintf(buf, size, "%s", lapse->reason);
+        return;
+    }
     if (pid == 0) {
         snprintf(buf, size, "recorder not running%s", before->run->ended ? "" : " (it died)");
         return;
@@ -117,9 +143,17 @@ static int pass_stretch(struct survey *survey, const struct mark *next)
     char reason[sizeof(((struct gap *)NULL)->reason)];
 
     if (!last->run) {
-        if (!runs_is_gap(NULL, next->run, next->at_ms - survey->from_ms))
+        const struct lapse *lapse =
+            netns_choice_between(&survey->netns, survey->from_ms, next->at_ms);
+
+        if (!lapse && !runs_is_gap(NULL, next->run, next->at_ms - survey->from_ms))
             return 0;
-        return add_gap(survey, survey->from_ms, next->at_ms, "nothing recorded yet");
+        return add_gap(survey, survey->from_ms, next->at_ms,
+                       lapse ? lapse->reason : "nothing recorded yet");
+    }
+    if (netns_choice_between(&survey->netns, last->at_ms, next->at_ms)) {
+        reason_between(survey, last, next, reason, sizeof(reason));
+        return add_gap(survey, last->at_ms, next->at_ms, reason);
     }
     if (!runs_is_gap(last->run, next->run, next->at_ms - last->at_ms))
         return is_jump(survey, last, next)
@@ -137,30 +171,48 @@ static int pass_end(struct survey *survey)
     int64_t grace_ms;
     int pid;
 
-    if (!last->run)
-        return add_gap(survey, survey->from_ms, survey->until_ms, "nothing recorded yet");
+    if (!last->run) {
+        const struct lapse *lapse =
+            netns_choice_between(&survey->netns, survey->from_ms, survey->until_ms);
+
+        return add_gap(survey, survey->from_ms, survey->until_ms,
+                       lapse ? lapse->reason : "nothing recorded yet");
+    }
     pid = file_recorder_pid(db_path(survey->db));
     grace_ms = pid == 0 ? 0 : GRACE_MS;
-    if (!runs_is_gap(last->run, NULL, survey->until_ms - last->at_ms - grace_ms))
+    if (!netns_choice_between(&survey->netns, last->at_ms, survey->until_ms) &&
+        !runs_is_gap(last->run, NULL, survey->until_ms - last->at_ms - grace_ms))
         return 0;
     reason_behind(survey, last, pid, reason, sizeof(reason));
     return add_gap(survey, last->at_ms, survey->until_ms, reason);
 }
 
 /* The complete snapshot next to an instant; *ret stays empty when there is none. */
-static int find_mark(struct survey *survey, const char *sql, int64_t at_ms, struct mark *ret,
+static int find_mark(struct survey *survey, bool before, int64_t at_ms, struct mark *ret,
                      struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    int r;
+    const char *chosen = netns_choice_text(&survey->netns);
+    const struct lapse *lapse;
+    int r = db_prepare(survey->db,
+                       before ? (chosen ? before_in_sql : before_sql)
+                              : (chosen ? after_in_sql : after_sql),
+                       &stmt, err);
 
-    r = db_prepare(survey->db, sql, &stmt, err);
     if (r < 0)
         return r;
-    stmt_bind_i64(stmt, 1, at_ms);
-    r = stmt_step(stmt, err);
-    if (r <= 0)
-        return r;
+    do { /* out of each lapse, further and further */
+        stmt_reset(stmt);
+        stmt_bind_i64(stmt, 1, at_ms);
+        if (chosen)
+            stmt_bind_text(stmt, 2, chosen);
+        r = stmt_step(stmt, err);
+        if (r <= 0)
+            return r;
+        lapse = netns_choice_lapse(&survey->netns, stmt_i64(stmt, 0));
+        if (lapse)
+            at_ms = before ? lapse->from_ms + 1 : lapse->until_ms - 1;
+    } while (lapse);
     ret->at_ms = stmt_i64(stmt, 0);
     ret->run = runs_find(&survey->runs, stmt_i64(stmt, 1));
     return ret->run ? 0 : err_set(err, -EBADMSG, "a snapshot belongs to no run of the recorder");
@@ -173,6 +225,8 @@ static int count_snapshot(struct survey *survey, struct stmt *stmt, struct snaps
     struct mark mark = {.at_ms = stmt_i64(stmt, 0)};
     int r;
 
+    if (netns_choice_lapse(&survey->netns, mark.at_ms)) /* not there to see it */
+        return 0;
     mark.run = survey->last.run && survey->last.run->id == id ? survey->last.run
                                                               : runs_find(&survey->runs, id);
     if (!mark.run)
@@ -198,11 +252,15 @@ static int count_snapshots(struct survey *survey, struct snapshot_times *times, 
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     int r;
 
-    r = db_prepare(survey->db, span_sql, &stmt, err);
+    const char *chosen = netns_choice_text(&survey->netns);
+
+    r = db_prepare(survey->db, chosen ? span_in_sql : span_sql, &stmt, err);
     if (r < 0)
         return r;
     stmt_bind_i64(stmt, 1, survey->from_ms);
-    stmt_bind_i64(stmt, 2, survey->until_ms);
+    if (chosen)
+        stmt_bind_text(stmt, 2, chosen);
+    stmt_bind_i64(stmt, 3, survey->until_ms);
     while ((r = stmt_step(stmt, err)) > 0) {
         r = count_snapshot(survey, stmt, times, err);
         if (r < 0)
@@ -260,8 +318,9 @@ static int add_deaf(struct survey *survey)
     return r;
 }
 
-int coverage_load(struct db *db, const struct walltime *walltime, int64_t from_ms, int64_t until_ms,
-                  struct coverage *ret, struct snapshot_times *times, struct err *err)
+int coverage_load_in(struct db *db, const struct walltime *walltime, const struct filter *filter,
+                     int64_t from_ms, int64_t until_ms, struct coverage *ret,
+                     struct snapshot_times *times, struct err *err)
 {
     _cleanup_(survey_finish) struct survey survey = {
         .db = db, .walltime = walltime, .from_ms = from_ms, .until_ms = until_ms};
@@ -270,9 +329,11 @@ int coverage_load(struct db *db, const struct walltime *walltime, int64_t from_m
 
     r = runs_load(&survey.runs, db, err);
     if (r == 0)
-        r = find_mark(&survey, before_sql, from_ms, &survey.last, err);
+        r = netns_choice_load(&survey.netns, db, filter, err);
     if (r == 0)
-        r = find_mark(&survey, after_sql, until_ms, &after, err);
+        r = find_mark(&survey, true, from_ms, &survey.last, err);
+    if (r == 0)
+        r = find_mark(&survey, false, until_ms, &after, err);
     if (r == 0)
         r = load_losses(&survey, &after, err);
     if (r == 0)
@@ -290,4 +351,10 @@ int coverage_load(struct db *db, const struct walltime *walltime, int64_t from_m
     *ret = survey.coverage;
     survey.coverage = (struct coverage){0};
     return 0;
+}
+
+int coverage_load(struct db *db, const struct walltime *walltime, int64_t from_ms, int64_t until_ms,
+                  struct coverage *ret, struct snapshot_times *times, struct err *err)
+{
+    return coverage_load_in(db, walltime, NULL, from_ms, until_ms, ret, times, err);
 }

@@ -8,13 +8,11 @@
 #include <string.h>
 
 #include "connhist/store/db.h"
+#include "netns_names.h"
 
 static const char services_sql[] =
-    "SELECT s.id, s.protocol, s.role, s.port, n.id, n.inode, n.name "
-    "FROM services AS s JOIN netns AS n ON n.id = s.netns ORDER BY s.id";
+    "SELECT id, protocol, role, port, netns FROM services ORDER BY id";
 static const char netns_sql[] = "SELECT inode, name FROM netns";
-static const char used_netns_sql[] =
-    "SELECT max(inode), name FROM netns WHERE id IN (SELECT netns FROM services) GROUP BY name";
 static const char address_sql[] = "SELECT bytes FROM addresses WHERE id = ?1";
 
 int filter_check_netns(const struct filter *filter, struct db *db, struct err *err)
@@ -40,19 +38,17 @@ int filter_check_netns(const struct filter *filter, struct db *db, struct err *e
 
 int filter_count_netns(const struct filter *filter, struct db *db, size_t *ret, struct err *err)
 {
-    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    size_t n = 0;
-    int r = db_prepare(db, used_netns_sql, &stmt, err);
+    struct netns_names names = {0};
+    int r = netns_names_load(&names, db, filter, err);
 
-    while (r >= 0 && (r = stmt_step(stmt, err)) > 0)
-        n += filter_netns(filter, stmt_text(stmt, 1), (uint64_t)stmt_i64(stmt, 0));
     if (r == 0)
-        *ret = n;
+        *ret = netns_names_count(&names);
+    vec_finish(&names);
     return r;
 }
 
 static int load_services(struct lookup *lookup, struct db *db, const struct filter *filter,
-                         struct err *err)
+                         const struct netns_names *names, struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     int r;
@@ -69,8 +65,10 @@ static int load_services(struct lookup *lookup, struct db *db, const struct filt
                     .netns = (uint32_t)stmt_i64(stmt, 4)},
         };
 
-        snprintf(service.netns, sizeof(service.netns), "%s", stmt_text(stmt, 6));
-        service.in_netns = filter_netns(filter, service.netns, (uint64_t)stmt_i64(stmt, 5));
+        const char *name = netns_names_text(names, stmt_i64(stmt, 4));
+
+        snprintf(service.netns, sizeof(service.netns), "%s", name ? name : "");
+        service.in_netns = name != NULL;
         service.chosen = service.in_netns && filter_service(filter, &service.key);
         if (vec_push(&lookup->services, service) < 0)
             return err_errno(err, -ENOMEM, "reading the services");
@@ -80,12 +78,16 @@ static int load_services(struct lookup *lookup, struct db *db, const struct filt
 
 int lookup_load(struct lookup *lookup, struct db *db, const struct filter *filter, struct err *err)
 {
+    struct netns_names names = {0};
     int r;
 
     lookup->addresses = calloc(KNOWN_ADDRESSES, sizeof(*lookup->addresses));
     if (!lookup->addresses)
         return err_errno(err, -ENOMEM, "reading the file");
-    r = load_services(lookup, db, filter, err);
+    r = netns_names_load(&names, db, filter, err);
+    if (r == 0)
+        r = load_services(lookup, db, filter, &names, err);
+    vec_finish(&names);
     if (r == 0)
         r = owner_lookup_init(&lookup->owners, db, err);
     if (r == 0)

@@ -206,8 +206,8 @@ int rate_ask(struct db *db, const struct walltime *walltime, const struct rate_q
                        db_path(db));
     r = choose_span(&work, err);
     if (r == 0)
-        r = coverage_load(db, walltime, work.span.from_ms, work.span.end_ms, &work.rates.coverage,
-                          NULL, err);
+        r = coverage_load_in(db, walltime, &question->filter, work.span.from_ms, work.span.end_ms,
+                             &work.rates.coverage, NULL, err);
     if (r == 0)
         r = rate_cover(db, walltime, question->measure, &work.span, &work.rates.coverage,
                        &work.cover, err);

@@ -4,6 +4,7 @@
 
 #include "connhist/report/sockets.h"
 #include "connhist/store/db.h"
+#include "coverage_netns.h"
 #include "recordings.h"
 #include "socket_row.h"
 
@@ -11,6 +12,12 @@ static const char choose_sql[] =
     "SELECT s.start_ms, r.interval_ms, r.detail, s.unkept FROM snapshots AS s "
     "JOIN recordings AS r ON r.id = s.recording "
     "WHERE s.start_ms <= ?1 AND s.status = 0 ORDER BY s.start_ms DESC LIMIT 1";
+
+/* The same for single namespaces. */
+static const char choose_in_sql[] =
+    "SELECT s.start_ms, r.interval_ms, r.detail, s.unkept FROM snapshots AS s "
+    "JOIN recordings AS r ON r.id = s.recording "
+    "WHERE s.start_ms <= ?1 AND " SNAPSHOT_COMPLETE_IN " ORDER BY s.start_ms DESC LIMIT 1";
 
 static const char first_sql[] = "SELECT start_ms FROM snapshots ORDER BY start_ms LIMIT 1";
 static const char latest_sql[] =
@@ -64,21 +71,29 @@ static int find_instant(struct db *db, const struct walltime *walltime, int64_t 
     return 0;
 }
 
-int sockets_choose(struct db *db, const struct walltime *walltime, int64_t at_ms,
-                   struct snapshot_choice *ret, struct err *err)
+int sockets_choose_in(struct db *db, const struct walltime *walltime, const struct filter *filter,
+                      int64_t at_ms, struct snapshot_choice *ret, struct err *err)
 {
+    _cleanup_(netns_choice_finish) struct netns_choice netns = {0};
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     struct snapshot_choice choice = {0};
+    const struct lapse *lapse;
     struct run run = {0};
     int64_t instant_ms;
     int r;
 
     r = find_instant(db, walltime, at_ms, &instant_ms, &choice, err);
     if (r == 0)
-        r = db_prepare(db, choose_sql, &stmt, err);
+        r = netns_choice_load(&netns, db, filter, err);
+    if (r == 0)
+        r = db_prepare(db, netns_choice_text(&netns) ? choose_in_sql : choose_sql, &stmt, err);
     if (r < 0)
         return r;
-    stmt_bind_i64(stmt, 1, instant_ms);
+    lapse = netns_choice_lapse(&netns, instant_ms);
+    choice.in_gap |= lapse != NULL;
+    stmt_bind_i64(stmt, 1, lapse ? lapse->from_ms : instant_ms);
+    if (netns_choice_text(&netns))
+        stmt_bind_text(stmt, 2, netns_choice_text(&netns));
     r = stmt_step(stmt, err);
     if (r < 0)
         return r;
@@ -94,6 +109,12 @@ int sockets_choose(struct db *db, const struct walltime *walltime, int64_t at_ms
     }
     *ret = choice;
     return 0;
+}
+
+int sockets_choose(struct db *db, const struct walltime *walltime, int64_t at_ms,
+                   struct snapshot_choice *ret, struct err *err)
+{
+    return sockets_choose_in(db, walltime, NULL, at_ms, ret, err);
 }
 
 struct table {

@@ -356,8 +356,8 @@ int trend_ask(struct db *db, const struct walltime *walltime, const struct trend
     walltime_to_record(walltime, question->until_ms, &unused, &work.until_ms);
     r = choose_step(&work, err);
     if (r == 0)
-        r = coverage_load(db, walltime, work.from_ms, work.until_ms, &work.trend.coverage,
-                          &work.times, err);
+        r = coverage_load_in(db, walltime, &question->filter, work.from_ms, work.until_ms,
+                             &work.trend.coverage, &work.times, err);
     if (r < 0)
         return r;
     r = fill_buckets(&work, walltime);

@@ -4,9 +4,9 @@
 #include "connhist/store/db.h"
 #include "trend_rows.h"
 
-static const char base_sql[] = "SELECT start_ms FROM snapshots WHERE anchor = 1 AND status = 0 "
+static const char base_sql[] = "SELECT start_ms FROM snapshots WHERE anchor = 1 "
                                "AND start_ms <= ?1 ORDER BY start_ms DESC LIMIT 1";
-static const char anchors_sql[] = "SELECT start_ms FROM snapshots WHERE anchor = 1 AND status = 0 "
+static const char anchors_sql[] = "SELECT start_ms FROM snapshots WHERE anchor = 1 "
                                   "AND start_ms > ?1 AND start_ms <= ?2 ORDER BY start_ms";
 static const char tallies_sql[] =
     "SELECT at_ms, count FROM tallies WHERE service = ?1 AND state = ?2 "

@@ -104,19 +104,16 @@ int dictionary_recall_or_find(struct store *store, const struct dictionary_key *
 
 struct netns_what {
     const struct netns_ref *ref;
-    int64_t recording; /* of the boot that it is in */
+    int64_t boot; /* number in the file */
 };
 
 static void bind_netns(sqlite3_stmt *stmt, const void *what)
 {
     const struct netns_what *w = what;
 
-    SQL_BIND(stmt, w->ref->inode, w->ref->cookie, w->recording);
+    SQL_BIND(stmt, w->ref->inode, w->ref->cookie, w->boot);
     sql_bind_string(stmt, 4, w->ref->name);
 }
-
-/* The own one is that of all boots; others are gone with theirs. */
-#define NETNS_BOOT "iif(?2 = 0, NULL, (SELECT boot FROM recordings WHERE id = ?3))"
 
 /* It may have got another name meanwhile, such as a bind mount's. */
 static int rename_netns(struct store *store, int64_t id, const char *name, struct err *err)
@@ -135,14 +132,12 @@ static int rename_netns(struct store *store, int64_t id, const char *name, struc
 int dictionary_netns(struct store *store, const struct netns_ref *netns, int64_t *ret,
                      struct err *err)
 {
-    const struct netns_what what = {netns, store->recording};
+    const struct netns_what what = {netns, store->boot};
     const struct lookup lookup = {
         .find = STMT_FIND_NETNS,
-        .find_sql = "SELECT id FROM netns WHERE inode = ?1 AND cookie = ?2 AND boot IS " NETNS_BOOT
-                    " AND (?2 != 0 OR name = ?4)",
+        .find_sql = "SELECT id FROM netns WHERE inode = ?1 AND cookie = ?2 AND boot = ?3",
         .add = STMT_ADD_NETNS,
-        .add_sql =
-            "INSERT INTO netns (inode, cookie, boot, name) VALUES (?1, ?2, " NETNS_BOOT ", ?4)",
+        .add_sql = "INSERT INTO netns (inode, cookie, boot, name) VALUES (?1, ?2, ?3, ?4)",
         .bind = bind_netns,
         .what = &what,
     };

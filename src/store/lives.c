@@ -25,21 +25,28 @@ struct row {
     int64_t traits;
 };
 
-int lives_find_service(struct store *store, const struct batch_ids *ids,
-                       const struct service_key *service, int64_t *ret, struct err *err)
+int64_t lives_netns(const struct batch_ids *ids, uint32_t netns)
 {
     size_t low = 0, high = ids->n;
 
     while (low < high) {
         size_t middle = (low + high) / 2;
 
-        if (ids->refs[middle].id < service->netns)
+        if (ids->refs[middle].id < netns)
             low = middle + 1;
         else
             high = middle;
     }
-    if (low < ids->n && ids->refs[low].id == service->netns)
-        return dictionary_service(store, ids->ids[low], service, ret, err);
+    return low < ids->n && ids->refs[low].id == netns ? ids->ids[low] : 0;
+}
+
+int lives_find_service(struct store *store, const struct batch_ids *ids,
+                       const struct service_key *service, int64_t *ret, struct err *err)
+{
+    int64_t netns = lives_netns(ids, service->netns);
+
+    if (netns)
+        return dictionary_service(store, netns, service, ret, err);
     return err_set(err, -EINVAL, "network namespace %u is not in the batch", service->netns);
 }
 
@@ -437,5 +444,28 @@ int lives_close_others(struct store *store, const uint64_t *numbers, size_t n, i
     for (size_t i = 0; i < others.n && r >= 0; i++)
         r = close_one(store, others.items[i], ended_ms, keep_numbers, err);
     vec_finish(&others);
+    return r;
+}
+
+int lives_close_netns(struct store *store, int64_t netns, int64_t ended_ms, struct err *err)
+{
+    static const char sql[] = "SELECT o.life FROM open AS o JOIN services AS s ON s.id = o.service "
+                              "WHERE s.netns = ?1 ORDER BY o.life";
+    struct number_vec numbers = {0};
+    sqlite3_stmt *stmt;
+    int r = writer_stmt(store, STMT_LIST_OPEN_NETNS, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, netns);
+    while ((r = sql_step(stmt, err)) > 0)
+        if (vec_push(&numbers, sqlite3_column_int64(stmt, 0)) < 0) {
+            sqlite3_reset(stmt);
+            r = err_errno(err, -ENOMEM, "%s", store->path);
+            break;
+        }
+    for (size_t i = 0; i < numbers.n && r >= 0; i++)
+        r = close_one(store, numbers.items[i], ended_ms, false, err);
+    vec_finish(&numbers);
     return r;
 }

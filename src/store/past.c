@@ -83,8 +83,11 @@ static int read_runs(sqlite3 *db, const char *boot_id, struct store_past *past, 
 
 static int read_times(sqlite3 *db, struct store_past *past, struct err *err)
 {
-    static const char complete_sql[] = "SELECT start_ms FROM snapshots WHERE status = 0 "
-                                       "ORDER BY start_ms DESC LIMIT 1";
+    static const char complete_sql[] =
+        "SELECT s.start_ms FROM snapshots AS s WHERE s.status = 0 OR "
+        "EXISTS (SELECT 1 FROM incomplete AS i "
+        "WHERE i.start_ms = s.start_ms) "
+        "ORDER BY start_ms DESC LIMIT 1";
     static const char epoch_sql[] = "SELECT offset_ms FROM epochs ORDER BY from_ms DESC LIMIT 1";
     struct past_snapshot last;
     int64_t next_life = 1;

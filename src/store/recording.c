@@ -72,6 +72,8 @@ static int tidy_up(struct store *store, int64_t boot, int64_t now_ms, struct err
                                false, err);
     if (r >= 0 && earlier.boot != boot && has_snapshot)
         r = planned_cut(store, snapshot.start_ms + 1, err);
+    if (r >= 0 && earlier.boot != boot)
+        r = standing_end_boot(store, has_snapshot ? snapshot.start_ms : earlier.started_ms, err);
     if (r < 0 || earlier.ended_ms != TIME_UNKNOWN)
         return r;
     return note_death(store, &earlier, earlier.boot == boot,

@@ -326,6 +326,8 @@ static int write_all(struct store *store, const struct batch_ids *ids, const str
         r = write_snapshot(store, batch, err);
     if (r >= 0)
         r = write_lives(store, ids, batch, err);
+    if (r >= 0)
+        r = standing_write(store, ids, batch, err);
     if (r >= 0 && batch->has_snapshot)
         r = write_tallies(store, ids, batch, err);
     if (r >= 0 && batch->has_snapshot)

@@ -19,6 +19,10 @@ enum writer_stmt {
     STMT_FIND_NETNS,
     STMT_ADD_NETNS,
     STMT_RENAME_NETNS,
+    STMT_ADD_SPAN,
+    STMT_END_SPAN,
+    STMT_ADD_INCOMPLETE,
+    STMT_LIST_OPEN_NETNS,
     STMT_FIND_SERVICE,
     STMT_ADD_SERVICE,
     STMT_FIND_OWNER,
@@ -147,6 +151,20 @@ int sampled_drop(struct store *store, int64_t number, struct err *err);
 /* Copies them to the row of `closed` by its key, as final, or as those of their snapshot; nothing
  * where the life has none. */
 int sampled_keep(struct store *store, int64_t number, int64_t key, struct err *err);
+
+/* Closes at ended_ms all open lives of a namespace, by its number in the file. */
+int lives_close_netns(struct store *store, int64_t netns, int64_t ended_ms, struct err *err);
+
+/* Whether namespaces are recorded, and where the snapshot is not complete, inside a transaction
+ * (standing.c). */
+int standing_write(struct store *store, const struct batch_ids *ids, const struct batch *batch,
+                   struct err *err);
+
+/* A boot is over, and with it all namespaces. */
+int standing_end_boot(struct store *store, int64_t until_ms, struct err *err);
+
+/* The file's number of a namespace of a batch; 0: it has none. */
+int64_t lives_netns(const struct batch_ids *ids, uint32_t netns);
 
 /* Closes at ended_ms all open lives whose numbers are not among the n, which are in order.
  * keep_numbers: facts of them may come later. */

@@ -51,6 +51,7 @@ class Socket:
     life: dict = field(default_factory=lambda: {"found": False, "held": set()})  # shared by all states of a life
     carried: int = 0  # payload bytes sent
     active_ms: int = 0  # boot time of the last one, or of the opening
+    place: int = 0  # its network namespace: 0 is the recorder's own
 
     def carries(self):
         return self.proto == "tcp" and self.state in CARRYING
@@ -63,8 +64,9 @@ class Socket:
 
 
 class Kernel:
-    def __init__(self, events=False):
+    def __init__(self, events=False, places=1):
         self.events = events  # whether destroy events are told
+        self.places = places  # network namespaces
         self.short = []  # endpoints of connections that no snapshot can see
         self.ms_since_tick = 0
         self.boot, self.boot_ms, self.wall_offset_ms = 1, 5_000_000, 1_700_000_000_000
@@ -72,10 +74,12 @@ class Kernel:
         self.sockets, self.gone = [], []
         self.cookie = 0x1000
         self.port = 32768
-        self.failing = False
+        self.failing = set()  # places whose next dump fails
+        self.without = set()  # places that are not recorded now
         self.doubles = []
         self.shown = []  # for each complete snapshot: what it showed, for the comparison
-        self.last_complete = None  # boot and boot time of the last complete snapshot
+        self.shown_in = [[] for _ in range(places)]  # the same for each place, where it was complete
+        self.last_complete = [None] * places  # boot and boot time of the last complete snapshot
         self.servers = {port: 600 + 20 * i for i, port in enumerate(SERVER_PORTS)}
         self.uids, self.held, self.late = {}, set(), False
         for pid in [*self.servers.values(), 700, 701, 702]:
@@ -134,7 +138,7 @@ class Kernel:
         any_address = "0.0.0.0" if family == 4 else "::"
         peer = remote.format(n % 200 + 1)
         base = Socket("tcp", family, local, ports[0], peer, ports[1], "ESTABLISHED",
-                      self.new_cookie(), 0, 2 if server else 1, active_ms=self.boot_ms)
+                      self.new_cookie(), 0, 2 if server else 1, active_ms=self.boot_ms, place=n // 2 % self.places)
         serves = server or kind in ("LISTEN", "CLOSE", "udp-bound")
         base.pid = self.servers[service] if serves else 700 + n % 3
         base.uid = self.uids[base.pid]
@@ -178,6 +182,7 @@ class Kernel:
         proto, family, local, lport, remote, rport = s.endpoints()
         if wiped:
             local, rport = ("0.0.0.0" if family == 4 else "::"), 0
+        self.commands.append(f"into {s.place}")
         self.commands.append(
             f"event {n % 4} {proto} {family} {local} {lport} {remote} {rport} {cookie or s.cookie} {s.opener} "
             f"{int(proto == 'tcp' and not wiped)} {int(not wiped)} {int(wiped)} {int(unconnected)} 100 1000")
@@ -290,8 +295,26 @@ class Kernel:
     def jump_wall(self, n):
         self.wall_offset_ms += (n - 500) * 60_000
 
-    def fail(self, _):
-        self.failing = True
+    def fail(self, n):
+        """The dump of one place fails, or of all."""
+        place = n % (self.places + 1)
+        self.failing |= {place} if place < self.places else set(range(self.places))
+
+    def leave(self, n):
+        """A place but the own one is not recorded any more, or is again."""
+        if self.places == 1:
+            return
+        place = 1 + n % (self.places - 1)
+        for s in self.sockets:  # what is seen there next are lives of their own
+            if s.place == place:
+                s.life, s.seen_uid, s.seen_time_wait = {"found": False, "held": set()}, False, False
+        if place in self.without:
+            self.without.remove(place)
+            self.commands.append(f"with {place}")
+            self.last_complete[place] = None
+        else:
+            self.without.add(place)
+            self.commands.append(f"without {place} {2 + n % 3}")
 
     def reboot(self, n):
         self.commands.append("crash" if n % 2 else "stop")
@@ -336,24 +359,32 @@ class Kernel:
     def tick(self, n):
         self.pass_time(INTERVAL_MS + (n * 7000 if n > 950 else 0))
         self.commands.append(self.clock())
-        self.commands += [self.sample(s) for s in self.sockets]
-        self.commands += [self.sample(d) for d in self.doubles if self.is_double(d)]
+        doubles = [d for d in self.doubles if self.is_double(d)]
+        for place in range(self.places):
+            self.commands.append(f"into {place}")
+            self.commands += [self.sample(s) for s in [*self.sockets, *doubles] if s.place == place]
+            if place in self.failing:
+                self.commands.append("fail")
         self.doubles = []
-        if self.failing:
-            self.commands.append("fail")
         self.find_owners()
         self.commands.append("tick")
         for s in self.sockets:
-            s.life["found"] = s.life["found"] or (not self.late and s.state not in OWNERLESS)
+            s.life["found"] = s.life["found"] or (not self.late and s.state not in OWNERLESS and s.place not in self.without)
         self.late = False
-        if not self.failing:
-            self.shown.append((self.boot, self.boot_ms, self.last_complete, [replace(s) for s in self.sockets]))
-            self.last_complete = (self.boot, self.boot_ms)
+        failing = self.failing - self.without
+        shown = [replace(s) for s in self.sockets if s.place not in self.without]
+        if not failing:
+            self.shown.append((self.boot, self.boot_ms, self.last_complete[0], shown))
+        for place in range(self.places):
+            if place not in failing and len(failing) + len(self.without) < self.places:
+                here = [s for s in shown if s.place == place]
+                self.shown_in[place].append((self.boot, self.boot_ms, self.last_complete[place], here))
+                self.last_complete[place] = (self.boot, self.boot_ms)
         for s in self.sockets:
-            s.seen_uid = s.seen_uid or s.shown_uid() >= 0
-            if s.state == "TIME_WAIT" and not self.failing:
+            s.seen_uid = s.seen_uid or (s.shown_uid() >= 0 and s.place not in self.without)
+            if s.state == "TIME_WAIT" and s.place not in failing:
                 s.seen_time_wait = True
-        self.failing = False
+        self.failing = set()
 
     def states(self, index):
         return Counter((s.proto, s.state) for s in self.shown[index][3])
@@ -365,16 +396,20 @@ STEPS = ["open:SYN_SENT", "open:SYN_RECV", "open:ESTABLISHED", "open:FIN_WAIT2",
          "jump_wall", "fail", "reboot", "restart", "connect_and_close", "connect_and_close", "lose", "restart_server", "pass_on", "delay", "carry", "carry", "tick", "tick", "tick", "tick", "tick"]
 
 
-def play(steps, events=False, sampling=0):
+PLACES_STEPS = [*STEPS, "leave", "fail"]  # where there are several namespaces
+
+
+def play(steps, events=False, sampling=0, places=1):
     """The kernel after steps of (index into STEPS, number)."""
-    kernel = Kernel(events)
+    kernel = Kernel(events, places)
+    kernel.commands.append(f"namespaces {places}")
     if events:
         kernel.commands.append("events")
     kernel.commands.append(f"sampling {sampling}")
     kernel.commands.append(kernel.clock())
     kernel.commands.append("start boot-1")
     for step, n in steps:
-        name, _, kind = STEPS[step].partition(":")
+        name, _, kind = PLACES_STEPS[step].partition(":")
         getattr(kernel, name)(*([kind] if kind else []), n)
     kernel.tick(0)
     return kernel

@@ -4,12 +4,13 @@ held against made-up kernels."""
 import sqlite3
 import subprocess
 from collections import Counter
+from copy import copy
 
 from conftest import BUILD, SANITIZER
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kernel_model import INTERVAL_MS, STEPS, play
+from kernel_model import INTERVAL_MS, PLACES_STEPS, STEPS, play
 
 REPLAY = BUILD / "tests" / "replay" / "replay"
 TOLD_BY_EVENTS = (100, 1000)  # payload sent and received, by kernel_model.py; samples have twice as much received
@@ -17,23 +18,28 @@ EXAMPLES = 60 if SANITIZER else 400
 
 AFTER_CLOSE = {"FIN_WAIT1", "FIN_WAIT2", "CLOSING", "LAST_ACK", "TIME_WAIT"}
 steps = st.lists(st.tuples(st.integers(0, len(STEPS) - 1), st.integers(0, 999)), min_size=5, max_size=60)
+places_steps = st.lists(st.tuples(st.integers(0, len(PLACES_STEPS) - 1), st.integers(0, 999)), min_size=5, max_size=60)
 
 
-def replay(path, commands, detail="on", syn_recv=4096):
-    """Runs the commands and returns [(record_ms, rows)] for each complete snapshot."""
+def replay(path, commands, detail="on", syn_recv=4096, places=()):
+    """Runs the commands and returns [(record_ms, rows)] for each complete snapshot; for each of the places that are
+    named such a list, of the snapshots that are complete there."""
     for suffix in ("", "-wal", "-shm", "-recorder"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     done = subprocess.run([REPLAY, path, detail, str(syn_recv)], text=True, capture_output=True,
-                          input="\n".join([*commands, "tables"]) + "\n", check=False, timeout=60)
+                          input="\n".join([*commands, *(f"tables {place}".strip() for place in places or [""])]) + "\n", check=False, timeout=60)
     assert done.returncode == 0, done.stderr
-    tables = []
+    tables, each = [], []
     for line in done.stdout.splitlines():
         words = line.split()
         if words[0] == "snapshot":
             tables.append((int(words[1]), []))
         elif words[0] != "end":
             tables[-1][1].append(words)
-    return tables
+        else:
+            each.append(tables)
+            tables = []
+    return each if places else each[-1]
 
 
 def key(words):
@@ -141,6 +147,47 @@ def test_the_table_as_of_each_snapshot_is_what_came_in(tmp_path, steps):
     hold_time(tables)
     hold_time_wait(kernel, tables)
     hold_tallies(path, kernel, tables)
+
+
+def shown_in(kernel, place):
+    """What one namespace showed, as if there were no other."""
+    only = copy(kernel)
+    only.shown = kernel.shown_in[place]
+    return only
+
+
+def hold_tallies_of(path, kernel, place, tables):
+    """As hold_tallies(), of one namespace: also at snapshots that were not complete elsewhere."""
+    database = sqlite3.connect(path)
+    name = f"n{place}" if place else ""
+    rows = database.execute(
+        "SELECT s.id, s.protocol, st.name, t.at_ms, t.count FROM tallies t JOIN services s ON s.id = t.service"
+        " JOIN netns n ON n.id = s.netns JOIN states st USING (state) WHERE n.name = ? ORDER BY t.at_ms", (name,)).fetchall()
+    anchors = [at for at, in database.execute("SELECT start_ms FROM snapshots WHERE anchor = 1")]
+    database.close()
+    for index, (record_ms, _) in enumerate(tables):
+        base = max(at for at in anchors if at <= record_ms)
+        counts = {row[:3]: row[4] for row in rows if base <= row[3] <= record_ms}
+        told = Counter()
+        for (_, protocol, state), n in counts.items():
+            told[{6: "tcp", 17: "udp"}[protocol], state] += n
+        assert +told == kernel.states(index), f"tallies of {name or 'own'} at {record_ms}"
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True,
+          suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(places_steps, st.booleans())
+def test_each_namespace_is_exact_whatever_becomes_of_the_others(tmp_path, steps, events):
+    kernel = play(steps, events, places=3)
+    path = tmp_path / "places.db"
+    tables = replay(path, kernel.commands, places=range(3))
+    for place in range(3):
+        only = shown_in(kernel, place)
+        hold_rows(only, tables[place])
+        hold_owners(only, tables[place])
+        hold_queues(only, tables[place])
+        hold_time(tables[place])
+        hold_tallies_of(path, only, place, tables[place])
 
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True,

@@ -203,7 +203,7 @@ def test_fifty_namespaces_with_the_same_endpoints_are_recorded_apart(tag, config
     assert {row["netns"] for row in document["rows"]} == {made[3]} and len(document["rows"]) == 3
     document = json.loads(connhist("--db", db, "--netns", made[3], "report", "--port", "7000", "--state", "LISTEN",
                                    "--format", "json").stdout)
-    assert {row["max"] for row in document["rows"]} == {1}
+    assert {row["max"] for row in document["rows"]} - {None} == {1}, "a step may lie between two snapshots"
 
 
 def test_events_of_each_namespace_are_its_own(tag, config, record, db):

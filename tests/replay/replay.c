@@ -16,11 +16,15 @@
  * - lose: some events were lost; twdrop: the kernel dropped a TIME_WAIT
  * - deaf, hears: events can't be read from now on, or can again
  * - fail: the next snapshot's dump ends with an error after its samples
+ * - namespaces N: there are that many, the recorder's own and n1, n2 ...; into PLACE: samples,
+ * events and failures that follow are of that one (0: the own)
+ * - without PLACE STANDING: it is not recorded any more, for that reason; with PLACE: it is again
  * - lacks|has tcp|udp: whether the kernel has the module to dump it
  * - tick: take a snapshot
  * - stop, crash: end the recorder with or without a closing note
  * - netns INODE, detail on|anonymous|off: for the recorders started from now on
  * - start BOOT_ID: start one; implied by the first tick
+ * - tables PLACE: the same for the snapshots that are complete in one namespace, of that alone
  * - tables: prints each complete snapshot's table: "snapshot RECORD_MS", then rows */
 #include <errno.h>
 #include <inttypes.h>
@@ -33,44 +37,7 @@
 #include "connhist/record/recorder.h"
 #include "connhist/report/sockets.h"
 #include "connhist/store/db.h"
-#include "processes.h"
-
-struct made_event {
-    struct closing closing;
-    int drains; /* it is read at this many drains from now */
-};
-
-struct stage {
-    const char *path;
-    char boot_id[40];
-    int64_t boot_ns, real_ns;
-    struct {
-        VEC_FIELDS(struct sample);
-    } samples;
-    struct {
-        VEC_FIELDS(struct made_event);
-    } events;
-    struct processes processes;
-    bool has_events;
-    bool lose_events;
-    bool deaf;
-    uint64_t time_wait_dropped;
-    bool fail;
-    bool lacks_tcp, lacks_udp;
-    uint64_t netns_inode;
-    struct netns_ref own;
-    struct recorder *recorder;
-    const char *detail;
-    int64_t interval_ms;
-    int64_t sampling_ms;
-    uint32_t max_syn_recv;
-};
-
-static void die(const char *what, const char *why)
-{
-    fprintf(stderr, "replay: %s: %s\n", what, why);
-    exit(1);
-}
+#include "stage.h"
 
 static int64_t stage_boottime_ns(void *ctx)
 {
@@ -87,9 +54,8 @@ static int stage_namespaces(void *ctx, const struct netns_ref **ret, size_t *ret
     struct stage *stage = ctx;
 
     (void)err;
-    stage->own = (struct netns_ref){.inode = stage->netns_inode};
-    *ret = &stage->own;
-    *ret_n = 1;
+    *ret_n = stage_list(stage);
+    *ret = stage->refs;
     return 0;
 }
 
@@ -97,15 +63,15 @@ static int stage_dump(void *ctx, const struct netns_ref *netns, enum protocol pr
                       bool want_info, source_sample_fn fn, void *arg, struct err *err)
 {
     struct stage *stage = ctx;
+    uint32_t place = stage_place(stage, netns);
 
-    (void)netns;
     if (protocol == PROTOCOL_TCP ? stage->lacks_tcp : stage->lacks_udp)
         return err_set(err, -ENOENT, "the kernel lacks it");
     for (size_t i = 0; i < stage->samples.n; i++) {
-        struct sample sample = stage->samples.items[i];
+        struct sample sample = stage->samples.items[i].sample;
         int r;
 
-        if (sample.protocol != protocol)
+        if (sample.protocol != protocol || stage->samples.items[i].place != place)
             continue;
         sample.sampled_ns = stage->boot_ns;
         sample.opener = OPENER_UNKNOWN;
@@ -114,7 +80,7 @@ static int stage_dump(void *ctx, const struct netns_ref *netns, enum protocol pr
         if (r < 0)
             return r;
     }
-    return stage->fail ? err_set(err, -EIO, "the dump was made to fail") : 0;
+    return stage->places[place].fail ? err_set(err, -EIO, "the dump was made to fail") : 0;
 }
 
 static int stage_ask_info(void *ctx, const struct netns_ref *netns, struct sample *samples,
@@ -126,8 +92,8 @@ static int stage_ask_info(void *ctx, const struct netns_ref *netns, struct sampl
     (void)err;
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < stage->samples.n; j++)
-            if (stage->samples.items[j].cookie == samples[i].cookie)
-                samples[i].opener = stage->samples.items[j].opener;
+            if (stage->samples.items[j].sample.cookie == samples[i].cookie)
+                samples[i].opener = stage->samples.items[j].sample.opener;
     return 0;
 }
 
@@ -149,6 +115,19 @@ static int stage_leave(void *ctx, struct netns_facts *ret, struct err *err)
         .known = true,
     };
     return 0;
+}
+
+static enum netns_standing stage_absence(void *ctx, const struct netns_ref *netns)
+{
+    const struct stage *stage = ctx;
+
+    for (uint32_t i = 0; i < stage->n_places; i++) {
+        struct netns_ref ref = stage_ref(stage, i);
+
+        if (ref.inode == netns->inode && ref.cookie == netns->cookie)
+            return (enum netns_standing)stage->places[i].standing;
+    }
+    return NETNS_GONE;
 }
 
 static int stage_watch(void *ctx, bool *ret_gone)
@@ -190,8 +169,8 @@ static int stage_drain(void *ctx, source_closing_fn fn, void *arg, size_t max,
 
         if (event->drains-- > 0)
             stage->events.items[kept++] = *event;
-        else
-            fn(arg, 0, &event->closing);
+        else if (stage->places[event->place].standing == NETNS_RECORDED)
+            fn(arg, stage->places[event->place].id, &event->closing);
     }
     stage->events.n = kept;
     *ret = (struct source_drained){.lost = stage->lose_events};
@@ -221,6 +200,7 @@ static const struct source_ops stage_ops = {
     .ask_info = stage_ask_info,
     .enter = stage_enter,
     .leave = stage_leave,
+    .absence = stage_absence,
     .watch = stage_watch,
     .state = stage_state,
     .events_fd = stage_events_fd,
@@ -266,7 +246,7 @@ static void start(struct stage *stage)
     struct err err = {0};
 
     if (recorder_new(&options, &source, &stage->recorder, &err) < 0)
-        die("start", err.text);
+        stage_die("start", err.text);
 }
 
 static void tick(struct stage *stage)
@@ -276,9 +256,11 @@ static void tick(struct stage *stage)
     if (!stage->recorder)
         start(stage);
     if (recorder_tick(stage->recorder, &err) < 0)
-        die("tick", err.text);
+        stage_die("tick", err.text);
     vec_clear(&stage->samples);
-    stage->fail = stage->processes.late = false;
+    stage->processes.late = false;
+    for (uint32_t i = 0; i < stage->n_places; i++)
+        stage->places[i].fail = stage->places[i].is_new = false;
 }
 
 static void stop(struct stage *stage, bool clean)
@@ -286,81 +268,9 @@ static void stop(struct stage *stage, bool clean)
     struct err err = {0};
 
     if (clean && stage->recorder && recorder_stop(stage->recorder, 0, &err) < 0)
-        die("stop", err.text);
+        stage_die("stop", err.text);
     recorder_free(stage->recorder);
     stage->recorder = NULL;
-}
-
-static void read_sample(struct stage *stage, const char *line)
-{
-    char protocol[8], local[64], remote[64], state[16];
-    struct sample s = {0};
-    enum sock_state number;
-    int family, opener;
-    int64_t uid;
-
-    if (sscanf(line,
-               "sample %7s %d %63s %" SCNu16 " %63s %" SCNu16 " %15s %" SCNu64 " %" SCNu32
-               " %" SCNd64 " %" SCNu32 " %" SCNu8 " %" SCNu32 " %" SCNu32 " %" SCNu32
-               " %d %" SCNu64,
-               protocol, &family, local, &s.local_port, remote, &s.remote_port, state, &s.cookie,
-               &s.inode, &uid, &s.scope_ifindex, &s.timer, &s.expires_ms, &s.recv_queue,
-               &s.send_queue, &opener, &s.cgroup) < 16)
-        die("sample", line);
-    if (state_parse(state, &number) < 0 || address_parse(local, &s.family, &s.local) < 0 ||
-        address_parse(remote, &s.family, &s.remote) < 0)
-        die("sample", line);
-    s.family = family == 4 ? AF_INET : AF_INET6;
-    s.protocol = strcmp(protocol, "tcp") == 0 ? PROTOCOL_TCP : PROTOCOL_UDP;
-    s.state = (uint8_t)number;
-    s.opener = (uint8_t)opener;
-    s.has_uid = uid >= 0;
-    s.uid = uid >= 0 ? (uint32_t)uid : 0;
-    if (vec_push(&stage->samples, s) < 0)
-        die("sample", "out of memory");
-}
-
-static void read_facts(struct stage *stage, const char *line)
-{
-    struct sample *s = stage->samples.n ? &stage->samples.items[stage->samples.n - 1] : NULL;
-
-    if (!s ||
-        sscanf(line, "facts %" SCNu64 " %" SCNu64 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32,
-               &s->facts.sent_bytes, &s->facts.received_bytes, &s->facts.segs_out, &s->facts.rtt_us,
-               &s->sent_ago_ms, &s->received_ago_ms) != 6)
-        die("facts", line);
-    s->facts.segs_in = s->facts.segs_out;
-    s->facts.known = true;
-}
-
-static void read_event(struct stage *stage, const char *line)
-{
-    char protocol[8], local[64], remote[64];
-    struct made_event event = {0};
-    struct closing *c = &event.closing;
-    int family, opener, has_info, fin_acked, wiped, unconnected;
-
-    if (sscanf(line,
-               "event %d %7s %d %63s %" SCNu16 " %63s %" SCNu16 " %" SCNu64
-               " %d %d %d %d %d %" SCNu64 " %" SCNu64,
-               &event.drains, protocol, &family, local, &c->local_port, remote, &c->remote_port,
-               &c->cookie, &opener, &has_info, &fin_acked, &wiped, &unconnected, &c->bytes_sent,
-               &c->bytes_received) != 15)
-        die("event", line);
-    if (address_parse(local, &c->family, &c->local) < 0 ||
-        address_parse(remote, &c->family, &c->remote) < 0)
-        die("event", line);
-    c->family = family == 4 ? AF_INET : AF_INET6;
-    c->protocol = strcmp(protocol, "tcp") == 0 ? PROTOCOL_TCP : PROTOCOL_UDP;
-    c->opener = (uint8_t)opener;
-    c->has_info = has_info;
-    c->fin_acked = fin_acked;
-    c->established = has_info || fin_acked;
-    c->wiped = wiped;
-    c->unconnected = unconnected;
-    c->received_ns = stage->boot_ns;
-    if (vec_push(&stage->events, event) < 0)
-        die("event", "out of memory");
 }
 
 static int show_row(void *arg, const struct socket_row *row)
@@ -385,38 +295,45 @@ struct times {
     VEC_FIELDS(int64_t);
 };
 
-/* The complete snapshots of the file. */
-static void read_times(struct db *db, struct times *ret)
+/* The snapshots of the file that are complete, at least in the namespaces asked for. */
+static void read_times(struct db *db, const struct filter *filter, struct times *ret)
 {
+    static const char sql[] =
+        "SELECT start_ms FROM snapshots AS s WHERE status = 0 OR (?1 IS NOT NULL AND EXISTS "
+        "(SELECT 1 FROM incomplete AS i WHERE i.start_ms = s.start_ms) AND NOT EXISTS "
+        "(SELECT 1 FROM incomplete AS i JOIN netns AS n ON n.id = i.netns "
+        "WHERE i.start_ms = s.start_ms AND n.name = iif(?1 = 'own', '', ?1))) ORDER BY start_ms";
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     struct err err = {0};
 
-    if (db_prepare(db, "SELECT start_ms FROM snapshots WHERE status = 0 ORDER BY start_ms", &stmt,
-                   &err) < 0)
-        die("tables", err.text);
+    if (db_prepare(db, sql, &stmt, &err) < 0)
+        stage_die("tables", err.text);
+    if (filter->netns)
+        stmt_bind_text(stmt, 1, filter->netns);
     while (stmt_step(stmt, &err) > 0)
         if (vec_push(ret, stmt_i64(stmt, 0)) < 0)
-            die("tables", "out of memory");
+            stage_die("tables", "out of memory");
 }
 
-static void tables(struct stage *stage)
+/* netns: as in a filter. */
+static void tables(struct stage *stage, const char *netns)
 {
     _cleanup_(cleanup_db_close) struct db *db = NULL;
     struct walltime no_epochs = {0}; /* so that what is shown is the record's time */
-    struct filter all = {0};
+    struct filter all = {.netns = netns};
     struct times times = {0};
     struct err err = {0};
 
     if (db_open(stage->path, &db, &err) < 0)
-        die("tables", err.text);
-    read_times(db, &times);
+        stage_die("tables", err.text);
+    read_times(db, &all, &times);
     for (size_t i = 0; i < times.n; i++) {
         struct snapshot_choice choice = {.found = true, .record_ms = times.items[i]};
 
         printf("snapshot %" PRId64 "\n", choice.record_ms);
         if (db_begin(db, &err) < 0 ||
             sockets_at(db, &no_epochs, &choice, &all, show_row, NULL, &err) < 0)
-            die("tables", err.text);
+            stage_die("tables", err.text);
     }
     printf("end\n");
     fflush(stdout);
@@ -425,16 +342,19 @@ static void tables(struct stage *stage)
 
 static void obey(struct stage *stage, const char *line)
 {
+    char name[16];
+    unsigned place;
+
     if (strncmp(line, "sample ", 7) == 0) {
-        read_sample(stage, line);
-    } else if (processes_obey(&stage->processes, line)) {
+        stage_read_sample(stage, line);
+    } else if (processes_obey(&stage->processes, line) || stage_obey_places(stage, line)) {
         return;
     } else if (strcmp(line, "asked\n") == 0) {
         printf("asked %" PRIu64 "\n", stage->processes.asked);
     } else if (strncmp(line, "event ", 6) == 0) {
-        read_event(stage, line);
+        stage_read_event(stage, line);
     } else if (strncmp(line, "facts ", 6) == 0) {
-        read_facts(stage, line);
+        stage_read_facts(stage, line);
     } else if (sscanf(line, "sampling %" SCNd64, &stage->sampling_ms) == 1) {
         return;
     } else if (strcmp(line, "events\n") == 0) {
@@ -461,8 +381,6 @@ static void obey(struct stage *stage, const char *line)
         stage->detail = "off";
     } else if (strcmp(line, "detail anonymous\n") == 0) {
         stage->detail = "anonymous";
-    } else if (strcmp(line, "fail\n") == 0) {
-        stage->fail = true;
     } else if (strcmp(line, "stop\n") == 0) {
         stop(stage, true);
     } else if (strcmp(line, "crash\n") == 0) {
@@ -470,20 +388,26 @@ static void obey(struct stage *stage, const char *line)
     } else if (sscanf(line, "start %39s", stage->boot_id) == 1) {
         start(stage);
     } else if (strcmp(line, "tables\n") == 0) {
-        tables(stage);
+        tables(stage, NULL);
+    } else if (strcmp(line, "tables 0\n") == 0) {
+        tables(stage, "own");
+    } else if (sscanf(line, "tables %u", &place) == 1) {
+        snprintf(name, sizeof(name), "n%u", place);
+        tables(stage, name);
     } else {
-        die("unknown command", line);
+        stage_die("unknown command", line);
     }
 }
 
 int main(int argc, char **argv)
 {
-    struct stage stage = {.boot_id = "boot-1", .interval_ms = 10000, .netns_inode = 4026531840};
+    struct stage stage = {
+        .boot_id = "boot-1", .interval_ms = 10000, .netns_inode = 4026531840, .n_places = 1};
     char line[32768];
     uint64_t bound = 0;
 
     if (argc != 4 || parse_u64(argv[3], 0, UINT32_MAX, &bound) < 0)
-        die("usage", "replay FILE on|anonymous|off MAX_SYN_RECV");
+        stage_die("usage", "replay FILE on|anonymous|off MAX_SYN_RECV");
     stage.path = argv[1];
     stage.detail = argv[2];
     stage.max_syn_recv = (uint32_t)bound;

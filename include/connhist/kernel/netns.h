@@ -7,6 +7,7 @@
 #pragma once
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,6 +37,7 @@ struct netns_list {
     size_t n_hidden; /* processes that did not let us see theirs, CAP_SYS_PTRACE being missing (with
                         it, those of an outer user namespace still don't: they are none of ours) */
     size_t n_beyond; /* signs of namespaces beyond NETNS_FOUND_MAX */
+    size_t n_unread; /* signs that could not be read though they are there */
     const char *closed; /* a folder of bind mounts that may not be read, CAP_DAC_READ_SEARCH being
                            missing; NULL; not owned */
 };
@@ -52,6 +54,9 @@ struct netns_places {
  * free it with vec_finish(). 0, or a negative errno when something could not be read: the list is
  * then not whole, and nothing may be concluded from absence. */
 int netns_find(const struct netns_places *places, struct netns_list *ret, struct err *err);
+
+/* Whether a list has all that there is: what it lacks is gone. */
+bool netns_list_is_whole(const struct netns_list *list);
 
 /* The namespace with this inode number in a list; NULL. */
 const struct netns_found *netns_in_list(const struct netns_list *list, uint64_t inode);

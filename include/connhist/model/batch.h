@@ -16,7 +16,8 @@
 enum snapshot_status {
     SNAPSHOT_COMPLETE = 0,
     SNAPSHOT_INTERRUPTED =
-        1, /* a dump failed or was inconsistent: nothing is concluded from absence */
+        1, /* a dump failed or was inconsistent: nothing is concluded from absence, in the
+              namespaces that batch.incomplete names, or if it is empty in any */
 };
 
 struct snapshot {
@@ -99,7 +100,14 @@ struct batch {
     bool has_snapshot;        /* snapshot is meaningful (a batch may carry losses alone) */
     struct snapshot snapshot; /* what was seen, as counts and status */
     struct recorder_cost cost;
-    struct netns_vec netns;     /* every namespace that keys in this batch use, sorted by id */
+    struct netns_vec netns; /* every namespace that keys in this batch use, sorted by id */
+    struct {
+        VEC_FIELDS(uint32_t);
+    } incomplete; /* namespaces in which the snapshot is not complete, if it is
+                                         elsewhere: ids, sorted; each is in netns */
+    struct {
+        VEC_FIELDS(struct netns_change);
+    } standing;                 /* namespaces whose recording began or ended */
     struct owner_vec owners;    /* every owner that lives and holders in this batch name */
     struct life_vec opened;     /* new lives, alive; when snapshot.full: all lives alive */
     struct life_vec changed;    /* state, owner or inode changed, alive */

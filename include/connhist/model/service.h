@@ -34,12 +34,30 @@ struct service_key {
 
 /* A network namespace as the recorder numbers it within one run. */
 struct netns_ref {
-    uint64_t inode;  /* st_ino of its /proc/PID/ns/net; the kernel gives it again to a later one */
-    uint64_t cookie; /* never given twice within a boot; 0 for the recorder's own */
-    uint32_t id;     /* number within this run, never given twice; 0: the recorder's own */
-    bool is_new;     /* it was not there at the search before: no socket in it is older than that */
+    uint64_t inode; /* st_ino of its /proc/PID/ns/net; the kernel gives it again to a later one */
+    uint64_t
+        cookie;  /* never given twice within a boot; 0: the kernel does not tell (before 5.14) */
+    uint32_t id; /* number within this run, never given twice; 0: the recorder's own */
+    bool is_new; /* it was not there at the search before: no socket in it is older than that */
     char name[NETNS_NAME_MAX]; /* of `ip netns`, Docker's, or "net:[INODE]"; "" for the recorder's
                                   own. Data of others: may hold anything but NUL */
+};
+
+/* Whether a namespace is recorded; numbers are those in the file. */
+enum netns_standing {
+    NETNS_RECORDED = 0,
+    NETNS_GONE = 1,     /* it is no more */
+    NETNS_EXCLUDED = 2, /* the configuration does not want it any more */
+    NETNS_DENIED = 3,   /* it can't be entered any more */
+    NETNS_UNSEEN = 4,   /* nothing shows it any more; what may not be seen may still be in it */
+};
+
+/* That it is recorded from then on, or no longer. */
+struct netns_change {
+    int64_t at_ms;    /* the snapshot from which on it is, or up to which it was */
+    uint32_t netns;   /* id, in batch.netns */
+    uint8_t standing; /* enum netns_standing */
+    bool is_new;      /* if it is: it came into being since the snapshot before */
 };
 
 /* Why namespaces are not recorded: bits. */

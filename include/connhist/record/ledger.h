@@ -14,6 +14,7 @@
 #include "connhist/model/owner.h"
 #include "connhist/model/sample.h"
 #include "connhist/model/service.h"
+#include "connhist/record/ledger_netns.h"
 
 struct ledger;
 
@@ -41,20 +42,6 @@ struct ledger_options {
 int ledger_new(const struct ledger_options *options, struct ledger **ret);
 void ledger_free(struct ledger *ledger);
 DEFINE_CLEANUP(struct ledger *, ledger_free)
-
-/* What a namespace's settings are now, at best between its samples and ledger_end(). ephemeral: its
- * range, which is options.ephemeral until told. fin_timeout_ms: how long a mini-socket in FIN_WAIT2
- * may wait, 60 s until told; one that no snapshot saw may have come and gone when that is shorter
- * than their distance. 0 or -ENOMEM. */
-int ledger_netns_facts(struct ledger *ledger, uint32_t netns, const struct port_range *ephemeral,
-                       int64_t fin_timeout_ms);
-
-/* A namespace that was not dumped before though it may have been there: its sockets are of any age,
- * until a snapshot is complete. To be called before its first sample. 0 or -ENOMEM. */
-int ledger_netns_strange(struct ledger *ledger, uint32_t netns);
-
-/* The namespace is gone, its lives have ended, and nothing more will be told of it. */
-void ledger_netns_forget(struct ledger *ledger, uint32_t netns);
 
 /* A life that the file holds as open, from an earlier run in the same boot; before the first
  * snapshot. life->service.netns must be this run's id. Its number must be below next_life. 0 or
@@ -117,10 +104,11 @@ typedef int (*ledger_check_fn)(void *arg, const struct owner *owner);
 int ledger_find_owners(struct ledger *ledger, enum snapshot_status status, ledger_look_fn look,
                        ledger_check_fn check, void *arg);
 
-/* Ends the snapshot: roles are decided, lives that were not seen have ended (if status is
- * complete), counts are compared. full: lives are told in full. anchor: tallies are told in full
- * (if complete). -ENOMEM: batch is unusable and must be dropped; the next one must be full and an
- * anchor, as after any batch that was lost. */
+/* Ends the snapshot: roles are decided, lives that were not seen have ended and counts are compared,
+ * where it is complete: if status says interrupted, everywhere but in the namespaces that failed
+ * (ledger_netns_failed()), and if none was named, nowhere. full: lives are told in full. anchor:
+ * tallies are told in full, where it is not complete as they were. -ENOMEM: batch is unusable and
+ * must be dropped; the next one must be full and an anchor, as after any batch that was lost. */
 int ledger_end(struct ledger *ledger, enum snapshot_status status, bool anchor, bool full);
 
 /* Counters for status. */

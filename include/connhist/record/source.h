@@ -57,6 +57,9 @@ struct source_ops {
     /* Sets the opener of n TCP samples of one namespace where it can be told. */
     int (*ask_info)(void *ctx, const struct netns_ref *netns, struct sample *samples, size_t n,
                     struct err *err);
+    /* Why a namespace is not among those of the latest namespaces(), though it was before or in an
+     * earlier run. NETNS_RECORDED: it is. */
+    enum netns_standing (*absence)(void *ctx, const struct netns_ref *netns);
     /* To be called between ticks: lets go of namespaces that have gone, for what holds one keeps its
      * devices alive too. *ret_gone: some have; drain() has their last events. Returns in how many ms
      * it wants to be called again; -1: not before the next namespaces(). */

@@ -10,6 +10,7 @@
 #include "connhist/report/walltime.h"
 
 struct db;
+struct filter; /* report/filter.h */
 
 /* The complete snapshots of a span, on the record's clock. */
 struct snapshot_times {
@@ -26,3 +27,9 @@ void coverage_gap(const struct walltime *walltime, int64_t from_ms, int64_t unti
  */
 int coverage_load(struct db *db, const struct walltime *walltime, int64_t from_ms, int64_t until_ms,
                   struct coverage *ret, struct snapshot_times *times, struct err *err);
+
+/* The same where the filter names a namespace: the snapshots that are complete there count, and
+ * there are gaps where it was not recorded. NULL: none is named. */
+int coverage_load_in(struct db *db, const struct walltime *walltime, const struct filter *filter,
+                     int64_t from_ms, int64_t until_ms, struct coverage *ret,
+                     struct snapshot_times *times, struct err *err);

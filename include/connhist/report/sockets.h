@@ -100,6 +100,11 @@ struct snapshot_choice {
 int sockets_choose(struct db *db, const struct walltime *walltime, int64_t at_ms,
                    struct snapshot_choice *ret, struct err *err);
 
+/* The same among the snapshots that are complete in the namespace that a filter names; in_gap, too,
+ * where it was not recorded. NULL: none is named. */
+int sockets_choose_in(struct db *db, const struct walltime *walltime, const struct filter *filter,
+                      int64_t at_ms, struct snapshot_choice *ret, struct err *err);
+
 /* The table as of a chosen snapshot; order as sockets_live(). No rows when none was found. Call
  * db_begin() before; it is ended before the first row is given, since who takes them may be slow.
  * -EBADMSG: the file is damaged. */

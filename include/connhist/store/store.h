@@ -37,7 +37,8 @@ struct store_past {
     int64_t boot_base_ms;     /* record time at the boot clock's zero; only if same_boot */
     int64_t last_ms;          /* latest record time in the file but planned ends; 0: none */
     int64_t last_snapshot_ms; /* start of the latest snapshot, complete or not */
-    int64_t last_complete_ms; /* start of the latest complete snapshot; TIME_UNKNOWN: none */
+    int64_t last_complete_ms; /* start of the latest snapshot that was complete, at least in some
+                                 namespaces; TIME_UNKNOWN: none */
     int64_t ended_ms;         /* how far the run before recorded: its closing note, or without one
                                  the latest snapshot, or its start; TIME_UNKNOWN: no run ever heard events */
     int64_t offset_ms;        /* offset of the latest epoch; 0: none */
@@ -84,6 +85,20 @@ int store_each_open(struct store *store, const struct netns_ref *netns, size_t n
 int store_each_planned(struct store *store, const struct netns_ref *netns, size_t n_netns,
                        int (*fn)(void *arg, const struct life *life), void *arg,
                        size_t *ret_skipped, struct err *err);
+
+/* Gives each namespace in which the latest complete snapshot (store_past.last_complete_ms) was not:
+ * its id in `netns`, and the last one that was, of the latest thousand; else TIME_UNKNOWN. Before
+ * the first batch. fn as in store_each_open(). */
+int store_each_incomplete(struct store *store, const struct netns_ref *netns, size_t n_netns,
+                          int (*fn)(void *arg, uint32_t netns, int64_t last_complete_ms), void *arg,
+                          struct err *err);
+
+/* Ends the recording of namespaces of this boot that the file takes for recorded and that are not
+ * in `netns`, with the last snapshot; why() tells the reason. Lives of those that may still be there
+ * are closed right behind it, counted nowhere. Before the first batch. */
+int store_leave_netns(struct store *store, const struct netns_ref *netns, size_t n_netns,
+                      enum netns_standing (*why)(void *arg, const struct netns_ref *netns),
+                      void *arg, struct err *err);
 
 /* Writes a batch in one transaction: all of it or nothing. On error the same batch may be written
  * again later. -ENOSPC: disk full; -EBUSY: locked by another process; -EBADMSG: file damaged;

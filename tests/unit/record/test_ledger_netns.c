@@ -202,6 +202,172 @@ static void a_short_fin_timeout_of_one_namespace_does_not_count_in_another(void 
     close_scene(&scene);
 }
 
+static void end_interrupted(struct scene *scene, bool anchor, bool full)
+{
+    assert_int_equal(ledger_end(scene->ledger, SNAPSHOT_INTERRUPTED, anchor, full), 0);
+    batch_seal(scene->batch);
+    scene->start_ms += STEP_MS;
+}
+
+static void a_failed_dump_ends_the_lives_of_the_others_alone(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    begin(&scene);
+    see(&scene, HOME, 53);
+    see(&scene, AWAY, 53);
+    end(&scene);
+    begin(&scene); /* neither shows */
+    assert_int_equal(ledger_netns_failed(scene.ledger, AWAY), 0);
+    end_interrupted(&scene, false, false);
+    assert_int_equal(scene.batch->closed.n, 1);
+    of(&scene.batch->closed, HOME);
+    assert_int_equal(scene.batch->incomplete.n, 1);
+    assert_int_equal(scene.batch->incomplete.items[0], AWAY);
+    begin(&scene);
+    end(&scene);
+    assert_int_equal(scene.batch->closed.n, 1);
+    of(&scene.batch->closed, AWAY);
+    assert_int_equal(scene.batch->incomplete.n, 0);
+    close_scene(&scene);
+}
+
+static void a_snapshot_that_failed_without_a_name_concludes_nothing_anywhere(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    begin(&scene);
+    see(&scene, HOME, 53);
+    see(&scene, AWAY, 53);
+    end(&scene);
+    begin(&scene);
+    end_interrupted(&scene, true, false);
+    assert_int_equal(scene.batch->closed.n, 0);
+    assert_int_equal(scene.batch->tallies.n, 0);
+    assert_false(scene.batch->snapshot.anchor);
+    close_scene(&scene);
+}
+
+static uint32_t tally(const struct batch *batch, unsigned netns)
+{
+    for (size_t i = 0; i < batch->tallies.n; i++)
+        if (batch->tallies.items[i].service.netns == netns)
+            return batch->tallies.items[i].count;
+    fail_msg("no tally in namespace %u", netns);
+    abort();
+}
+
+static void an_anchor_has_the_counts_of_a_failed_dump_as_they_were(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    begin(&scene);
+    see(&scene, HOME, 53);
+    see(&scene, AWAY, 53);
+    end(&scene);
+    begin(&scene);
+    see(&scene, HOME, 53);
+    assert_int_equal(ledger_netns_failed(scene.ledger, AWAY), 0);
+    end_interrupted(&scene, true, false);
+    assert_true(scene.batch->snapshot.anchor);
+    assert_int_equal(scene.batch->tallies.n, 2);
+    assert_int_equal(tally(scene.batch, HOME), 1);
+    assert_int_equal(tally(scene.batch, AWAY), 1);
+    close_scene(&scene);
+}
+
+static void after_a_failed_dump_openings_are_known_in_the_others_alone(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    begin(&scene);
+    end(&scene);
+    begin(&scene);
+    assert_int_equal(ledger_netns_failed(scene.ledger, AWAY), 0);
+    end_interrupted(&scene, false, false);
+    begin(&scene);
+    see(&scene, HOME, 53);
+    see(&scene, AWAY, 53);
+    end(&scene);
+    assert_true(of(&scene.batch->opened, HOME)->opened_known);
+    assert_false(of(&scene.batch->opened, AWAY)->opened_known);
+    begin(&scene); /* now the one before was complete in both */
+    see(&scene, HOME, 53);
+    see(&scene, AWAY, 53);
+    see(&scene, AWAY, 54);
+    end(&scene);
+    assert_true(of(&scene.batch->opened, AWAY)->opened_known);
+    close_scene(&scene);
+}
+
+static void events_wait_for_a_complete_dump_of_their_own_namespace(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    open_scene(&scene);
+    begin(&scene);
+    end(&scene);
+    hear(&scene, HOME);
+    hear(&scene, AWAY);
+    begin(&scene);
+    assert_int_equal(ledger_netns_failed(scene.ledger, AWAY), 0);
+    end_interrupted(&scene, false, false);
+    assert_int_equal(scene.batch->closed.n, 1);
+    of(&scene.batch->closed, HOME);
+    begin(&scene);
+    end(&scene);
+    assert_int_equal(scene.batch->closed.n, 1);
+    of(&scene.batch->closed, AWAY);
+    close_scene(&scene);
+}
+
+static struct sample accepted(unsigned netns)
+{
+    return (struct sample){.cookie = 2000 + netns,
+                           .family = AF_INET,
+                           .protocol = PROTOCOL_TCP,
+                           .state = STATE_ESTABLISHED,
+                           .local = {{192, 0, 2, 1}},
+                           .remote = {{198, 51, 100, 7}},
+                           .local_port = 80,
+                           .remote_port = 40000,
+                           .opener = OPENER_REMOTE};
+}
+
+static void what_is_recorded_no_longer_ends_when_it_was_last_known_and_counts_nowhere(void **state)
+{
+    const struct sample samples[] = {accepted(HOME), accepted(AWAY)};
+    struct scene scene;
+    int64_t last_ms;
+
+    (void)state;
+    open_scene(&scene);
+    begin(&scene);
+    assert_int_equal(ledger_sample(scene.ledger, HOME, &samples[HOME]), 0);
+    assert_int_equal(ledger_sample(scene.ledger, AWAY, &samples[AWAY]), 0);
+    end(&scene);
+    last_ms = scene.start_ms - STEP_MS;
+    begin(&scene);
+    assert_int_equal(ledger_netns_left(scene.ledger, AWAY), 0);
+    end(&scene);
+    assert_int_equal(scene.batch->closed.n, 2);
+    assert_int_equal(of(&scene.batch->closed, AWAY)->ended_ms, last_ms + 1);
+    assert_int_equal(of(&scene.batch->closed, AWAY)->closed_by, CLOSED_BY_UNKNOWN);
+    assert_int_equal(of(&scene.batch->closed, HOME)->ended_ms, last_ms + STEP_MS);
+    assert_int_equal(scene.batch->rates.n, 1);
+    assert_int_equal(scene.batch->rates.items[0].service.netns, HOME);
+    close_scene(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +376,12 @@ int main(void)
         cmocka_unit_test(each_namespace_has_its_ephemeral_range),
         cmocka_unit_test(time_waits_that_one_namespace_lost_prove_nothing_there_alone),
         cmocka_unit_test(a_short_fin_timeout_of_one_namespace_does_not_count_in_another),
+        cmocka_unit_test(a_failed_dump_ends_the_lives_of_the_others_alone),
+        cmocka_unit_test(a_snapshot_that_failed_without_a_name_concludes_nothing_anywhere),
+        cmocka_unit_test(an_anchor_has_the_counts_of_a_failed_dump_as_they_were),
+        cmocka_unit_test(after_a_failed_dump_openings_are_known_in_the_others_alone),
+        cmocka_unit_test(events_wait_for_a_complete_dump_of_their_own_namespace),
+        cmocka_unit_test(what_is_recorded_no_longer_ends_when_it_was_last_known_and_counts_nowhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
