@@ -53,6 +53,7 @@ void ledger_free(struct ledger *ledger)
     vec_finish(&ledger->sampled_entries);
     vec_finish(&ledger->places);
     vec_finish(&ledger->asks);
+    vec_finish(&ledger->pasts);
     free(ledger);
 }
 
@@ -131,11 +132,12 @@ static int resume(struct ledger *ledger, const struct life *life, uint32_t *ret)
     entry->protocol = life->service.protocol;
     entry->role_source = life->role_source;
     entry->flags = ENTRY_TOLD | (life->opened_known ? ENTRY_OPENED_KNOWN : 0);
-    owning_resume(ledger, entry, life);
+    r = owning_resume(ledger, entry, life);
     if (memcmp(&entry->remote, &life->remote, sizeof(entry->remote)) != 0) {
         /* it was recorded in full before: the file forgets the peer with the next batch */
         entry->flags |= ENTRY_DIRTY;
-        r = vec_push(&ledger->touched, index);
+        if (r == 0)
+            r = vec_push(&ledger->touched, index);
     }
     while (history_next(life->history, life->history_bytes, &offset, &change) > 0) {
         entry->state = change.state;
@@ -374,6 +376,7 @@ static int end_snapshot(struct ledger *ledger, enum snapshot_status status, bool
     }
     if (complete) {
         ledger_places_complete(ledger);
+        owning_listeners_complete(ledger);
         ledger->complete_before_ms = ledger->complete_ms;
         ledger->complete_ms = ledger->start_ms;
     }
@@ -395,7 +398,8 @@ static size_t scratch_bytes(const struct ledger *ledger)
            (ledger->fresh.capacity + ledger->unsure_entries.capacity + ledger->listeners.capacity +
             ledger->touched.capacity + ledger->sampled_entries.capacity) *
                sizeof(uint32_t) +
-           ledger->asks.capacity * sizeof(struct ask);
+           ledger->asks.capacity * sizeof(struct ask) +
+           ledger->pasts.capacity * sizeof(struct owner_past);
 }
 
 void ledger_stats(const struct ledger *ledger, struct ledger_stats *ret)

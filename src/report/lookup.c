@@ -85,6 +85,7 @@ int lookup_load(struct lookup *lookup, struct db *db, const struct filter *filte
     lookup->addresses = calloc(KNOWN_ADDRESSES, sizeof(*lookup->addresses));
     if (!lookup->addresses)
         return err_errno(err, -ENOMEM, "reading the file");
+    owner_spans_init(&lookup->spans, db);
     r = load_services(lookup, db, filter, err);
     if (r == 0)
         r = owner_lookup_init(&lookup->owners, db, err);
@@ -97,6 +98,7 @@ void lookup_finish(struct lookup *lookup)
 {
     vec_finish(&lookup->services);
     owner_lookup_finish(&lookup->owners);
+    owner_spans_finish(&lookup->spans);
     stmt_free(lookup->address_stmt);
     lookup->address_stmt = NULL;
     free(lookup->addresses);

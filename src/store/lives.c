@@ -87,7 +87,8 @@ static int make_row(struct store *store, const struct batch_ids *ids, const stru
         .remote_port = !server && service->port == life->remote_port ? -1 : life->remote_port,
         .scope = life->scope_ifindex,
         .traits = file_traits(life->state, life->role_source, life->opened_known) |
-                  file_traits_of_owner(life->owner_source),
+                  file_traits_of_owner(life->owner_source) |
+                  file_traits_of_handed_on(life->handed_on),
     };
     int r = lives_find_service(store, ids, service, &row.service, err);
 
@@ -177,7 +178,7 @@ static int insert_closed(struct store *store, const struct row *row, const struc
         "traits, states, closed_by, sent_bytes, received_bytes, segs_out, segs_in, retrans, "
         "rtt_us, key, duration_ms, late_ms, life, sampled_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, "
         "?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
-    bool keep_number = life->late_facts || life->shared ||
+    bool keep_number = life->late_facts || life->shared || life->handed_on ||
                        has_listened(life->history, life->history_bytes, life->since_ms);
     int64_t key, late_ms;
     sqlite3_stmt *stmt;
@@ -334,8 +335,8 @@ static int close_one(struct store *store, int64_t number, int64_t ended_ms, bool
         "duration_ms, late_ms, traits, states, life) "
         "SELECT ?1, service, local, remote, local_port, remote_port, scope, owner, "
         "?2 - since_ms, ?3, traits, states, "
-        "iif(?4 OR EXISTS (SELECT 1 FROM holders AS h WHERE h.life = ?5), life, NULL) FROM open "
-        "WHERE life = ?5";
+        "iif(?4 OR traits & 512 OR EXISTS (SELECT 1 FROM holders AS h WHERE h.life = ?5), life, "
+        "NULL) FROM open WHERE life = ?5";
     int64_t since_ms = 0, key, late_ms;
     bool listened = false;
     int r = read_open(store, number, &since_ms, &listened, err);
