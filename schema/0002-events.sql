@@ -38,6 +38,13 @@ CREATE TABLE open_facts (                -- what tcp_info told last of connectio
     closed_by   INTEGER                  -- NULL: sampled while it was open; else its end told this, and who closed, as in closed, 0: not known
 ) STRICT;
 
+CREATE TABLE owner_changes (             -- earlier owners of sockets that changed hands; most never do, and have none
+    life        INTEGER NOT NULL,        -- number of the life; 512 is added to its traits
+    until_ms    INTEGER NOT NULL,        -- it was this owner's from the row before (or since_ms) to before this instant; behind the last row it is that of the life
+    owner       INTEGER REFERENCES owners (id), -- who was seen to hold it; without process: between two looks it changed hands, whose it was is not known
+    PRIMARY KEY (life, until_ms)
+) STRICT, WITHOUT ROWID;
+
 ALTER TABLE snapshots ADD COLUMN sampled INTEGER NOT NULL DEFAULT 0;       -- 1: tcp_info of all connections was asked for
 CREATE INDEX snapshots_sampled ON snapshots (start_ms) WHERE sampled = 1;
 
@@ -242,6 +249,48 @@ SELECT c.recording, c.boot_id, c.version, c.detail, c.interval_ms, c.started_ms,
        strftime('%Y-%m-%dT%H:%M:%fZ', c.ended_ms / 1000.0, 'unixepoch') AS ended_at,
        c.done + c.interrupted + c.missed AS planned, c.done, c.interrupted, c.missed, c.events_lost
 FROM runs AS c;
+
+CREATE VIEW socket_owners AS             -- every socket with each of its owners in turn: one row where it never changed hands
+WITH spans AS (
+    SELECT l.*, l.owner AS holder, l.ended_ms AS until_ms, l.traits >> 7 & 3 AS found,
+           coalesce((SELECT max(c.until_ms) FROM owner_changes AS c WHERE c.life = l.life), l.since_ms) AS from_ms
+    FROM lives AS l
+    UNION ALL
+    SELECT l.*, c.owner, c.until_ms, 4,
+           coalesce((SELECT max(b.until_ms) FROM owner_changes AS b
+               WHERE b.life = c.life AND b.until_ms < c.until_ms), l.since_ms)
+    FROM owner_changes AS c JOIN lives AS l ON l.life = c.life),
+wall AS (
+    SELECT p.*,
+           p.from_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= p.from_ms
+               ORDER BY e.from_ms DESC LIMIT 1), 0) AS wall_from_ms,
+           iif(p.until_ms > (SELECT max(last.start_ms) FROM snapshots AS last), NULL,
+               p.until_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= p.until_ms
+                   ORDER BY e.from_ms DESC LIMIT 1), 0)) AS wall_until_ms
+    FROM spans AS p)
+SELECT n.name AS netns,
+       CASE s.protocol WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' END AS protocol,
+       a.text AS local_address,
+       coalesce(w.local_port, s.port) AS local_port,
+       coalesce(w.remote_port, s.port) AS remote_port,
+       w.wall_from_ms AS from_ms,
+       w.wall_until_ms AS until_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', w.wall_from_ms / 1000.0, 'unixepoch') AS from_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', w.wall_until_ms / 1000.0, 'unixepoch') AS until_at,
+       ow.uid, op.pid, nullif(og.process, '') AS process, nullif(og.exe, '') AS exe,
+       nullif(oc.unit, '') AS unit, nullif(oc.container, '') AS container,
+       CASE w.found WHEN 1 THEN 'listener' WHEN 2 THEN 'cgroup' WHEN 3 THEN 'kernel'
+            WHEN 4 THEN iif(ow.process IS NULL, 'unknown', 'inode') -- before the last of its owners it was not closed
+            ELSE iif(ow.process IS NULL, 'unknown', iif(w.traits & 15 IN (4, 5, 6, 9, 11), 'cookie', 'inode'))
+       END AS owner_source
+FROM wall AS w
+JOIN services AS s ON s.id = w.service
+JOIN netns AS n ON n.id = s.netns
+JOIN addresses AS a ON a.id = w.local
+LEFT JOIN owners AS ow ON ow.id = w.holder
+LEFT JOIN processes AS op ON op.id = ow.process
+LEFT JOIN programs AS og ON og.id = ow.program
+LEFT JOIN cgroups AS oc ON oc.id = ow.cgroup;
 
 CREATE VIEW rates AS                     -- what came and went, by minute and service, for people
 SELECT m.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= m.at_ms

@@ -16,6 +16,7 @@
 
 #define SCOPED_MAX     (ADDRESS_TEXT_MAX + IF_NAMESIZE + 2)
 #define PROCESS_MAX    260
+#define EARLIER_MAX    (PROCESS_MAX * 8)
 #define NAME_SHOWN_MAX 253
 #define ENDPOINT_MAX   (NAME_SHOWN_MAX + 70)
 
@@ -59,9 +60,10 @@ static const struct column fields[] = {
     {"rx_uncertain", NULL, true},
     {"sampled_ms", NULL, true},
     {"idle_ms", NULL, true},
+    {"earlier_owners", NULL, false},
 };
 
-enum { FIELDS_LIVE = 20, FIELDS_AT = 24, FIELDS_LIST = 38 };
+enum { FIELDS_LIVE = 20, FIELDS_AT = 24, FIELDS_LIST = 39 };
 
 _Static_assert(sizeof(fields) / sizeof(fields[0]) == FIELDS_LIST, "one more field");
 
@@ -255,9 +257,23 @@ static const char *process_text(const struct socket_row *row, char buf[static PR
     return buf;
 }
 
+/* "nginx/812 php-fpm/901": who had it before, in order. */
+static struct cell earlier_cell(const struct socket_row *row, char buf[static EARLIER_MAX])
+{
+    size_t used = 0;
+
+    for (uint32_t i = 0; i < row->n_earlier && used + PROCESS_MAX < EARLIER_MAX; i++) {
+        const struct owner *owner = row->earlier[i];
+
+        used += (size_t)snprintf(buf + used, PROCESS_MAX, "%s%.63s/%u", used ? " " : "",
+                                 *owner->comm ? owner->comm : "?", (unsigned)owner->pid);
+    }
+    return used ? cell_text(buf) : cell_null();
+}
+
 static int row_for_programs(struct socket_table *table, const struct socket_row *row)
 {
-    char local[SCOPED_MAX], remote[SCOPED_MAX];
+    char local[SCOPED_MAX], remote[SCOPED_MAX], earlier[EARLIER_MAX];
     const struct cell cells[FIELDS_LIST] = {
         cell_text(row->netns),
         cell_text(protocol_name(row->protocol)),
@@ -297,6 +313,7 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
         fact_cell(row, row->rx_uncertain),
         cell_time(row->sampled_ms),
         known_int(row->idle_ms),
+        earlier_cell(row, earlier),
     };
 
     return writer_row(table->writer, cells);

@@ -30,6 +30,7 @@ void batch_free(struct batch *batch)
     vec_finish(&batch->histories);
     vec_finish(&batch->owners);
     vec_finish(&batch->holders);
+    vec_finish(&batch->owner_changes);
     vec_finish(&batch->texts);
     free(batch);
 }
@@ -104,6 +105,7 @@ void batch_seal(struct batch *batch)
     batch->bytes = sizeof(*batch) + batch->histories.capacity + batch->texts.capacity +
                    batch->owners.capacity * sizeof(struct owner_ref) +
                    batch->holders.capacity * sizeof(struct life_holder) +
+                   batch->owner_changes.capacity * sizeof(struct owner_change) +
                    (batch->opened.capacity + batch->changed.capacity + batch->closed.capacity +
                     batch->amended.capacity) *
                        sizeof(struct life) +

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "connhist/model/owner.h"
 
+#include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "connhist/model/state.h"
 
@@ -25,4 +28,34 @@ const char *owner_source_name(unsigned source, unsigned state)
     default:
         return "unknown";
     }
+}
+
+int owner_copy(const struct owner *owner, struct owner *ret)
+{
+    const char *const from[] = {owner->comm, owner->exe, owner->unit, owner->container,
+                                owner->cgroup};
+    struct owner copy = *owner;
+    const char **const to[] = {&copy.comm, &copy.exe, &copy.unit, &copy.container, &copy.cgroup};
+    size_t n = 0;
+    char *at;
+
+    for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++)
+        n += strlen(from[i]) + 1;
+    at = malloc(n);
+    if (!at)
+        return -ENOMEM;
+    for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++) {
+        size_t bytes = strlen(from[i]) + 1;
+
+        *to[i] = memcpy(at, from[i], bytes);
+        at += bytes;
+    }
+    *ret = copy;
+    return 0;
+}
+
+void owner_finish(struct owner *copy)
+{
+    free((void *)copy->comm); /* the first of the strings: all of them */
+    *copy = (struct owner){0};
 }

@@ -78,22 +78,28 @@ bool feed_events(struct recorder *recorder)
     struct closings *closings = NULL;
     struct err err = {0};
     bool lost;
+    int r;
 
     if (!recorder->events)
         return false;
-    tell_reading(recorder, events_take(recorder->events, &closings, &err), &err);
+    r = events_take(recorder->events, &closings, &err);
+    tell_reading(recorder, r, &err);
+    if (r < 0)
+        ledger_events_lost(recorder->ledger);
     if (!closings)
         return false;
     lost = closings->lost; /* of another snapshot the ledger would not have more room */
     for (size_t i = 0; i < closings->items.n; i++) {
         const struct netns_closing *one = &closings->items.items[i];
-        int r = ledger_closing(recorder->ledger, one->netns, &one->closing);
 
+        r = ledger_closing(recorder->ledger, one->netns, &one->closing);
         if (r < 0)
             lose(closings, &one->closing, r);
     }
-    if (closings->lost)
+    if (closings->lost) {
+        ledger_events_lost(recorder->ledger);
         note_lost_events(recorder, closings);
+    }
     closings_free(closings);
     return lost;
 }

@@ -55,6 +55,7 @@ void ledger_free(struct ledger *ledger)
     vec_finish(&ledger->asks);
     vec_finish(&ledger->gone);
     vec_finish(&ledger->perhaps_kernels);
+    vec_finish(&ledger->pasts);
     free(ledger);
 }
 
@@ -133,11 +134,12 @@ static int resume(struct ledger *ledger, const struct life *life, uint32_t *ret)
     entry->protocol = life->service.protocol;
     entry->role_source = life->role_source;
     entry->flags = ENTRY_TOLD | (life->opened_known ? ENTRY_OPENED_KNOWN : 0);
-    owning_resume(ledger, entry, life);
+    r = owning_resume(ledger, entry, life);
     if (memcmp(&entry->remote, &life->remote, sizeof(entry->remote)) != 0) {
         /* it was recorded in full before: the file forgets the peer with the next batch */
         entry->flags |= ENTRY_DIRTY;
-        r = vec_push(&ledger->touched, index);
+        if (r == 0)
+            r = vec_push(&ledger->touched, index);
     }
     while (history_next(life->history, life->history_bytes, &offset, &change) > 0) {
         entry->state = change.state;
@@ -410,8 +412,10 @@ static int end_snapshot(struct ledger *ledger, enum snapshot_status status, bool
         ledger->fresh = before;
         vec_clear(&ledger->fresh);
     }
-    if (complete)
+    if (complete) {
         ledger_places_end(ledger);
+        owning_listeners_complete(ledger);
+    }
     return 0;
 }
 
@@ -431,7 +435,8 @@ static size_t scratch_bytes(const struct ledger *ledger)
             ledger->touched.capacity + ledger->gone.capacity + ledger->perhaps_kernels.capacity +
             ledger->sampled_entries.capacity) *
                sizeof(uint32_t) +
-           ledger->asks.capacity * sizeof(struct ask);
+           ledger->asks.capacity * sizeof(struct ask) +
+           ledger->pasts.capacity * sizeof(struct owner_past);
 }
 
 void ledger_stats(const struct ledger *ledger, struct ledger_stats *ret)

@@ -137,6 +137,8 @@ static int take_closing(struct ledger *ledger, uint32_t netns, const struct clos
         return r;
     if (closing->unconnected) {
         ledger->unconnected++;
+        if (closing->protocol == PROTOCOL_TCP)
+            owning_listened_unseen(ledger, closing->local_port);
         return 0;
     }
     if (closing->wiped)

@@ -106,6 +106,8 @@ static int change_state(struct ledger *ledger, uint32_t index, const struct samp
         at_ms = time_wait_entry(ledger, sample,
                                 entry->changed_ms > floor_ms ? entry->changed_ms : floor_ms);
     }
+    if (entry->state == STATE_LISTEN)
+        owning_listened_unseen(ledger, entry->local_port);
     r = lives_append_state(&ledger->lives, entry, sample->state, at_ms);
     if (r < 0)
         return r;

@@ -85,6 +85,10 @@ struct ledger {
     } sampled_entries; /* the entry of each of the batch's sampled facts */
     struct owner_table owners;
     struct {
+        VEC_FIELDS(struct owner_past);
+    } pasts;             /* earlier owners of lives that changed hands; of a number: number - 1 */
+    uint32_t pasts_free; /* first free number; 0: none */
+    struct {
         VEC_FIELDS(struct ask);
     } asks; /* lives of this snapshot whose owner is looked for */
     struct {
@@ -94,19 +98,23 @@ struct ledger {
         VEC_FIELDS(uint32_t);
     } gone;                /* inodes of sockets that closed, not taken yet or taken last */
     uint32_t lacks[4];     /* those seen in it without a known owner, by enum owner_answer */
+    uint32_t n_later;      /* listeners that the last look did not come to */
     uint32_t n_retold;     /* lives whose further holders are looked for anew in this snapshot */
     uint32_t recheck;      /* owner whose sockets are held against what is now; 0: none */
     uint32_t next_check;   /* where the processes that are looked at go on */
     uint32_t next_recheck; /* likewise for recheck */
     uint32_t recheck_pass; /* how often that went through all owners */
     uint32_t listeners_at; /* the snapshot that listeners are of */
-    bool looked;           /* there were wants at the look before */
-    bool gone_taken;       /* gone was taken */
-    bool last;             /* no snapshot comes after this one */
-    bool decided;          /* roles of this snapshot are */
-    bool interrupted;      /* it is complete nowhere; set when it is decided */
-    struct late_vec late;  /* facts of lives that closed before; not in a batch yet */
-    int64_t previous_ms;   /* start of the snapshot before, complete or not; TIME_UNKNOWN: none */
+    uint64_t unseen_ports[65536 / 64]; /* bits: TCP ports at which a socket that no snapshot saw
+                                          may have listened since the last complete one */
+    bool any_unseen;                   /* one of them is set */
+    bool looked;                       /* there were wants at the look before */
+    bool gone_taken;                   /* gone was taken */
+    bool last;                         /* no snapshot comes after this one */
+    bool decided;                      /* roles of this snapshot are */
+    bool interrupted;                  /* it is complete nowhere; set when it is decided */
+    struct late_vec late;              /* facts of lives that closed before; not in a batch yet */
+    int64_t previous_ms; /* start of the snapshot before, complete or not; TIME_UNKNOWN: none */
     struct {
         VEC_FIELDS(struct ledger_place);
     } places;             /* sorted by namespace */

@@ -25,6 +25,7 @@ static struct life life_of(const struct ledger *ledger, const struct entry *entr
         .owner = entry->owner,
         .owner_source = (uint8_t)owning_source(entry),
         .shared = entry->shared,
+        .handed_on = entry->past != 0,
         .opened_known = entry->flags & ENTRY_OPENED_KNOWN,
         .untold = !(entry->flags & ENTRY_TOLD),
         .history_bytes = entry->history_bytes,
@@ -65,18 +66,24 @@ int ledger_tell_owner(struct ledger *ledger, uint32_t owner)
     return r;
 }
 
-/* A life with its owner into one of the batch's vectors. */
-static int tell_life(struct ledger *ledger, struct life_vec *to, const struct life *life)
+/* A life with its owners into one of the batch's vectors. */
+static int tell_life(struct ledger *ledger, const struct entry *entry, struct life_vec *to,
+                     const struct life *life)
 {
     int r = ledger_tell_owner(ledger, life->owner);
 
+    if (r == 0)
+        r = owning_tell_past(ledger, entry);
     return r < 0 ? r : batch_add_life(ledger->batch, to, life);
 }
 
 void ledger_remove(struct ledger *ledger, uint32_t index)
 {
-    ledger_note_gone(ledger, lives_get(&ledger->lives, index)->inode);
-    owner_table_drop(&ledger->owners, lives_get(&ledger->lives, index)->owner);
+    struct entry *entry = lives_get(&ledger->lives, index);
+
+    ledger_note_gone(ledger, entry->inode);
+    owning_forget_past(ledger, entry);
+    owner_table_drop(&ledger->owners, entry->owner);
     lives_remove(&ledger->lives, index);
 }
 
@@ -94,17 +101,21 @@ bool ledger_is_for_file(const struct ledger *ledger, const struct entry *entry)
 int ledger_end_life(struct ledger *ledger, uint32_t index, int64_t ended_ms)
 {
     struct entry *entry = lives_get(&ledger->lives, index);
-    struct life life = ended_life(ledger, entry, ended_ms);
     struct batch *batch = ledger->batch;
-    int r = rates_closed(ledger, entry, &life);
+    struct life life;
+    int r = owning_closed(ledger, index);
 
+    if (r < 0)
+        return r;
+    life = ended_life(ledger, entry, ended_ms);
+    r = rates_closed(ledger, entry, &life);
     if (r < 0)
         return r;
     if (entry->flags & ENTRY_PLANNED) {
         if (life.planned_ms != ended_ms)
-            r = tell_life(ledger, &batch->amended, &life);
+            r = tell_life(ledger, entry, &batch->amended, &life);
     } else if (ledger_is_for_file(ledger, entry) || (entry->flags & ENTRY_TOLD)) {
-        r = tell_life(ledger, &batch->closed, &life);
+        r = tell_life(ledger, entry, &batch->closed, &life);
     }
     if (r < 0)
         return r;
@@ -126,7 +137,7 @@ int ledger_lose_life(struct ledger *ledger, uint32_t index, int64_t ended_ms)
     /* what the file has with the end of a TIME_WAIT that was foreseen stays */
     if (!(entry->flags & ENTRY_PLANNED) &&
         (ledger_is_for_file(ledger, entry) || (entry->flags & ENTRY_TOLD)))
-        r = tell_life(ledger, &ledger->batch->closed, &life);
+        r = tell_life(ledger, entry, &ledger->batch->closed, &life);
     if (r < 0)
         return r;
     if (entry->ending)
@@ -165,7 +176,7 @@ static int tell_planned(struct ledger *ledger, struct entry *entry, bool full)
     life.planned_ms = is_new ? TIME_UNKNOWN : ending->told_ms;
     r = rates_closed(ledger, entry, &life);
     if (r == 0)
-        r = tell_life(ledger, is_new ? &batch->closed : &batch->amended, &life);
+        r = tell_life(ledger, entry, is_new ? &batch->closed : &batch->amended, &life);
     if (r < 0)
         return r;
     ending->told_ms = ending->planned_ms;
@@ -207,9 +218,9 @@ static int tell_entry(struct ledger *ledger, uint32_t index, bool full)
     }
     life = life_of(ledger, entry, TIME_UNKNOWN);
     if (full || !(entry->flags & ENTRY_TOLD))
-        r = tell_life(ledger, &batch->opened, &life);
+        r = tell_life(ledger, entry, &batch->opened, &life);
     else if (entry->flags & ENTRY_DIRTY)
-        r = tell_life(ledger, &batch->changed, &life);
+        r = tell_life(ledger, entry, &batch->changed, &life);
     if (r == 0 && entry->state == STATE_LISTEN && (full || (entry->flags & ENTRY_QUEUE_DIRTY)))
         r = tell_queue(ledger, entry);
     if (r == 0)

@@ -53,6 +53,9 @@ struct entry {
     uint32_t owner;       /* number in the owner table; 0: none */
     uint32_t peer_digest; /* of the whole address where `remote` is cut: it tells connections of one
                               prefix apart, in memory alone; 0: not cut, or not known */
+    uint32_t owner_seen;  /* when its owner was last seen to hold it, see owning_past.c; 0: not in
+                              this run */
+    uint32_t past;        /* its earlier owners, see owning_past.c; 0: none */
     uint32_t ending;      /* what an event told of it, or an orphan's place; ENDINGS_NONE */
     uint16_t local_port;  /* host byte order */
     uint16_t remote_port; /* host byte order */
@@ -66,6 +69,8 @@ struct entry {
     bool pending : 1;      /* the last look did not come to an end */
     bool shared : 1;       /* further holders were told */
     bool suspect : 1;      /* its owner was not seen to hold it any more */
+    bool mixed : 1;        /* a listener that several programs hold, or may */
+    bool asked : 1;        /* a listener that is looked at in this snapshot for what came to it */
     bool retell : 1;       /* the file may lack its further holders: they are looked for anew */
 };
 

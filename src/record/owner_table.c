@@ -175,12 +175,16 @@ void owner_table_sweep(struct owner_table *table)
     vec_clear(&table->unused);
 }
 
-void owner_table_mark_stale(struct owner_table *table, uint32_t number)
+void owner_table_mark_stale(struct owner_table *table, uint32_t number, bool ended, int64_t at_ms,
+                            int64_t before_ms)
 {
     struct owner_slot *slot = owner_table_get(table, number);
 
     table->n_stale += !slot->stale;
     slot->stale = true;
+    slot->ended = ended;
+    slot->stale_ms = at_ms;
+    slot->stale_before_ms = before_ms;
 }
 
 size_t owner_table_bytes(const struct owner_table *table)

@@ -15,11 +15,16 @@ struct owner_slot {
     struct owner owner; /* strings in texts */
     char *texts;        /* owned; NULL: this place is free */
     size_t n_texts;     /* bytes of texts */
-    uint32_t users;     /* lives that refer to it */
-    uint32_t next;      /* chain of its hash, or list of free places; a number */
-    uint32_t told;      /* number of the snapshot whose batch names it; 0: none */
-    bool stale;         /* its process has ended, or goes by another name now */
-    bool unused;        /* in the list of those that nobody may refer to */
+    int64_t
+        checked_ms; /* its process was seen to be what it was at this snapshot; 0: not looked at */
+    int64_t stale_ms;        /* if stale: it was seen not to be at this one … */
+    int64_t stale_before_ms; /* … before which this one was the last */
+    uint32_t users;          /* lives that refer to it */
+    uint32_t next;           /* chain of its hash, or list of free places; a number */
+    uint32_t told;           /* number of the snapshot whose batch names it; 0: none */
+    bool stale;              /* its process has ended, or goes by another name now */
+    bool ended;              /* if stale: it has ended */
+    bool unused;             /* in the list of those that nobody may refer to */
 };
 
 #define OWNER_BUCKETS 1024u
@@ -50,8 +55,10 @@ void owner_table_drop(struct owner_table *table, uint32_t number);
 /* Gives up those without users. Before that a number that was dropped still stands for what it did. */
 void owner_table_sweep(struct owner_table *table);
 
-/* Marks one: its process ended or changed its name. */
-void owner_table_mark_stale(struct owner_table *table, uint32_t number);
+/* Marks one: at the snapshot at_ms its process had ended, or gone by another name. before_ms: the
+ * snapshot before. */
+void owner_table_mark_stale(struct owner_table *table, uint32_t number, bool ended, int64_t at_ms,
+                            int64_t before_ms);
 
 /* number must be in use, or dropped since the last sweep. */
 static inline struct owner_slot *owner_table_get(const struct owner_table *table, uint32_t number)

@@ -9,13 +9,12 @@
 
 #include "ledger_private.h"
 
-#define CHECKS_MAX    32  /* processes looked at in a snapshot whether they are still there */
-#define RECHECKS_MAX  256 /* sockets whose owner is held against what is now, in a snapshot */
-#define RECHECK_EVERY 4   /* … once in so many snapshots */
-#define RETOLD_MAX    256 /* sockets whose further holders are told once more, in a snapshot */
-#define HOLDERS_MAX   64  /* further holders kept of a socket */
+#define CHECKS_MAX  32  /* processes looked at in a snapshot whether they are still there */
+#define RETOLD_MAX  256 /* sockets whose further holders are told once more, in a snapshot */
+#define LOOKS_AGAIN 2   /* looks more for listeners, where one did not come to its end */
+#define HOLDERS_MAX 64  /* further holders kept of a socket */
 
-void owning_resume(struct ledger *ledger, struct entry *entry, const struct life *life)
+int owning_resume(struct ledger *ledger, struct entry *entry, const struct life *life)
 {
     if (life->stored_owner && life->owner_source != OWNER_BY_NOTHING)
         entry->owner = owner_table_take(&ledger->owners, life->stored_owner);
@@ -24,6 +23,9 @@ void owning_resume(struct ledger *ledger, struct entry *entry, const struct life
     else if (life->owner_source == OWNER_IS_KERNEL)
         owning_set(entry, OWNER_IS_KERNEL, OWNER_LATER, 0);
     entry->shared = life->shared;
+    /* who they are is in the file, but not looked at here */
+    entry->mixed = life->shared;
+    return owning_resume_past(ledger, entry, life);
 }
 
 /* Why the owner is not known, of a life without one. */
@@ -49,7 +51,7 @@ static bool is_rechecked(const struct ledger *ledger, const struct entry *entry,
     if (!entry->owner || entry->owner != ledger->recheck)
         return false;
     users = owner_table_get(&ledger->owners, entry->owner)->users;
-    return (index + ledger->recheck_pass) % (1 + users / RECHECKS_MAX) == 0;
+    return (index + ledger->recheck_pass) % (1 + users / OWNING_RECHECKS_MAX) == 0;
 }
 
 /* Whether its further holders are looked for, which may not be in the file any more. */
@@ -72,11 +74,16 @@ int owning_see(struct ledger *ledger, uint32_t index, const struct sample *sampl
                       .number = entry->number,
                       .index = index,
                       .has_inode = sample->inode != 0};
-    unsigned source = owning_source(entry);
     bool turn = entry->pending || ledger->snapshot % (1u << owning_pause(entry)) == 0;
+    unsigned source;
+    int r;
 
     if (!ledger->options.owners || !is_kept(ledger, sample))
         return 0;
+    r = sample->inode ? 0 : owning_closed(ledger, index);
+    if (r < 0)
+        return r;
+    source = owning_source(entry);
     if (source == OWNER_BY_NOTHING)
         ledger->lacks[lack_of(entry)]++;
     if (source == OWNER_BY_INODE) {
@@ -99,7 +106,8 @@ static int set_owner(struct ledger *ledger, uint32_t index, uint32_t owner, unsi
 {
     struct entry *entry = lives_get(&ledger->lives, index);
     bool changed = entry->owner != owner || owning_source(entry) != source;
-    bool is_lost = owning_source(entry) != OWNER_BY_NOTHING && source == OWNER_BY_NOTHING;
+    bool is_lost = owning_source(entry) != OWNER_BY_NOTHING && source == OWNER_BY_NOTHING &&
+                   entry->seen == ledger->snapshot;
 
     if (owning_source(entry) == OWNER_BY_NOTHING && source != OWNER_BY_NOTHING &&
         entry->seen == ledger->snapshot)
@@ -116,6 +124,56 @@ static int set_owner(struct ledger *ledger, uint32_t index, uint32_t owner, unsi
     if (is_lost)
         ledger->lacks[lack_of(entry)]++;
     return changed && (entry->flags & ENTRY_TOLD) ? ledger_touch(ledger, index, ENTRY_DIRTY) : 0;
+}
+
+int owning_closed(struct ledger *ledger, uint32_t index)
+{
+    struct entry *entry = lives_get(&ledger->lives, index);
+    const struct ending *ending = endings_get(&ledger->endings, entry->ending);
+    int64_t closed_ms = TIME_UNKNOWN;
+    int r;
+
+    if (entry->state == STATE_TIME_WAIT)
+        closed_ms = entry->changed_ms;
+    else if (entry->ending && ending->kind == ENDING_ATTACHED)
+        closed_ms = ending->at_ms;
+    if (!entry->suspect || closed_ms == TIME_UNKNOWN ||
+        closed_ms <= ledger->previous_ms + READ_LATE_MS)
+        return 0;
+    r = owning_part(ledger, entry);
+    return r < 0 ? r : set_owner(ledger, index, 0, OWNER_BY_NOTHING);
+}
+
+static bool is_same_process(const struct owner *a, const struct owner *b)
+{
+    return a->pid && a->pid == b->pid && a->start_ms == b->start_ms;
+}
+
+/* Nothing that was known of it before is told otherwise. In the file the uid is the socket's. */
+static bool adds_to(const struct owner *before, const struct owner *now)
+{
+    return (!*before->comm || strcmp(before->comm, now->comm) == 0) &&
+           (!*before->exe || strcmp(before->exe, now->exe) == 0) &&
+           (!*before->unit || strcmp(before->unit, now->unit) == 0) &&
+           (!*before->container || strcmp(before->container, now->container) == 0) &&
+           (!*before->cgroup || strcmp(before->cgroup, now->cgroup) == 0);
+}
+
+/* A process was found with it: keeps what is known of those that had it before. */
+static int keep_past(struct ledger *ledger, struct entry *entry, const struct owner_want *want)
+{
+    const struct owner *before;
+
+    if (owning_source(entry) != OWNER_BY_INODE)
+        return owning_regain(ledger, entry);
+    before = &owner_table_get(&ledger->owners, entry->owner)->owner;
+    if (is_same_process(before, want->owner))
+        return adds_to(before, want->owner) ? 0 : owning_rename(ledger, entry);
+    /* both hold it: which of them is its owner was only not known yet */
+    for (uint32_t i = 0; i < want->n_others; i++)
+        if (is_same_process(before, &want->others[i]))
+            return 0;
+    return owning_part(ledger, entry);
 }
 
 /* Others than these hold it no more. */
@@ -146,11 +204,18 @@ static int on_found(struct ledger *ledger, uint32_t index, const struct owner_wa
     unsigned source = want->owner->pid ? OWNER_BY_INODE : OWNER_BY_CGROUP;
     uint32_t owner = owner_table_take(&ledger->owners, want->owner);
     bool changed = owner != entry->owner;
-    int r;
+    int r = 0;
 
     if (!owner) /* no room for it: looked for again */
         return 0;
-    r = set_owner(ledger, index, owner, source);
+    if (changed && (source == OWNER_BY_INODE || owning_source(entry) == OWNER_BY_INODE))
+        r = keep_past(ledger, entry, want);
+    if (r == 0)
+        r = set_owner(ledger, index, owner, source);
+    if (source == OWNER_BY_INODE) {
+        owning_seen(ledger, entry);
+        owning_see_holders(entry, want);
+    }
     owner_table_drop(&ledger->owners, owner);
     if (r == 0 && source == OWNER_BY_INODE && (changed || !entry->shared || want->all_holders) &&
         ledger_is_for_file(ledger, entry))
@@ -182,17 +247,27 @@ static int on_lost(struct ledger *ledger, uint32_t index, const struct owner_wan
 {
     struct entry *entry = lives_get(&ledger->lives, index);
     bool stale = is_stale(ledger, entry);
+    int r;
 
-    if (want->answer == OWNER_LATER || (want->answer == OWNER_DENIED && !stale))
+    if (!entry->owner) /* it was asked for twice */
         return 0;
-    if (stale || entry->suspect)
-        return set_owner(ledger, index, 0, OWNER_BY_NOTHING);
-    entry->suspect = true;
-    return 0;
+    /* one that has ended holds nothing, whoever it is that does */
+    if (!stale || !owner_table_get(&ledger->owners, entry->owner)->ended) {
+        if (want->answer == OWNER_LATER || (want->answer == OWNER_DENIED && !stale))
+            return 0;
+        if (!stale && !entry->suspect) {
+            entry->suspect = true;
+            return 0;
+        }
+    }
+    r = owning_part(ledger, entry);
+    return r < 0 ? r : set_owner(ledger, index, 0, OWNER_BY_NOTHING);
 }
 
-static int apply(struct ledger *ledger, const struct ask *ask, const struct owner_want *want)
+static int apply(struct ledger *ledger, struct ask *ask, const struct owner_want *want)
 {
+    ask->later = want->answer == OWNER_LATER;
+    ledger->n_later += ask->later && ask->quick;
     if (!ask->recheck && want->inode && want->answer != OWNER_LATER)
         lives_get(&ledger->lives, ask->index)->retell = false;
     if (want->answer == OWNER_FOUND && want->owner)
@@ -219,15 +294,16 @@ static bool make_want(struct ledger *ledger, const struct ask *ask, enum round r
         ret->inode = 0;
         return ask->cgroup && owning_source(entry) == OWNER_BY_NOTHING;
     }
-    ret->all_holders = entry->state == STATE_LISTEN;
-    if (ask->recheck)
+    ret->all_holders = entry->state == STATE_LISTEN && !ask->quick;
+    if (ask->recheck && entry->owner)
         ret->hint = owner_table_get(&ledger->owners, entry->owner)->owner.pid;
     else
         ret->hint = owning_listener_pid(ledger, entry);
     return ask->has_inode;
 }
 
-static int look(struct ledger *ledger, enum round round, ledger_look_fn fn, void *arg)
+/* again: only what the look before did not come to. */
+static int look(struct ledger *ledger, enum round round, bool again, ledger_look_fn fn, void *arg)
 {
     size_t n = 0, n_asks = ledger->asks.n;
     _cleanup_free_ struct owner_want *wants = NULL;
@@ -241,26 +317,30 @@ static int look(struct ledger *ledger, enum round round, ledger_look_fn fn, void
     if (!wants || !asked)
         return -ENOMEM;
     for (size_t i = 0; i < n_asks; i++)
-        if (make_want(ledger, &ledger->asks.items[i], round, &wants[n]))
+        if ((!again || ledger->asks.items[i].later) &&
+            make_want(ledger, &ledger->asks.items[i], round, &wants[n]))
             asked[n++] = (uint32_t)i;
     /* that nothing is wanted any more is told once, so that nothing is kept for it */
     if (n > 0 || (round == ROUND_INODES && ledger->looked))
         fn(arg, wants, n, round == ROUND_RECHECKS);
     if (round == ROUND_INODES)
         ledger->looked = n > 0;
+    ledger->n_later = 0;
     for (size_t i = 0; i < n && r == 0; i++)
         r = apply(ledger, &ledger->asks.items[asked[i]], &wants[i]);
     return r;
 }
 
-static int inherit(struct ledger *ledger, uint32_t index)
+/* fresh: it began in this snapshot. Later on who listened there then can't be told any more. */
+static int inherit(struct ledger *ledger, uint32_t index, bool fresh)
 {
     const struct entry *entry = lives_get(&ledger->lives, index);
     unsigned source = owning_source(entry);
     uint32_t owner = 0;
     int r;
 
-    if (!entry->number ||
+    if (!entry->number || entry->past || /* a process was seen to have it */
+        (!fresh && !owning_is_queued(entry)) ||
         (source != OWNER_BY_NOTHING && (source != OWNER_BY_LISTENER || !owning_is_queued(entry))))
         return 0;
     owner = owning_of_listener(ledger, entry);
@@ -280,11 +360,11 @@ static int inherit_all(struct ledger *ledger)
     int r = 0;
 
     for (size_t i = 0; i < ledger->fresh.n && r == 0; i++)
-        r = inherit(ledger, ledger->fresh.items[i]);
+        r = inherit(ledger, ledger->fresh.items[i], true);
     for (size_t i = 0; i < ledger->asks.n && r == 0; i++)
         if (lives_get(&ledger->lives, ledger->asks.items[i].index)->number ==
             ledger->asks.items[i].number)
-            r = inherit(ledger, ledger->asks.items[i].index);
+            r = inherit(ledger, ledger->asks.items[i].index, false);
     return r;
 }
 
@@ -293,6 +373,9 @@ static int inherit_all(struct ledger *ledger)
 static void check_some(struct ledger *ledger, ledger_check_fn check, void *arg)
 {
     struct owner_table *table = &ledger->owners;
+    int64_t before_ms =
+        ledger->previous_ms != TIME_UNKNOWN ? ledger->previous_ms : ledger->complete_ms;
+    int r;
 
     ledger->recheck = 0;
     for (uint32_t i = 0, n = 0; i < table->slots.n && n < CHECKS_MAX; i++) {
@@ -302,11 +385,15 @@ static void check_some(struct ledger *ledger, ledger_check_fn check, void *arg)
         if (!slot->texts || !slot->users || !slot->owner.pid || slot->stale)
             continue;
         n++;
-        if (check(arg, &slot->owner) != 0)
-            owner_table_mark_stale(table, number);
+        r = check(arg, &slot->owner);
+        if (r == 0)
+            owner_table_get(table, number)->checked_ms = ledger->start_ms;
+        else
+            owner_table_mark_stale(table, number, r < 0, ledger->start_ms, before_ms);
     }
     for (uint32_t i = 0;
-         i < table->slots.n && !ledger->recheck && ledger->snapshot % RECHECK_EVERY == 0; i++) {
+         i < table->slots.n && !ledger->recheck && ledger->snapshot % OWNING_RECHECK_EVERY == 0;
+         i++) {
         uint32_t number = 1 + ledger->next_recheck++ % (uint32_t)table->slots.n;
         const struct owner_slot *slot = owner_table_get(table, number);
 
@@ -325,13 +412,18 @@ int ledger_find_owners(struct ledger *ledger, enum snapshot_status status, ledge
     if (r == 0 && (ledger->fresh.n || ledger->asks.n))
         r = roles_collect_listeners(ledger);
     if (r == 0)
-        r = look(ledger, ROUND_INODES, fn, arg);
+        r = owning_ask_listeners(ledger);
+    if (r == 0)
+        r = look(ledger, ROUND_INODES, false, fn, arg);
+    /* of what came to a listener nobody can tell later on whose it was */
+    for (int i = 0; i < LOOKS_AGAIN && r == 0 && ledger->n_later; i++)
+        r = look(ledger, ROUND_INODES, true, fn, arg);
     if (r == 0)
         r = inherit_all(ledger);
     if (r == 0)
-        r = look(ledger, ROUND_CGROUPS, fn, arg);
+        r = look(ledger, ROUND_CGROUPS, false, fn, arg);
     if (r == 0)
-        r = look(ledger, ROUND_RECHECKS, fn, arg);
+        r = look(ledger, ROUND_RECHECKS, false, fn, arg);
     if (r == 0)
         check_some(ledger, check, arg);
     if (r < 0)

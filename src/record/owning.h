@@ -9,8 +9,12 @@
 #include "connhist/model/owner.h"
 #include "connhist/model/sample.h"
 #include "lives.h"
+#include "owning_past.h"
 
 struct ledger;
+
+#define OWNING_RECHECKS_MAX  256 /* sockets whose owner is held against what is now, in a snapshot */
+#define OWNING_RECHECK_EVERY 4   /* … once in so many snapshots */
 
 /* A life whose owner is looked for in this snapshot. */
 struct ask {
@@ -19,6 +23,8 @@ struct ask {
     uint32_t index;  /* entry */
     bool has_inode;  /* the sample has one */
     bool recheck;    /* it has an owner: whether that still holds it */
+    bool later;      /* the look before did not come to an end */
+    bool quick;      /* … for what came to it just now: nobody else is looked for */
     bool doubtful;   /* … which is in doubt: the process ended, changed its name, or lost it */
 };
 
@@ -66,6 +72,9 @@ int owning_see(struct ledger *ledger, uint32_t index, const struct sample *sampl
 /* Notes one that may be the kernel's: no process has it, and it is bound as a tunnel's is. 0 or
  * -ENOMEM. */
 int owning_kernel_see(struct ledger *ledger, uint32_t index, const struct sample *sample);
+/* A life was closed. If a look before did not find its owner with it, and it was closed well after
+ * that, it may have been another's by then: it is nobody's that is known. 0 or -ENOMEM. */
+int owning_closed(struct ledger *ledger, uint32_t index);
 
 /* Half-open, or not accepted yet: it stands in the queue of what listens now. */
 bool owning_is_queued(const struct entry *entry);
@@ -76,5 +85,19 @@ uint32_t owning_listener_pid(const struct ledger *ledger, const struct entry *en
 /* Its owner, which has one more user now (see owner_table_take()); 0: not known, or in doubt. */
 uint32_t owning_of_listener(struct ledger *ledger, const struct entry *entry);
 
-/* Gives a life an owner of the file. */
-void owning_resume(struct ledger *ledger, struct entry *entry, const struct life *life);
+/* The listeners of what came in this snapshot are looked at: the owner may have given one away. After
+ * roles_collect_listeners(). 0 or -ENOMEM. */
+int owning_ask_listeners(struct ledger *ledger);
+
+/* Who else holds a listener. */
+void owning_see_holders(struct entry *entry, const struct owner_want *want);
+
+/* A TCP socket that no snapshot saw was closed without a peer, or one ceased to listen: at its port
+ * not all listeners are known. */
+void owning_listened_unseen(struct ledger *ledger, uint16_t port);
+
+/* A snapshot is complete: what comes later was not accepted before. */
+void owning_listeners_complete(struct ledger *ledger);
+
+/* Gives a life its owners of the file. 0 or -ENOMEM. */
+int owning_resume(struct ledger *ledger, struct entry *entry, const struct life *life);

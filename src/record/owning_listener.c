@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The owner of what listens where a server's connection came from. Where it could be one of several
- * programs it is none. */
+ * programs it is none: of those that listen there, that listened there since the connection may have
+ * been accepted, or that hold a listening socket together. */
+#include <errno.h>
 #include <string.h>
 
 #include "ledger_private.h"
 #include "owning.h"
+
+#define LISTENERS_MAX 64 /* looked at in a snapshot for what came to them */
 
 static bool is_server(const struct ledger *ledger, const struct entry *entry)
 {
@@ -42,23 +46,123 @@ static bool same_program(const struct owner *a, const struct owner *b)
            strcmp(a->cgroup, b->cgroup) == 0;
 }
 
+/* One who holds a socket with its owner, from it or like it: a server and its workers, which may run
+ * as another user and go by names of their own. */
+static bool is_of_program(const struct owner *owner, const struct owner *other)
+{
+    return strcmp(owner->exe, other->exe) == 0 && strcmp(owner->cgroup, other->cgroup) == 0 &&
+           strcmp(owner->container, other->container) == 0 &&
+           (*owner->exe || strcmp(owner->comm, other->comm) == 0);
+}
+
+/* A service manager listens for its units, and leaves it to them to accept. */
+static bool is_manager(const struct owner *owner)
+{
+    const char *name = strrchr(owner->cgroup, '/');
+
+    return name && strcmp(name, "/init.scope") == 0;
+}
+
+void owning_see_holders(struct entry *entry, const struct owner_want *want)
+{
+    if (!want->all_holders && !want->n_others)
+        return;
+    entry->mixed = false;
+    for (uint32_t i = 0; i < want->n_others; i++)
+        entry->mixed |=
+            !is_manager(&want->others[i]) && !is_of_program(want->owner, &want->others[i]);
+}
+
+void owning_listened_unseen(struct ledger *ledger, uint16_t port)
+{
+    ledger->unseen_ports[port / 64] |= UINT64_C(1) << port % 64;
+    ledger->any_unseen = true;
+}
+
+void ledger_events_lost(struct ledger *ledger)
+{
+    memset(ledger->unseen_ports, 0xff, sizeof(ledger->unseen_ports));
+    ledger->any_unseen = true;
+}
+
+void owning_listeners_complete(struct ledger *ledger)
+{
+    if (ledger->n_failed) /* there it may still come to light what listened */
+        return;
+    if (ledger->any_unseen)
+        memset(ledger->unseen_ports, 0, sizeof(ledger->unseen_ports));
+    ledger->any_unseen = false;
+}
+
+/* Whether all that listened at a connection's port since it may have been accepted is known: since
+ * the last complete snapshot, which it was not in. What came and went meanwhile events tell. */
+static bool all_were_seen(const struct ledger *ledger, const struct entry *entry)
+{
+    int64_t complete_ms = ledger_complete_ms(ledger, entry->netns);
+
+    return ledger->options.events && complete_ms != TIME_UNKNOWN &&
+           complete_ms >= ledger->first_ms &&
+           !(ledger->unseen_ports[entry->local_port / 64] >> entry->local_port % 64 & 1) &&
+           !ledger_was_closed(ledger, entry);
+}
+
+static bool is_just_seen(const struct ledger *ledger, const struct entry *listener)
+{
+    return listener->owner_seen == owning_seen_now(ledger);
+}
+
+int owning_ask_listeners(struct ledger *ledger)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < ledger->listeners.n; i++)
+        lives_get(&ledger->lives, ledger->listeners.items[i])->asked = false;
+    for (size_t i = 0, n = 0; i < ledger->fresh.n && n < LISTENERS_MAX && r == 0; i++) {
+        const struct entry *entry = lives_get(&ledger->lives, ledger->fresh.items[i]);
+        const struct entry *listener;
+        size_t at = SIZE_MAX;
+
+        if (!entry->number || !is_server(ledger, entry) || !all_were_seen(ledger, entry))
+            continue;
+        while (r == 0 && (listener = roles_next_listener(ledger, entry, &at))) {
+            struct entry *asked = lives_get(&ledger->lives, ledger->listeners.items[at]);
+            struct ask ask = {.number = listener->number,
+                              .index = ledger->listeners.items[at],
+                              .has_inode = true,
+                              .recheck = true,
+                              .doubtful = true,
+                              .quick = true};
+
+            if (listener->seen != ledger->snapshot || !listener->inode ||
+                owning_source(listener) != OWNER_BY_INODE || listener->asked)
+                continue;
+            asked->asked = true;
+            n++;
+            r = vec_push(&ledger->asks, ask);
+        }
+    }
+    return r;
+}
+
 uint32_t owning_of_listener(struct ledger *ledger, const struct entry *entry)
 {
+    int64_t complete_ms = ledger_complete_ms(ledger, entry->netns);
     bool queued = owning_is_queued(entry), older = false, several = false;
     const struct entry *listener;
     struct owner owner;
     uint32_t number = 0;
     size_t at = SIZE_MAX;
 
-    if (!is_server(ledger, entry))
+    if (!is_server(ledger, entry) || (!queued && !all_were_seen(ledger, entry)))
         return 0;
     while ((listener = roles_next_listener(ledger, entry, &at))) {
-        /* one that ended or changed its name may not have been there when it came */
+        /* one that ended, changed its name or gave it away may not have been there when it came */
         if (owning_source(listener) != OWNER_BY_INODE ||
-            owner_table_get(&ledger->owners, listener->owner)->stale)
+            owner_table_get(&ledger->owners, listener->owner)->stale ||
+            (!queued && (listener->mixed || !is_just_seen(ledger, listener))))
             return 0;
         /* one that is not older than the connection may have followed another that nobody saw */
-        older |= listener->since_ms < entry->since_ms;
+        older |= complete_ms != TIME_UNKNOWN && listener->changed_ms <= complete_ms;
         if (number && listener->owner != number) {
             several = true;
             if (!same_program(&owner_table_get(&ledger->owners, listener->owner)->owner,

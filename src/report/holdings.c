@@ -89,6 +89,7 @@ static void extend(struct holding *into, const struct holding *by)
 {
     if (by->until_ms > into->until_ms || (by->until_ms == into->until_ms && by->exact)) {
         into->until_ms = by->until_ms;
+        into->by_ms = by->by_ms;
         into->exact = by->exact;
     }
     into->sockets += by->sockets;

@@ -33,6 +33,8 @@ struct holder {
 struct holding {
     int64_t from_ms;
     int64_t until_ms; /* first instant it is over; INT64_MAX: open */
+    int64_t after_ms; /* it began after this instant, when is not known; 0: at from_ms */
+    int64_t by_ms;    /* it ended by this instant, when is not known; 0: at until_ms */
     uint64_t sockets;
     uint32_t holder; /* index */
     bool from_known; /* it began within one interval before from_ms */

@@ -84,6 +84,7 @@ int lookup_load(struct lookup *lookup, struct db *db, const struct filter *filte
     lookup->addresses = calloc(KNOWN_ADDRESSES, sizeof(*lookup->addresses));
     if (!lookup->addresses)
         return err_errno(err, -ENOMEM, "reading the file");
+    owner_spans_init(&lookup->spans, db);
     r = netns_names_load(&names, db, filter, err);
     if (r == 0)
         r = load_services(lookup, db, filter, &names, err);
@@ -99,6 +100,7 @@ void lookup_finish(struct lookup *lookup)
 {
     vec_finish(&lookup->services);
     owner_lookup_finish(&lookup->owners);
+    owner_spans_finish(&lookup->spans);
     stmt_free(lookup->address_stmt);
     lookup->address_stmt = NULL;
     free(lookup->addresses);

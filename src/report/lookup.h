@@ -12,6 +12,7 @@
 #include "connhist/model/owner.h"
 #include "connhist/model/service.h"
 #include "connhist/report/filter.h"
+#include "owner_spans.h"
 
 struct db;
 struct stmt;
@@ -61,6 +62,7 @@ struct lookup {
         VEC_FIELDS(struct known_service);
     } services; /* ascending by id */
     struct owner_lookup owners;
+    struct owner_spans spans;  /* of one life at a time */
     struct stmt *address_stmt; /* owned */
     struct known_address
         *addresses; /* KNOWN_ADDRESSES places, an address has one by its number; owned */

@@ -57,6 +57,9 @@ void row_maker_finish(struct row_maker *maker)
     lookup_finish(&maker->lookup);
     openings_finish(&maker->openings);
     stmt_free(maker->queues);
+    for (size_t i = 0; i < maker->earlier.n; i++)
+        free(maker->earlier.items[i]);
+    vec_finish(&maker->earlier);
 }
 
 bool row_maker_is_open(const struct row_maker *maker, const struct stored_life *life)
@@ -90,12 +93,34 @@ bool socket_ports_match(const struct filter *filter, uint16_t local_port, uint16
     return filter_port(filter, local_port) || filter_port(filter, remote_port);
 }
 
+/* 1, 0 or a negative errno. */
+static int wants_owner(struct lookup *lookup, const struct filter *filter,
+                       const struct stored_life *life, int64_t from_ms, int64_t until_ms,
+                       struct err *err)
+{
+    int r = owner_spans_read(&lookup->spans, life, err);
+
+    if (r < 0)
+        return r;
+    for (const struct owner_span *span = owner_spans_at(&lookup->spans, from_ms),
+                                 *end = lookup->spans.items.items + lookup->spans.items.n;
+         span < end && span->from_ms <= until_ms; span++) {
+        const struct known_owner *known;
+
+        r = owner_lookup_get(&lookup->owners, span->owner, &known, err);
+        if (r < 0)
+            return r;
+        if (known && !known_owner_later(known, until_ms) && filter_owner(filter, &known->owner))
+            return 1;
+    }
+    return 0;
+}
+
 int row_maker_wants(struct row_maker *maker, const struct filter *filter,
-                    const struct stored_life *life, int64_t at_ms, struct endpoints *ret,
-                    struct err *err)
+                    const struct stored_life *life, int64_t from_ms, int64_t until_ms,
+                    struct endpoints *ret, struct err *err)
 {
     const struct service_key *key = &life->service->key;
-    const struct known_owner *known;
     int r;
 
     if (!life->service->in_netns || (filter->protocol && filter->protocol != key->protocol) ||
@@ -103,13 +128,9 @@ int row_maker_wants(struct row_maker *maker, const struct filter *filter,
         !socket_ports_match(filter, life->local_port, life->remote_port))
         return 0;
     if (filter_by_owner(filter)) {
-        r = owner_lookup_get(&maker->lookup.owners, life->owner, &known, err);
-        if (r < 0)
+        r = wants_owner(&maker->lookup, filter, life, from_ms, until_ms, err);
+        if (r <= 0)
             return r;
-        if (known_owner_later(known, at_ms))
-            known = NULL;
-        if (!filter_owner(filter, known ? &known->owner : NULL))
-            return 0;
     }
     r = stored_life_endpoints(life, &maker->lookup, ret, err);
     if (r < 0)
@@ -175,14 +196,48 @@ static int read_opening(struct row_maker *maker, const struct stored_life *life,
     return 0;
 }
 
-/* The latest owner is stored: at an instant before its process started it was another. */
+/* Those who had it before its last owner. */
+static int read_earlier(struct row_maker *maker, struct socket_row *row, struct err *err)
+{
+    struct lookup *lookup = &maker->lookup;
+    const struct owner **earlier = calloc(lookup->spans.items.n, sizeof(*earlier));
+    const struct known_owner *known;
+
+    if (!earlier || vec_push(&maker->earlier, earlier) < 0) {
+        free(earlier);
+        return err_errno(err, -ENOMEM, "reading the owners");
+    }
+    for (size_t i = 0; i + 1 < lookup->spans.items.n; i++) {
+        int r = owner_lookup_get(&lookup->owners, lookup->spans.items.items[i].owner, &known, err);
+
+        if (r < 0)
+            return r;
+        if (known && known->owner.pid)
+            earlier[row->n_earlier++] = &known->owner;
+    }
+    row->earlier = earlier;
+    return 0;
+}
+
+/* The owner at an instant. It was another where its process started only later. */
 static int read_owner(struct row_maker *maker, const struct stored_life *life, int64_t at_ms,
                       struct socket_row *row, struct err *err)
 {
+    struct lookup *lookup = &maker->lookup;
     const struct known_owner *known;
-    int r = owner_lookup_get(&maker->lookup.owners, life->owner, &known, err);
-    bool has_process = r == 0 && known && known->owner.pid;
+    const struct owner_span *span;
+    bool has_process;
+    int r = owner_spans_read(&lookup->spans, life, err);
 
+    if (r < 0)
+        return r;
+    span = owner_spans_at(&lookup->spans, at_ms);
+    r = owner_lookup_get(&lookup->owners, span->owner, &known, err);
+    if (r < 0)
+        return r;
+    has_process = known && known->owner.pid;
+    if (at_ms == INT64_MAX && lookup->spans.items.n > 1)
+        r = read_earlier(maker, row, err);
     if (r < 0)
         return r;
     row->uid = known ? known->uid : -1;
@@ -192,7 +247,7 @@ static int read_owner(struct row_maker *maker, const struct stored_life *life, i
     row->owner = known ? &known->owner : NULL;
     row->process_started_ms =
         known ? walltime_of_record(maker->walltime, known->started_ms) : TIME_UNKNOWN;
-    row->owner_source = (uint8_t)file_traits_owner_source(life->traits, has_process);
+    row->owner_source = (uint8_t)file_traits_owner_source(span->traits, has_process);
     return 0;
 }
 

@@ -21,6 +21,9 @@ struct row_maker {
     struct lookup lookup;            /* owned */
     struct openings openings;        /* owned */
     struct stmt *queues;             /* owned */
+    struct {
+        VEC_FIELDS(const struct owner **);
+    } earlier; /* earlier owners that rows point to; owned */
     int64_t
         last_ms; /* record time: ends behind it are planned, not yet come; INT64_MAX: none are */
 };
@@ -43,11 +46,11 @@ uint8_t stored_life_closed_by(const struct stored_life *life);
  * anything then. */
 bool known_owner_later(const struct known_owner *known, int64_t at_ms);
 
-/* Whether a life's service, ports, addresses, and owner as of an instant (INT64_MAX: as known last)
- * belong to the answer; sets its endpoints. 1, 0 or a negative errno. */
+/* Whether a life's service, ports, addresses, and one of its owners in [from_ms, until_ms] of record
+ * time belong to the answer; sets its endpoints. 1, 0 or a negative errno. */
 int row_maker_wants(struct row_maker *maker, const struct filter *filter,
-                    const struct stored_life *life, int64_t at_ms, struct endpoints *ret,
-                    struct err *err);
+                    const struct stored_life *life, int64_t from_ms, int64_t until_ms,
+                    struct endpoints *ret, struct err *err);
 
 /* The row of a life as of an instant of record time; INT64_MAX: as known last. */
 int row_maker_make(struct row_maker *maker, const struct stored_life *life,

@@ -137,7 +137,7 @@ static int add_life(void *arg, const struct stored_life *life, struct err *err)
     struct socket_row row;
     int r;
 
-    r = row_maker_wants(&table->maker, table->filter, life, table->at_ms, &ends, err);
+    r = row_maker_wants(&table->maker, table->filter, life, table->at_ms, table->at_ms, &ends, err);
     if (r <= 0)
         return r;
     r = row_maker_make(&table->maker, life, &ends, table->at_ms, &row, err);

@@ -88,7 +88,8 @@ static int add_life(void *arg, const struct stored_life *life, struct err *err)
 
     if (!wants_end(list, life))
         return 0;
-    r = row_maker_wants(&list->maker, &list->question->filter, life, INT64_MAX, &ends, err);
+    r = row_maker_wants(&list->maker, &list->question->filter, life, list->from_ms, list->until_ms,
+                        &ends, err);
     if (r > 0)
         r = was_in_state(list, life, err);
     if (r > 0 && vec_push(&list->found, found) < 0)

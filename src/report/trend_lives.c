@@ -22,6 +22,8 @@ struct life_counter {
 struct counted_life {
     const struct stored_life *life;
     struct series_key key;           /* but for the state */
+    size_t first;                    /* index of the first snapshot at which it had this owner */
+    size_t end;                      /* index behind the last one */
     const struct known_owner *owner; /* NULL: not known */
     bool wanted;                     /* it belongs to the answer, not to `kept` alone */
 };
@@ -33,6 +35,10 @@ static int count_stretch(struct life_counter *counter, const struct counted_life
     struct series_key key = counted->key;
     const struct known_owner *owner = counted->owner;
 
+    if (first < counted->first)
+        first = counted->first;
+    if (end > counted->end)
+        end = counted->end;
     if (change->state == 0 || end <= first ||
         !filter_state(&counter->question->filter, change->state))
         return 0;
@@ -107,14 +113,13 @@ static int read_life(struct life_counter *counter, struct counted_life *counted,
     return r < 0 ? err_errno(err, r, "counting the sockets") : 0;
 }
 
-static int count_life(void *arg, const struct stored_life *life, struct err *err)
+/* A life as long as it had one owner. */
+static int count_span(struct life_counter *counter, const struct stored_life *life, size_t first,
+                      size_t end, struct err *err)
 {
-    struct life_counter *counter = arg;
-    struct counted_life counted = {.life = life};
+    struct counted_life counted = {.life = life, .first = first, .end = end};
     int r;
 
-    if (!life->service->chosen)
-        return 0;
     counted.key = series_key_make(counter->question->by, &life->service->key, 0);
     r = read_life(counter, &counted, err);
     if (r < 0)
@@ -123,6 +128,29 @@ static int count_life(void *arg, const struct stored_life *life, struct err *err
     if (r == -EBADMSG)
         return err_set(err, r, "the file is damaged: a socket's states can't be read");
     return r < 0 ? err_errno(err, r, "counting the sockets") : 0;
+}
+
+static int count_life(void *arg, const struct stored_life *life, struct err *err)
+{
+    struct life_counter *counter = arg;
+    const struct owner_spans *spans = &counter->lookup->spans;
+    size_t first = 0;
+    int r;
+
+    if (!life->service->chosen)
+        return 0;
+    r = owner_spans_read(&counter->lookup->spans, life, err);
+    for (size_t i = 0; i < spans->items.n && r == 0; i++) {
+        const struct owner_span *span = &spans->items.items[i];
+        const struct stored_life own = owner_span_life(span, life);
+        size_t end = counter->sweep->n_times;
+
+        if (i + 1 < spans->items.n)
+            end = sweep_index(counter->sweep, first, span->until_ms);
+        r = count_span(counter, &own, first, end, err);
+        first = end;
+    }
+    return r;
 }
 
 /* What the tallies count beyond the lives, at most. */

@@ -50,12 +50,17 @@ const char *who_use_name(unsigned use)
     return use < sizeof(names) / sizeof(names[0]) ? names[use] : "?";
 }
 
-/* A life that is being looked at. */
+/* A life that is being looked at, as long as it had one owner. */
 struct user {
     const struct stored_life *life;
     struct endpoints ends;
     const struct known_owner *owner; /* NULL: not known */
-    int64_t until_ms;                /* INT64_MAX: open */
+    int64_t from_ms;
+    int64_t until_ms; /* INT64_MAX: open */
+    int64_t after_ms; /* as in struct holding */
+    int64_t by_ms;    /* likewise */
+    bool first;       /* its first owner */
+    bool last;        /* its last one */
 };
 
 /* How a life in a state uses one of the ports asked for; -1: not at all. */
@@ -107,6 +112,7 @@ static bool begin_with(const struct known_owner *known, struct holding *holding)
     if (!known_owner_later(known, holding->from_ms))
         return true;
     holding->from_ms = known->started_ms;
+    holding->after_ms = 0;
     holding->from_known = true;
     return holding->from_ms < holding->until_ms;
 }
@@ -177,22 +183,25 @@ static int add_stretch(struct who *who, const struct user *user, int use,
     if (!any || own.from_ms > before.from_ms) {
         before.exact |= any;
         before.until_ms = any ? own.from_ms : holding->until_ms;
+        before.by_ms = any ? 0 : holding->by_ms;
         r = add_held(who, user, use, false, &before, err);
     }
     if (r == 0 && any)
         r = add_held(who, user, use, true, &own, err);
-    return r < 0 || use != WHO_LISTENER
+    return r < 0 || use != WHO_LISTENER || !user->last
                ? r
                : add_sharers(who, user, key_of(user, WHO_SHARER, OWNER_BY_INODE), holding, err);
 }
 
-/* Cuts a life where its use changes. */
+/* Cuts it where its use changes. */
 static int add_stretches(struct who *who, const struct user *user, struct err *err)
 {
     const struct stored_life *life = user->life;
     struct history_change change = {.at_ms = life->since_ms};
-    struct holding holding = {.from_ms = life->since_ms,
-                              .from_known = file_traits_opened_known(life->traits),
+    struct holding holding = {.from_ms = user->from_ms,
+                              .after_ms = user->after_ms,
+                              .from_known = user->first ? file_traits_opened_known(life->traits)
+                                                        : !user->after_ms,
                               .sockets = 1};
     int r, use = -1;
     size_t offset = 0;
@@ -203,34 +212,62 @@ static int add_stretches(struct who *who, const struct user *user, struct err *e
 
         if (next == use)
             continue;
-        holding.until_ms = change.at_ms;
-        r = add_stretch(who, user, use, &holding, err);
-        if (r < 0)
-            return r;
-        if (change.at_ms != life->since_ms)
+        if (change.at_ms > user->from_ms) {
+            holding.until_ms = change.at_ms;
+            r = add_stretch(who, user, use, &holding, err);
+            if (r < 0)
+                return r;
             holding.from_known = true;
-        holding.from_ms = change.at_ms;
+            holding.from_ms = change.at_ms;
+            holding.after_ms = 0;
+        }
         use = next;
     }
     if (r < 0)
         return err_set(err, -EBADMSG, "the file is damaged: a socket's states can't be read");
     holding.until_ms = user->until_ms;
-    holding.exact = life->facts.known && life->sampled_ms == TIME_UNKNOWN;
+    holding.by_ms = user->by_ms;
+    holding.exact = user->last && life->facts.known && life->sampled_ms == TIME_UNKNOWN;
     return add_stretch(who, user, use, &holding, err);
+}
+
+/* The span of index i: its owner, and what is known of its begin and end. */
+static int read_span(struct who *who, size_t i, struct user *user, struct err *err)
+{
+    struct lookup *lookup = &who->maker.lookup;
+    const struct owner_span *span = &lookup->spans.items.items[i];
+
+    user->first = i == 0;
+    user->last = i + 1 == lookup->spans.items.n;
+    user->from_ms = span->from_ms;
+    user->until_ms =
+        user->last && row_maker_is_open(&who->maker, user->life) ? INT64_MAX : span->until_ms;
+    user->after_ms = !user->first && span[-1].between ? span[-1].from_ms : 0;
+    user->by_ms = !user->last && span[1].between ? span[1].until_ms : 0;
+    return owner_lookup_get(&lookup->owners, span->owner, &user->owner, err);
 }
 
 static int add_life(void *arg, const struct stored_life *life, struct err *err)
 {
     struct who *who = arg;
-    struct user user = {.life = life, .until_ms = life->ended_ms};
-    int r = row_maker_wants(&who->maker, &who->question->filter, life, INT64_MAX, &user.ends, err);
+    struct lookup *lookup = &who->maker.lookup;
+    struct endpoints ends;
+    int r = row_maker_wants(&who->maker, &who->question->filter, life, who->question->from_ms,
+                            who->question->until_ms, &ends, err);
 
-    if (r <= 0)
-        return r;
-    if (row_maker_is_open(&who->maker, life))
-        user.until_ms = INT64_MAX;
-    r = owner_lookup_get(&who->maker.lookup.owners, life->owner, &user.owner, err);
-    return r < 0 ? r : add_stretches(who, &user, err);
+    if (r > 0)
+        r = owner_spans_read(&lookup->spans, life, err);
+    else
+        vec_clear(&lookup->spans.items);
+    for (size_t i = 0; i < lookup->spans.items.n && r == 0; i++) {
+        const struct stored_life own = owner_span_life(&lookup->spans.items.items[i], life);
+        struct user user = {.life = &own, .ends = ends};
+
+        r = read_span(who, i, &user, err);
+        if (r == 0)
+            r = add_stretches(who, &user, err);
+    }
+    return r;
 }
 
 /* Index of the first snapshot not before an instant. */
@@ -300,7 +337,9 @@ static int read_begin(struct who *who, const struct holding *holding, struct who
 {
     const struct walltime *walltime = who->maker.walltime;
     int64_t after_ms;
-    int r = openings_after(&who->maker.openings, holding->from_ms, &after_ms, err);
+    int r =
+        openings_after(&who->maker.openings,
+                       holding->after_ms ? holding->after_ms : holding->from_ms, &after_ms, err);
 
     if (r < 0)
         return r;
@@ -327,7 +366,10 @@ static int read_end(struct who *who, const struct holding *holding, struct who_r
     row->last_seen_ms = walltime_of_record(walltime, before_ms);
     if (row->open)
         return 0;
-    row->until_before_ms = walltime_of_record(walltime, holding->until_ms);
+    row->until_before_ms =
+        walltime_of_record(walltime, holding->by_ms ? holding->by_ms : holding->until_ms);
+    if (holding->by_ms)
+        return 0;
     if (holding->exact)
         row->last_seen_ms = row->until_before_ms;
     if (holding->exact || !gap)

@@ -49,6 +49,13 @@ static const char planned_sql[] =
         "c") "LEFT JOIN late AS x ON x.life = c.life "
              "WHERE c.key BETWEEN ?1 AND ?2 AND ended_ms > ?3 ORDER BY c.key";
 
+/* The earlier owners of a life, the last ones if there are very many. */
+static const char changes_sql[] =
+    "SELECT c.until_ms, w.uid, " OWNER_COLUMNS " FROM (SELECT * FROM owner_changes WHERE life = ?1 "
+    "ORDER BY until_ms DESC LIMIT 8) AS c " OWNER_JOIN("c") "ORDER BY c.until_ms";
+
+enum { CHANGES_MAX = 8, CHANGE_UID = 1, CHANGE_PID = 2 };
+
 enum column {
     COLUMN_LIFE,
     COLUMN_COOKIE,
@@ -121,20 +128,59 @@ static const char *read_text(sqlite3_stmt *stmt, int column)
     return text ? text : "";
 }
 
-static struct owner read_owner(sqlite3_stmt *stmt)
+/* at: column of the pid, the first of OWNER_COLUMNS. */
+static struct owner read_owner(sqlite3_stmt *stmt, int uid, int at)
 {
     return (struct owner){
-        .start_ms = sqlite3_column_int64(stmt, COLUMN_START),
-        .pid = (uint32_t)sqlite3_column_int64(stmt, COLUMN_PID),
-        .uid = sqlite3_column_type(stmt, COLUMN_UID) != SQLITE_NULL
-                   ? (uint32_t)sqlite3_column_int64(stmt, COLUMN_UID)
+        .start_ms = sqlite3_column_int64(stmt, at + COLUMN_START - COLUMN_PID),
+        .pid = (uint32_t)sqlite3_column_int64(stmt, at),
+        .uid = sqlite3_column_type(stmt, uid) != SQLITE_NULL
+                   ? (uint32_t)sqlite3_column_int64(stmt, uid)
                    : UID_UNKNOWN,
-        .comm = read_text(stmt, COLUMN_COMM),
-        .exe = read_text(stmt, COLUMN_EXE),
-        .unit = read_text(stmt, COLUMN_UNIT),
-        .container = read_text(stmt, COLUMN_CONTAINER),
-        .cgroup = read_text(stmt, COLUMN_CGROUP),
+        .comm = read_text(stmt, at + COLUMN_COMM - COLUMN_PID),
+        .exe = read_text(stmt, at + COLUMN_EXE - COLUMN_PID),
+        .unit = read_text(stmt, at + COLUMN_UNIT - COLUMN_PID),
+        .container = read_text(stmt, at + COLUMN_CONTAINER - COLUMN_PID),
+        .cgroup = read_text(stmt, at + COLUMN_CGROUP - COLUMN_PID),
     };
+}
+
+struct changes {
+    struct stored_change items[CHANGES_MAX];
+    uint8_t n;
+};
+
+static void changes_finish(struct changes *changes)
+{
+    for (unsigned i = 0; i < changes->n; i++)
+        owner_finish(&changes->items[i].owner);
+}
+
+/* Appends one with copies of its strings, which are gone with the next step. */
+static int add_change(struct changes *changes, sqlite3_stmt *stmt)
+{
+    struct owner owner = read_owner(stmt, CHANGE_UID, CHANGE_PID);
+    struct stored_change change = {.until_ms = sqlite3_column_int64(stmt, 0)};
+    int r = owner_copy(&owner, &change.owner);
+
+    if (r == 0)
+        changes->items[changes->n++] = change;
+    return r;
+}
+
+static int read_changes(struct store *store, int64_t number, struct changes *changes,
+                        struct err *err)
+{
+    _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    int r = sql_prepare(store->db, changes_sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, number);
+    while ((r = sql_step(stmt, err)) > 0)
+        if (changes->n < CHANGES_MAX && add_change(changes, stmt) < 0)
+            return err_errno(err, -ENOMEM, "%s: reading lives", store->path);
+    return r;
 }
 
 static bool read_life(sqlite3_stmt *stmt, uint32_t netns, struct life *ret)
@@ -163,6 +209,7 @@ static bool read_life(sqlite3_stmt *stmt, uint32_t netns, struct life *ret)
         .owner_source =
             (uint8_t)file_traits_owner_source(traits, sqlite3_column_int64(stmt, COLUMN_PID) != 0),
         .shared = sqlite3_column_int(stmt, COLUMN_SHARED),
+        .handed_on = file_traits_handed_on(traits),
     };
 
     if (history_bytes > UINT8_MAX || !read_addresses(stmt, &life))
@@ -204,9 +251,10 @@ static void read_planned(sqlite3_stmt *stmt, struct life *life)
 static int give(struct store *store, sqlite3_stmt *stmt, uint32_t netns,
                 int (*fn)(void *arg, const struct life *life), void *arg, struct err *err)
 {
-    struct owner owner = read_owner(stmt);
+    _cleanup_(changes_finish) struct changes changes = {0};
+    struct owner owner = read_owner(stmt, COLUMN_UID, COLUMN_PID);
     struct life life;
-    int r;
+    int r = 0;
 
     if (!read_life(stmt, netns, &life))
         return err_set(err, -EBADMSG, "%s: life %lld is damaged", store->path,
@@ -216,6 +264,12 @@ static int give(struct store *store, sqlite3_stmt *stmt, uint32_t netns,
         read_planned(stmt, &life);
     if (sqlite3_column_int(stmt, COLUMN_HAS_OWNER))
         life.stored_owner = &owner;
+    if (life.handed_on)
+        r = read_changes(store, (int64_t)life.number, &changes, err);
+    if (r < 0)
+        return r;
+    life.stored_changes = changes.items;
+    life.n_stored_changes = changes.n;
     r = fn(arg, &life);
     return r < 0 ? err_errno(err, r, "%s: reading lives", store->path) : 0;
 }

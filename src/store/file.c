@@ -96,6 +96,21 @@ unsigned file_traits_owner_source(unsigned traits, bool has_process)
     return OWNER_BY_INODE + bits;
 }
 
+unsigned file_traits_of_handed_on(bool handed_on)
+{
+    return (unsigned)handed_on << 9;
+}
+
+bool file_traits_handed_on(unsigned traits)
+{
+    return traits >> 9 & 1;
+}
+
+unsigned file_traits_before(unsigned traits)
+{
+    return traits & ~(3U << 7);
+}
+
 unsigned file_closed_by(unsigned closed_by, bool received_uncertain)
 {
     return (closed_by & 15) | (unsigned)received_uncertain << 4;

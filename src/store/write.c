@@ -244,6 +244,30 @@ static int write_holders(struct store *store, const struct batch_ids *ids,
     return r;
 }
 
+static int write_owner_changes(struct store *store, const struct batch_ids *ids,
+                               const struct batch *batch, struct err *err)
+{
+    static const char sql[] = "INSERT OR REPLACE INTO owner_changes (life, until_ms, owner) "
+                              "VALUES (?1, ?2, nullif(?3, 0))";
+    static const char drop_sql[] = "DELETE FROM owner_changes WHERE life = ?1";
+    int r = 0;
+
+    for (size_t i = 0; i < batch->owner_changes.n && r >= 0; i++) {
+        const struct owner_change *change = &batch->owner_changes.items[i];
+        int64_t owner = 0;
+
+        if (change->until_ms == TIME_UNKNOWN) {
+            r = WRITER_RUN(store, STMT_DROP_OWNER_CHANGES, drop_sql, err, (int64_t)change->life);
+            continue;
+        }
+        r = lives_find_owner(store, ids, change->uid, change->owner, &owner, err);
+        if (r >= 0)
+            r = WRITER_RUN(store, STMT_ADD_OWNER_CHANGE, sql, err, (int64_t)change->life,
+                           change->until_ms, owner);
+    }
+    return r;
+}
+
 static int write_losses(struct store *store, const struct batch *batch, struct err *err)
 {
     int r = 0;
@@ -336,6 +360,8 @@ static int write_all(struct store *store, const struct batch_ids *ids, const str
         r = write_rates(store, ids, batch, err);
     if (r >= 0)
         r = write_holders(store, ids, batch, err);
+    if (r >= 0)
+        r = write_owner_changes(store, ids, batch, err);
     if (r >= 0)
         r = write_losses(store, batch, err);
     if (r >= 0)

@@ -144,7 +144,7 @@ def test_an_accepted_connection_gets_its_own_owner(record):
 
 @pytest.mark.parametrize("how", ["ended", "lets"])
 def test_what_waits_to_be_accepted_goes_with_its_listener(record, how):
-    host = Host()
+    host = Host(events=True)
     server(host)
     host.tick(2)
     host.socket(2, "SYN_RECV", 80, 40000, inode=0, uid=-1)
@@ -207,7 +207,7 @@ def test_a_listener_that_is_no_older_than_the_connection_is_not_its_owner(record
 
 
 def test_one_program_listening_in_several_processes_is_named_without_pid(record):
-    host = Host()
+    host = Host(events=True)
     server(host)
     server(host, 101, "web", 10)
     host.tick(2)
@@ -436,9 +436,9 @@ def test_status_counts_sockets_without_owner_and_why(record):
 
 
 def test_owners_go_on_over_a_restart_without_being_looked_for(record):
-    host = Host()
+    host = Host(events=True)
     server(host)
-    host.process(101, "worker")
+    host.process(101, "web", unit="web.service", cgroup="/system.slice/web.service")
     host.do("holds 101 6")
     host.socket(2, "TIME_WAIT", 80, 40000, inode=0, uid=-1)
     host.tick(2)
@@ -459,9 +459,9 @@ def test_owners_go_on_over_a_restart_without_being_looked_for(record):
 
 
 def test_a_process_that_ended_is_not_taken_for_the_owner_of_what_came_later(record):
-    host = Host()
+    host = Host(events=True)
     server(host)
-    host.process(101, "worker")
+    host.process(101, "web", unit="web.service", cgroup="/system.slice/web.service")
     host.do("holds 101 6")
     host.tick(2)
     host.do("ended 100")

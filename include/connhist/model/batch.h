@@ -119,8 +119,9 @@ struct batch {
     struct tally_vec tallies;   /* counts that changed; all that are not 0 when snapshot.anchor */
     struct queue_vec queues;    /* listeners' accept queues that changed */
     struct holder_vec holders;  /* who else holds a shared socket */
-    struct loss_vec losses;     /* what lacks, and when */
-    struct epoch_vec epochs;    /* changes of the wall clock */
+    struct owner_change_vec owner_changes; /* earlier owners; all of a life at once, in order */
+    struct loss_vec losses;                /* what lacks, and when */
+    struct epoch_vec epochs;               /* changes of the wall clock */
     struct {
         VEC_FIELDS(uint8_t);
     } histories; /* memory behind the lives' history pointers */

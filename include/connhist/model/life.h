@@ -40,7 +40,8 @@ struct life_facts {
     uint32_t rtt_us;         /* smoothed round trip; 0: none measured */
 };
 
-struct owner; /* model/owner.h */
+struct owner;         /* model/owner.h */
+struct stored_change; /* model/owner.h */
 
 struct life {
     uint64_t number;        /* given by the recorder, grows for the file's whole life; never 0 */
@@ -63,11 +64,14 @@ struct life {
     bool shared;                /* others hold it, too (batch.holders): keep its number */
     bool opened_known;          /* it opened between the snapshot before since_ms and since_ms */
     uint8_t history_bytes;      /* how much of history is in use */
+    bool handed_on;             /* it had other owners before (batch.owner_changes): likewise */
     const uint8_t *history;     /* see model/history.h; owned by whoever owns the life */
     int64_t planned_ms;         /* batch.amended: the end that was told before; else TIME_UNKNOWN */
     uint8_t closed_by;          /* enum closed_by; of closed lives */
     bool untold;                /* it was never told as open: the file has no row to take away */
-    bool late_facts;         /* it closed without an event, which may still come: keep its number */
-    struct life_facts facts; /* of closed lives */
+    bool late_facts; /* it closed without an event, which may still come: keep its number */
+    uint8_t n_stored_changes; /* of lives that come from the file: how many earlier owners it had */
+    struct life_facts facts;  /* of closed lives */
     const struct owner *stored_owner; /* as the file has it, in lives that come from there; NULL */
+    const struct stored_change *stored_changes; /* likewise its earlier owners, in order; NULL */
 };

@@ -37,6 +37,11 @@ struct owner {
     const char *cgroup;    /* path within its hierarchy: v2, or systemd's own of v1 */
 };
 
+/* A copy whose strings are its own, in one piece of memory that owner_finish() frees. 0, or -ENOMEM:
+ * nothing was copied. */
+int owner_copy(const struct owner *owner, struct owner *ret);
+void owner_finish(struct owner *copy);
+
 enum owner_answer {
     OWNER_LATER = 0,  /* the work of this look was used up before it was found */
     OWNER_FOUND = 1,  /* owner is set */
@@ -74,9 +79,28 @@ struct life_holder {
                        follow */
 };
 
+/* A life had another owner before: up to until_ms. It begins where the change before it ends; behind
+ * the last one the life belongs to the owner that it has now. */
+struct owner_change {
+    uint64_t life;    /* number of the life */
+    int64_t until_ms; /* first instant at which it was that owner's no more, record time;
+                         TIME_UNKNOWN: what was told before does not hold, only what follows */
+    uint32_t owner;   /* number of the owner, who was seen to hold it; 0: not known */
+    uint32_t uid;     /* the socket's; UID_UNKNOWN */
+};
+
+/* The same as it comes from the file. */
+struct stored_change {
+    int64_t until_ms;
+    struct owner owner; /* pid 0: not known */
+};
+
 struct owner_vec {
     VEC_FIELDS(struct owner_ref);
 };
 struct holder_vec {
     VEC_FIELDS(struct life_holder);
+};
+struct owner_change_vec {
+    VEC_FIELDS(struct owner_change);
 };

@@ -79,6 +79,9 @@ size_t ledger_unsure(struct ledger *ledger, size_t max, struct sample **ret);
  * -ENOBUFS (the event is lost). */
 int ledger_closing(struct ledger *ledger, uint32_t netns, const struct closing *closing);
 
+/* Some events were lost: what came and went since the snapshot before is not known. */
+void ledger_events_lost(struct ledger *ledger);
+
 /* The kernel dropped TIME_WAIT sockets of a namespace (table full, or reused) since the snapshot
  * before: that none is there proves nothing. To be called before ledger_end(). 0 or -ENOMEM. */
 int ledger_time_wait_lost(struct ledger *ledger, uint32_t netns);

@@ -35,7 +35,10 @@ struct socket_row {
     int64_t process_started_ms; /* when the owner's process started */
     const struct owner *owner;  /* the owner as far as it is known (start_ms is not set); NULL;
                                    valid during the call */
-    int64_t opened_ms;          /* opened at this instant or up to one interval before; TIME_UNKNOWN
+    const struct owner *const *earlier; /* list: those that were seen to have it before, in order,
+                                           each once in a row; NULL: none; likewise valid */
+    uint32_t n_earlier;                 /* how many */
+    int64_t opened_ms;       /* opened at this instant or up to one interval before; TIME_UNKNOWN
                               * also for what no snapshot saw: it came and went between two */
     int64_t opened_after_ms; /* the last complete snapshot before first_seen_ms, of the same boot */
     int64_t first_seen_ms;   /* first instant it is known to have existed */

@@ -48,6 +48,13 @@ bool file_traits_opened_known(unsigned traits);
 unsigned file_traits_of_owner(unsigned owner_source);
 unsigned file_traits_owner_source(unsigned traits, bool has_process);
 
+/* The part of it that tells that the life had other owners before: they are in owner_changes. */
+unsigned file_traits_of_handed_on(bool handed_on);
+bool file_traits_handed_on(unsigned traits);
+
+/* The same traits with how an earlier owner was found out: seen to hold it, or not known. */
+unsigned file_traits_before(unsigned traits);
+
 /* The column `closed_by` of closed and late; 0 is written as NULL. closed_by: enum closed_by. */
 unsigned file_closed_by(unsigned closed_by, bool received_uncertain);
 unsigned file_closed_by_who(unsigned column);

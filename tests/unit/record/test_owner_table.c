@@ -78,9 +78,9 @@ static void stale_ones_are_counted_as_long_as_they_are_there(void **state)
     uint32_t a = owner_table_take(&table, &one), b = owner_table_take(&table, &other);
 
     (void)state;
-    owner_table_mark_stale(&table, a);
-    owner_table_mark_stale(&table, a);
-    owner_table_mark_stale(&table, b);
+    owner_table_mark_stale(&table, a, true, 2000, 1000);
+    owner_table_mark_stale(&table, a, true, 2000, 1000);
+    owner_table_mark_stale(&table, b, false, 2000, 1000);
     assert_int_equal(table.n_stale, 2);
     owner_table_take(&table, &one); /* seen again: it is what it was */
     assert_int_equal(table.n_stale, 1);
