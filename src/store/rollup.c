@@ -63,52 +63,56 @@ static int64_t floor_to(int64_t at_ms, int64_t length_ms)
     return at_ms - at_ms % length_ms;
 }
 
-/* A minute is whole when there is a snapshot behind it: they are written in their order. *ret_ms is
- * where that ends, *ret_first_ms the first snapshot not added up. 1: there is one before that. */
-static int find_minutes(struct store *store, int64_t *ret_first_ms, int64_t *ret_ms,
-                        struct err *err)
-{
-    static const char last_sql[] = "SELECT start_ms FROM snapshots WHERE start_ms >= ?1 "
-                                   "AND start_ms >= ?2 ORDER BY start_ms DESC LIMIT 1";
-    static const char next_sql[] = "SELECT start_ms FROM snapshots WHERE start_ms >= ?1 "
-                                   "AND start_ms < ?2 ORDER BY start_ms LIMIT 1";
-    int64_t until_ms = store->rollup.until_ms[TIER_MINUTES + 1], last_ms = 0;
-    int r = ask(store, STMT_LAST_SNAPSHOT, last_sql, until_ms, until_ms, &last_ms, err);
+static const char next_snapshot_sql[] = "SELECT start_ms FROM snapshots WHERE start_ms >= ?1 "
+                                        "AND ?2 ORDER BY start_ms LIMIT 1";
+static const char next_cover_sql[] = "SELECT at_ms FROM cover_rollups WHERE at_ms >= ?1 "
+                                     "AND tier = ?2 ORDER BY at_ms LIMIT 1";
 
-    if (r <= 0)
-        return r;
-    *ret_ms = floor_to(last_ms, GROUP_MINUTES * tier_length_ms(TIER_MINUTES));
-    return ask(store, STMT_NEXT_SNAPSHOT, next_sql, until_ms, *ret_ms, ret_first_ms, err);
+/* When there was something to count first, from an instant on. 1: there is such. */
+static int find_next(struct store *store, enum tier tier, int64_t from_ms, int64_t *ret_ms,
+                     struct err *err)
+{
+    bool ticks = tier == TIER_MINUTES;
+
+    return ask(store, ticks ? STMT_NEXT_SNAPSHOT : STMT_NEXT_COVER,
+               ticks ? next_snapshot_sql : next_cover_sql, from_ms, ticks ? 1 : tier - 1, ret_ms,
+               err);
 }
 
-/* The same of a longer tier: as far as the one below has come. */
-static int find_longer(struct store *store, enum tier tier, int64_t *ret_first_ms, int64_t *ret_ms,
-                       struct err *err)
+/* How far a tier can be added up now: a minute is whole when there is a snapshot behind it, since they
+ * are written in their order; an hour when its minutes are there. */
+static int find_whole(struct store *store, enum tier tier, int64_t *ret_ms, struct err *err)
 {
-    static const char sql[] = "SELECT at_ms FROM cover_rollups WHERE tier = ?1 AND at_ms >= ?2 "
-                              "ORDER BY at_ms LIMIT 1";
-    int64_t until_ms = store->rollup.until_ms[tier + 1];
+    static const char sql[] = "SELECT start_ms FROM snapshots ORDER BY start_ms DESC LIMIT 1";
+    int64_t length_ms = tier_length_ms(tier), last_ms = 0;
+    int r = 0;
 
-    *ret_ms = floor_to(store->rollup.until_ms[tier], tier_length_ms(tier));
-    if (*ret_ms <= until_ms)
+    *ret_ms = floor_to(store->rollup.until_ms[tier], length_ms);
+    if (tier != TIER_MINUTES)
         return 0;
-    return ask(store, STMT_NEXT_COVER, sql, tier - 1, until_ms, ret_first_ms, err);
+    r = sql_query_i64(store->db, sql, &last_ms, err);
+    *ret_ms = floor_to(last_ms, GROUP_MINUTES * length_ms);
+    return r;
 }
 
-/* Finds the next range of a tier. 1: there is one. */
+/* Finds the next range of a tier: up to the end of its last period with something to count, and over
+ * what lies empty behind that. 1: there is one. */
 static int find_range(struct store *store, enum tier tier, struct err *err)
 {
     struct rollup *rollup = &store->rollup;
-    int64_t length_ms = tier_length_ms(tier), first_ms = 0, end_ms = 0, most_ms;
-    int r = tier == TIER_MINUTES ? find_minutes(store, &first_ms, &end_ms, err)
-                                 : find_longer(store, tier, &first_ms, &end_ms, err);
+    int64_t length_ms = tier_length_ms(tier), first_ms = INT64_MAX, next_ms = INT64_MAX, whole_ms;
+    int r = find_whole(store, tier, &whole_ms, err);
 
-    if (r <= 0 || first_ms >= end_ms)
-        return r < 0 ? r : 0;
-    most_ms = floor_to(first_ms, length_ms) + periods_max[tier + 1] * length_ms;
     rollup->from_ms = rollup->until_ms[tier + 1];
-    rollup->end_ms = end_ms < most_ms ? end_ms : most_ms;
-    return 1;
+    if (r < 0 || whole_ms <= rollup->from_ms)
+        return r < 0 ? r : 0;
+    r = find_next(store, tier, rollup->from_ms, &first_ms, err);
+    if (r <= 0 || first_ms >= whole_ms)
+        return r < 0 ? r : 0;
+    r = find_next(store, tier, floor_to(first_ms, length_ms) + periods_max[tier + 1] * length_ms,
+                  &next_ms, err);
+    rollup->end_ms = r > 0 && next_ms < whole_ms ? floor_to(next_ms, length_ms) : whole_ms;
+    return r < 0 ? r : 1;
 }
 
 static const char ticks_sql[] = "SELECT start_ms, anchor FROM snapshots WHERE status = 0 "
