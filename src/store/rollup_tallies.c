@@ -26,12 +26,14 @@ struct sum {
     bool has;           /* something was added */
 };
 
-static const char next_tally_sql[] = "SELECT service, state FROM tallies "
-                                     "WHERE (service, state) > (?1, ?2) "
-                                     "ORDER BY service, state LIMIT 1";
-static const char next_rollup_sql[] =
-    "SELECT service, state FROM tally_rollups WHERE tier = ?3 AND (service, state) > (?1, ?2) "
+/* Behind all rows of a series: the seek must not end at its first one, and go through them. */
+static const char next_tally_sql[] =
+    "SELECT service, state FROM tallies "
+    "WHERE (service, state, at_ms) > (?1, ?2, 9223372036854775807) "
     "ORDER BY service, state LIMIT 1";
+static const char next_rollup_sql[] = "SELECT service, state FROM tally_rollups WHERE tier = ?3 "
+                                      "AND (service, state, at_ms) > (?1, ?2, 9223372036854775807) "
+                                      "ORDER BY service, state LIMIT 1";
 
 /* Latest first: the first one before the range is what holds at its begin. */
 static const char tallies_sql[] = "SELECT at_ms, count FROM tallies WHERE service = ?1 "
