@@ -249,7 +249,7 @@ bool disk_upkeep(struct recorder *recorder)
     if (store_is_in_place(recorder->store))
         r = store_upkeep(recorder->store, timeline_now_ms(&recorder->timeline), &err);
     if (r < 0 && r != recorder->upkeep_error)
-        recorder_notice(recorder, LOG_WARNING, "can't add up what was recorded: %s", err.text);
+        recorder_notice(recorder, LOG_WARNING, "can't tidy the file: %s", err.text);
     recorder->upkeep_error = r < 0 ? r : 0;
     recorder->upkeep_waits = 0;
     recorder->upkeep_due = r > 0;
