@@ -57,6 +57,8 @@ CREATE TABLE prunings (                  -- what was removed, and why
 
 CREATE INDEX prunings_span ON prunings (tier, until_ms);
 
+INSERT INTO loss_kinds VALUES (7, 'detail dropped');
+
 -- The pauses of what earlier editions recorded.
 INSERT INTO pauses
 SELECT p.from_ms, p.until_ms, p.before, p.after,

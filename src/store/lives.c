@@ -129,6 +129,7 @@ int lives_put_open(struct store *store, const struct batch_ids *ids, const struc
         r = writer_stmt(store, STMT_PUT_OPEN, sql, &stmt, err);
     if (r < 0)
         return r;
+    orphans_note(store, STMT_PUT_OPEN, (int64_t)life->number);
     bind_row(stmt, &row, life);
     sqlite3_bind_int64(stmt, 10, (int64_t)life->number);
     sqlite3_bind_int64(stmt, 11, (int64_t)life->cookie);
@@ -187,6 +188,7 @@ static int insert_closed(struct store *store, const struct row *row, const struc
         r = writer_stmt(store, STMT_ADD_CLOSED, sql, &stmt, err);
     if (r < 0)
         return r;
+    orphans_note(store, STMT_PUT_OPEN, keep_number ? (int64_t)life->number : 0);
     bind_row(stmt, row, life);
     bind_facts(stmt, 10, life->closed_by, &life->facts);
     sqlite3_bind_int64(stmt, 17, key);

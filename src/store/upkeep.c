@@ -27,15 +27,12 @@ const char *tier_name(enum tier tier)
     return tiers[tier + 1].name;
 }
 
-void store_set_retention(struct store *store, const struct store_retention *retention)
-{
-    store->retention = *retention;
-}
-
 int store_upkeep(struct store *store, int64_t now_ms, struct err *err)
 {
-    (void)now_ms; /* a period is over when a snapshot behind it is written */
-    if (!store->db)
+    int r;
+
+    if (!store->db || !budget_may_work(store))
         return 0;
-    return rollup_step(store, err);
+    r = rollup_step(store, err); /* first: what was not added up can't go */
+    return r ? r : retention_step(store, now_ms, err);
 }

@@ -309,7 +309,7 @@ static int write_all(struct store *store, const struct batch_ids *ids, const str
     return r;
 }
 
-int store_write(struct store *store, const struct batch *batch, struct err *err)
+static int write_once(struct store *store, const struct batch *batch, struct err *err)
 {
     _cleanup_free_ int64_t *ids = calloc(batch->netns.n + 1, sizeof(*ids));
     _cleanup_free_ struct owner_ids *owners = NULL;
@@ -319,8 +319,6 @@ int store_write(struct store *store, const struct batch *batch, struct err *err)
 
     if (!ids)
         return err_errno(err, -ENOMEM, "%s", store->path);
-    if (!store->recording)
-        return err_set(err, -EINVAL, "%s: no recording was begun", store->path);
     r = writer_begin(store, err);
     if (r < 0)
         return r;
@@ -331,4 +329,28 @@ int store_write(struct store *store, const struct batch *batch, struct err *err)
     if (r >= 0)
         r = write_all(store, &all, batch, err);
     return writer_end(store, r, err);
+}
+
+int store_write(struct store *store, const struct batch *batch, struct err *err)
+{
+    struct budget_need need;
+    int r;
+
+    if (!store->recording)
+        return err_set(err, -EINVAL, "%s: no recording was begun", store->path);
+    need = budget_estimate(store, batch);
+    r = budget_make_room(store, &need, err);
+    if (r >= 0)
+        r = write_once(store, batch, err);
+    while (r == -ENOSPC) {
+        r = budget_squeeze(store, &need, err);
+        if (r == 0)
+            r = budget_no_room(store, &need, err);
+        if (r < 0)
+            break;
+        r = write_once(store, batch, err);
+    }
+    if (r >= 0 && batch->has_snapshot)
+        store->retention.last_ms = batch->snapshot.start_ms;
+    return r;
 }

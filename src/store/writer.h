@@ -11,8 +11,11 @@
 #include "dictionary.h"
 #include "owners.h"
 #include "pauses.h"
+#include "retention.h"
 #include "rollup.h"
 #include "serials.h"
+
+#define WRITER_BUSY_MS 500 /* how long somebody else's lock is waited for */
 
 /* Statements that are kept: each is prepared when it is first needed. */
 enum writer_stmt {
@@ -69,29 +72,57 @@ enum writer_stmt {
     STMT_ADD_LOSS,
     STMT_SET_COST,
     STMT_SET_PROGRAM,
+    STMT_PAGE_COUNT,
+    STMT_FREE_COUNT,
+    STMT_PRUNE_CLOSED,
+    STMT_PRUNE_LATE,
+    STMT_PRUNE_HOLDERS,
+    STMT_PRUNE_QUEUES,
+    STMT_PRUNE_CHANGES,
+    STMT_GROUP_QUEUE,
+    STMT_THIN_QUEUE,
+    STMT_PRUNE_SNAPSHOTS,
+    STMT_GROUP_TALLY,
+    STMT_PRUNE_TALLY,
+    STMT_GROUP_ROLLUP,
+    STMT_PRUNE_ROLLUP,
+    STMT_GROUP_RATE,
+    STMT_PRUNE_RATE,
+    STMT_PRUNE_COVER,
+    STMT_PRUNE_LOSSES,
+    STMT_PRUNE_PAUSES,
+    STMT_PRUNE_RUNS,
+    STMT_OLDEST_CLOSED,
+    STMT_SET_TIER,
+    STMT_FIND_PRUNING,
+    STMT_ADD_PRUNING,
+    STMT_EXTEND_PRUNING,
+    STMT_COUNT_PRUNING,
+    STMT_SWEEP_READ, /* as many as enum sweep_phase has */
+    STMT_SWEEP_LAST = STMT_SWEEP_READ + 24,
     STMT_COUNT
 };
 
 struct store {
-    sqlite3 *db;                      /* the one connection that writes; NULL: none now */
-    char *path;                       /* as SQLite resolved it */
-    int lock_fd;                      /* see lock.h; -1: none */
-    int db_fd, wal_fd;                /* O_PATH: the files last opened, so that their inode numbers
+    sqlite3 *db;                     /* the one connection that writes; NULL: none now */
+    char *path;                      /* as SQLite resolved it */
+    int lock_fd;                     /* see lock.h; -1: none */
+    int db_fd, wal_fd;               /* O_PATH: the files last opened, so that their inode numbers
                                         are not given to others; -1: none */
-    int64_t file_bytes, wal_bytes;    /* sizes of database and -wal after the last own write */
-    bool suspect;                     /* it was found cut off or written over: to be looked through
+    int64_t file_bytes, wal_bytes;   /* sizes of database and -wal after the last own write */
+    bool suspect;                    /* it was found cut off or written over: to be looked through
                                         before it is used again */
-    gid_t gid;                        /* group that was asked for, or GID_UNCHANGED */
-    int64_t recording;                /* recordings.id of the one that runs; 0: none */
-    int64_t boot;                     /* its boots.id */
-    int64_t boot_base_ms;             /* record time at the boot clock's zero */
-    int64_t interval_ms;              /* its planned distance of snapshots */
-    struct pauses pauses;             /* the complete snapshot written last */
-    struct rollup rollup;             /* what is being added up */
-    struct store_retention retention; /* what is kept; all 0: everything */
-    struct dictionary dictionary;     /* numbers of what was looked up lately */
-    struct serials serials;           /* serials given lately in keys of `closed` */
-    sqlite3_stmt *stmts[STMT_COUNT];  /* NULL: not prepared yet */
+    gid_t gid;                       /* group that was asked for, or GID_UNCHANGED */
+    int64_t recording;               /* recordings.id of the one that runs; 0: none */
+    int64_t boot;                    /* its boots.id */
+    int64_t boot_base_ms;            /* record time at the boot clock's zero */
+    int64_t interval_ms;             /* its planned distance of snapshots */
+    struct pauses pauses;            /* the complete snapshot written last */
+    struct rollup rollup;            /* what is being added up */
+    struct retention retention;      /* what is kept, and how the removal of the rest stands */
+    struct dictionary dictionary;    /* numbers of what was looked up lately */
+    struct serials serials;          /* serials given lately in keys of `closed` */
+    sqlite3_stmt *stmts[STMT_COUNT]; /* NULL: not prepared yet */
 };
 
 /* Opens or makes the database at path, brings it in shape and remembers which files it has
@@ -100,6 +131,9 @@ int writer_connect(struct store *store, const char *path, struct err *err);
 
 /* Closes the connection with all that was prepared and looked up on it. */
 void writer_disconnect(struct store *store);
+
+/* Remembers how large database and -wal are, after something wrote to them. */
+void writer_note_sizes(struct store *store);
 
 /* Whether the database begins as one does, or is empty. */
 bool writer_has_head(struct store *store);
