@@ -13,7 +13,7 @@
  * - event DRAINS PROTO FAMILY LOCAL LPORT REMOTE RPORT COOKIE OPENER INFO FINACKED WIPED
  * UNCONNECTED SENT RECEIVED: a socket was freed now, which is read at that many drains (two for
  * each tick) from now
- * - lose: some events were lost; twdrop: the kernel dropped a TIME_WAIT
+ * - lose: some events were lost; twdrop: the kernel dropped a TIME_WAIT; retain …: see retain.h
  * - deaf, hears: events can't be read from now on, or can again
  * - fail: the next snapshot's dump ends with an error after its samples
  * - lacks|has tcp|udp: whether the kernel has the module to dump it
@@ -34,6 +34,7 @@
 #include "connhist/report/sockets.h"
 #include "connhist/store/db.h"
 #include "processes.h"
+#include "retain.h"
 
 struct made_event {
     struct closing closing;
@@ -64,6 +65,7 @@ struct stage {
     int64_t interval_ms;
     int64_t sampling_ms;
     uint32_t max_syn_recv;
+    struct store_retention retention;
 };
 
 static void die(const char *what, const char *why)
@@ -253,6 +255,7 @@ static void start(struct stage *stage)
                    .max_client_services = 64,
                    .max_syn_recv = stage->max_syn_recv},
         .detail = stage->detail,
+        .retention = stage->retention,
         .interval_ms = stage->interval_ms,
         .sampling_ms = stage->sampling_ms,
         .queue_bytes = 1 << 24,
@@ -426,7 +429,8 @@ static void obey(struct stage *stage, const char *line)
 {
     if (strncmp(line, "sample ", 7) == 0) {
         read_sample(stage, line);
-    } else if (processes_obey(&stage->processes, line)) {
+    } else if (processes_obey(&stage->processes, line) ||
+               retain_obey(&stage->retention, stage->recorder, line)) {
         return;
     } else if (strcmp(line, "asked\n") == 0) {
         printf("asked %" PRIu64 "\n", stage->processes.asked);
