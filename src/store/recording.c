@@ -152,6 +152,7 @@ int store_begin_recording(struct store *store, const struct recording *recording
 
     if (r < 0)
         return r;
+    store->retention.wal = NULL; /* what is brought in order once is not broken off for its size */
     r = writer_end(store, begin(store, recording, names, n_names, &boot, &id, err), err);
     if (r < 0)
         return r;
