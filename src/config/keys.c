@@ -15,6 +15,8 @@
 
 #define MIB            (INT64_C(1) << 20)
 #define GROUP_NAME_MAX 255
+#define DAY_MS         INT64_C(86400000)
+#define AGE_MAX_MS     (36500 * DAY_MS)
 
 /* Where the value of key lives in *config. */
 static void *member(const struct config_key *key, struct config *config)
@@ -101,6 +103,16 @@ static int read_duration_or_off(const struct config_key *key, const char *text,
 {
     if (strcmp(text, "off") != 0)
         return read_duration(key, text, config, err);
+    *(int64_t *)member(key, config) = 0;
+    return 0;
+}
+
+static int read_duration_or_forever(const struct config_key *key, const char *text,
+                                    struct config *config, struct err *err)
+{
+    if (strcmp(text, "forever") != 0)
+        return strchr("0123456789", text[0]) ? read_duration(key, text, config, err)
+                                             : refuse(key, text, err);
     *(int64_t *)member(key, config) = 0;
     return 0;
 }
@@ -274,6 +286,20 @@ const struct config_key config_keys[] = {
     {"", "sampling", CONFIG_KEY_SECTION, .right = "the key tcp_info below it"},
     {"sampling", "tcp_info", CONFIG_KEY_VALUE, read_duration_or_off, AT(sampling_ms), 100,
      24 * 60 * 60 * 1000, "60s", "a duration from 100ms to 24h, or off"},
+    {"", "retention", CONFIG_KEY_SECTION,
+     .right = "the keys max_size, detail, ticks, minutes, hours and days below it"},
+    {"retention", "max_size", CONFIG_KEY_VALUE, read_size, AT(max_size_bytes), 16 * MIB, 65536 * 1024 * MIB,
+     "1GiB", "a size from 16MiB to 64TiB"},
+    {"retention", "detail", CONFIG_KEY_VALUE, read_duration_or_forever, AT(keep_ms[0]), 60 * 1000,
+     AGE_MAX_MS, "90d", "a duration from 1m to 36500d, or forever"},
+    {"retention", "ticks", CONFIG_KEY_VALUE, read_duration_or_forever, AT(keep_ms[1]), 60 * 60 * 1000,
+     AGE_MAX_MS, "7d", "a duration from 1h to 36500d, or forever"},
+    {"retention", "minutes", CONFIG_KEY_VALUE, read_duration_or_forever, AT(keep_ms[2]), 60 * 60 * 1000,
+     AGE_MAX_MS, "60d", "a duration from 1h to 36500d, or forever"},
+    {"retention", "hours", CONFIG_KEY_VALUE, read_duration_or_forever, AT(keep_ms[3]), DAY_MS,
+     AGE_MAX_MS, "730d", "a duration from 24h to 36500d, or forever"},
+    {"retention", "days", CONFIG_KEY_VALUE, read_duration_or_forever, AT(keep_ms[4]), DAY_MS,
+     AGE_MAX_MS, "forever", "a duration from 24h to 36500d, or forever"},
     {"", "namespaces", CONFIG_KEY_SECTION, .right = "the keys include and exclude below it"},
     {"namespaces", "include", CONFIG_KEY_LIST, read_pattern, AT(include), 0, 0, NULL,
      "a name of a network namespace, with * and ? for any, or inode:NUMBER"},

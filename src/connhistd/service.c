@@ -155,6 +155,13 @@ static void replace_recorder(struct service *service, struct settings *settings)
         log_line(&service->log, LOG_ERR, "%s; nothing is recorded until that is mended", err.text);
 }
 
+/* What is kept may change while the recording goes on. */
+static void keep_recorder(struct service *service, const struct settings *settings)
+{
+    service->settings->recorder.retention = settings->recorder.retention;
+    recorder_set_retention(service->recorder, &settings->recorder.retention);
+}
+
 /* SIGHUP: new settings if they are sound, else all stays as it is. */
 static void reload(struct service *service)
 {
@@ -169,10 +176,12 @@ static void reload(struct service *service)
     } else {
         service->log.max_level = settings->config.log_level;
         if (service->recorder && same_source(&settings->source, &service->settings->source) &&
-            same_recorder(&settings->recorder, &service->settings->recorder))
+            same_recorder(&settings->recorder, &service->settings->recorder)) {
+            keep_recorder(service, settings);
             settings_free(settings);
-        else
+        } else {
             replace_recorder(service, settings);
+        }
     }
     if (service->recorder)
         tell_ready(service);

@@ -9,6 +9,12 @@
 #include "build_config.h"
 #include "connhist/store/file.h"
 
+#define WAL_SHARE       8
+#define WAL_LEAST_BYTES (INT64_C(4) << 20)
+#define WAL_MOST_BYTES  (INT64_C(128) << 20)
+
+_Static_assert(CONFIG_TIERS == TIER_COUNT, "each tier has its age in the configuration");
+
 /* The default file may be missing; one that was named may not. */
 static int load_config(const struct daemon_options *options, struct config *config, struct err *err)
 {
@@ -70,6 +76,21 @@ static struct ledger_options ledger_options(const struct config *config)
     };
 }
 
+/* The -wal has its share of the whole. */
+static struct store_retention retention(const struct config *config)
+{
+    struct store_retention retention = {.max_bytes = config->max_size_bytes,
+                                        .wal_bytes = config->max_size_bytes / WAL_SHARE};
+
+    if (retention.wal_bytes < WAL_LEAST_BYTES)
+        retention.wal_bytes = WAL_LEAST_BYTES;
+    if (retention.wal_bytes > WAL_MOST_BYTES)
+        retention.wal_bytes = WAL_MOST_BYTES;
+    for (int tier = 0; tier < CONFIG_TIERS; tier++)
+        retention.age_ms[tier] = config->keep_ms[tier];
+    return retention;
+}
+
 static void fill_recorder(const struct daemon_options *options, struct settings *settings)
 {
     static const char *const all[] = {"*"};
@@ -78,6 +99,7 @@ static void fill_recorder(const struct daemon_options *options, struct settings 
     settings->recorder = (struct recorder_options){
         .store = {.path = settings->path, .group = config->group},
         .ledger = ledger_options(config),
+        .retention = retention(config),
         .detail = detail_name(config->detail),
         .names = settings->names,
         .n_names = config->services.n,

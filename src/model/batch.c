@@ -120,3 +120,21 @@ void batch_seal(struct batch *batch)
                    batch->incomplete.capacity * sizeof(uint32_t) +
                    batch->standing.capacity * sizeof(struct netns_change);
 }
+
+void batch_drop_detail(struct batch *batch)
+{
+    vec_finish(&batch->opened);
+    vec_finish(&batch->changed);
+    vec_finish(&batch->closed);
+    vec_finish(&batch->amended);
+    vec_finish(&batch->late);
+    vec_finish(&batch->sampled);
+    vec_finish(&batch->queues);
+    vec_finish(&batch->owners);
+    vec_finish(&batch->holders);
+    vec_finish(&batch->histories);
+    vec_finish(&batch->texts);
+    batch->snapshot.unkept = batch->snapshot.sockets;
+    batch->snapshot.full = batch->snapshot.sampled = false;
+    batch_seal(batch);
+}

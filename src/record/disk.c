@@ -9,6 +9,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "connhist/store/upkeep.h"
 #include "recorder_private.h"
 
 #define RETRY_MS 1000
@@ -16,6 +17,9 @@
 /* Tries before a file that is there is given up as damaged, or a batch as one that no file takes.
  */
 #define TRIES 5
+
+/* Upkeep waits for an empty queue, but not for more batches than this. */
+#define UPKEEP_BATCHES 8
 
 static void cleanup_batch(struct batch **batch)
 {
@@ -29,7 +33,7 @@ static void begin_again(struct recorder *recorder, const char *why)
     struct loss *lost = &recorder->lost;
 
     if (!recorder->awaits_full)
-        *lost = (struct loss){.from_ms = recorder->written_ms, .kind = LOSS_WRITE_FAILED};
+        *lost = (struct loss){.from_ms = fitting_told_ms(recorder), .kind = LOSS_WRITE_FAILED};
     if (lost->from_ms < recorder->recording.started_ms)
         lost->from_ms = recorder->recording.started_ms;
     snprintf(lost->text, sizeof(lost->text), "%.119s", why);
@@ -51,6 +55,7 @@ static void check_end(struct recorder *recorder)
         return;
     recorder->written_ms = past.last_snapshot_ms;
     begin_again(recorder, "the end of the file was damaged");
+    fitting_lose_parked(recorder);
 }
 
 static int begin_file(struct recorder *recorder, struct err *err)
@@ -70,6 +75,7 @@ static int begin_file(struct recorder *recorder, struct err *err)
                         recorder->options.store.path);
     begin_again(recorder, recorder->set_aside ? "the file was damaged and moved aside"
                                               : "the file was removed or replaced");
+    fitting_lose_parked(recorder);
     recorder->set_aside = false;
     recorder->tries = 0;
     return 0;
@@ -97,7 +103,7 @@ static void free_held(struct recorder *recorder)
 {
     batch_free(recorder->held);
     recorder->held = NULL;
-    recorder->held_tells_lost = false;
+    recorder->held_tells_lost = recorder->held_thin = recorder->held_tells_thin = false;
 }
 
 /* Counts what a batch that is not written would have told. */
@@ -186,14 +192,14 @@ static void give_up_held(struct recorder *recorder, const struct err *err)
 static void take_failure(struct recorder *recorder, int r, const struct err *err)
 {
     bool damaged = r == -EBADMSG || (r == -EMEDIUMTYPE && recorder->tries > 0);
-    bool refused = r == -EINVAL || r == -EOVERFLOW || r == -E2BIG;
+    bool refused = r == -EINVAL || r == -EOVERFLOW || r == -E2BIG || r == -EXFULL;
 
     tell_change(recorder, r, err);
     if (damaged) /* maybe it was the connection's view alone that was bad */
         store_disconnect(recorder->store);
     if (!damaged && !refused)
         return;
-    if (++recorder->tries < TRIES)
+    if (++recorder->tries < TRIES && r != -EXFULL)
         return;
     if (damaged)
         give_up_file(recorder);
@@ -206,6 +212,7 @@ int disk_write_held(struct recorder *recorder, struct err *err)
     struct err local = {0};
     int r;
 
+    fitting_take_retention(recorder);
     if (!recorder->held)
         return 0;
     if (!err)
@@ -216,10 +223,12 @@ int disk_write_held(struct recorder *recorder, struct err *err)
     if (r == 0)
         return 0;
     if (r > 0)
-        r = store_write(recorder->store, recorder->held, err);
+        r = fitting_write_held(recorder, err);
+    if (r > 0) /* it waits elsewhere */
+        return 0;
     if (r < 0) {
         take_failure(recorder, r, err);
-        return r;
+        return r == -EXFULL ? 0 : r;
     }
     tell_change(recorder, 0, NULL);
     if (recorder->held_tells_lost && recorder->lost.count)
@@ -228,8 +237,29 @@ int disk_write_held(struct recorder *recorder, struct err *err)
     recorder->tries = 0;
     recorder->awaits_full = false;
     recorder->written_ms = recorder->held->snapshot.start_ms;
+    fitting_written(recorder);
+    recorder->upkeep_due = true;
+    recorder->upkeep_waits++;
     free_held(recorder);
     return 0;
+}
+
+/* What fails is told once, and tried again behind the next batch: the record goes on without it. */
+bool disk_upkeep(struct recorder *recorder)
+{
+    struct err err = {0};
+    int r = 0;
+
+    if (!recorder->upkeep_due)
+        return false;
+    if (store_is_in_place(recorder->store))
+        r = store_upkeep(recorder->store, timeline_now_ms(&recorder->timeline), &err);
+    if (r < 0 && r != recorder->upkeep_error)
+        recorder_notice(recorder, LOG_WARNING, "can't tidy the file: %s", err.text);
+    recorder->upkeep_error = r < 0 ? r : 0;
+    recorder->upkeep_waits = 0;
+    recorder->upkeep_due = r > 0;
+    return r > 0;
 }
 
 /* A loss that no full batch came to tell of. */
@@ -251,6 +281,8 @@ int disk_end(struct recorder *recorder, struct err *err)
         r = disk_write_held(recorder, err);
     if (r == 0)
         r = make_ready(recorder, err);
+    if (r == 0)
+        r = fitting_write_parked(recorder, err);
     if (r == 0 && recorder->awaits_full && recorder->lost.count)
         r = write_loss(recorder, err);
     if (r == 0)
@@ -276,12 +308,25 @@ static void wait_to_retry(const struct recorder *recorder)
         poll(NULL, 0, RETRY_MS / 10);
 }
 
+/* Takes the next batch; while there is none the file is looked after. */
+static int take_next(struct recorder *recorder)
+{
+    int r;
+
+    if (recorder->upkeep_waits >= UPKEEP_BATCHES)
+        disk_upkeep(recorder);
+    do
+        r = queue_pop(recorder->queue, recorder->upkeep_due ? 0 : -1, (void **)&recorder->held);
+    while (r == -ETIMEDOUT && (disk_upkeep(recorder), true));
+    return r;
+}
+
 void *disk_main(void *arg)
 {
     struct recorder *recorder = arg;
 
     for (;;) {
-        if (!recorder->held && queue_pop(recorder->queue, -1, (void **)&recorder->held) < 0)
+        if (!recorder->held && take_next(recorder) < 0)
             break;
         if (disk_write_held(recorder, NULL) == 0)
             continue;
@@ -291,5 +336,8 @@ void *disk_main(void *arg)
         }
         wait_to_retry(recorder);
     }
+    while (recorder->parked.n && make_ready(recorder, NULL) == 0 &&
+           fitting_write_parked(recorder, NULL) == -EXFULL && !shall_give_up(recorder))
+        wait_to_retry(recorder);
     return NULL;
 }

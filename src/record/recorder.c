@@ -172,6 +172,8 @@ static int begin(struct recorder *recorder, struct err *err)
     if (r == 0)
         r = store_open(&options->store, &recorder->store, err);
     if (r == 0)
+        fitting_take_retention(recorder);
+    if (r == 0)
         r = store_read_past(recorder->store, recorder->recording.boot_id, &past, err);
     if (r == 0 && begin_time(recorder, &past) < 0)
         r = err_set(err, -ENOMEM, "out of memory");
@@ -203,6 +205,9 @@ int recorder_new(const struct recorder_options *options, struct source *source,
     recorder->source = *source;
     *source = (struct source){0};
     recorder->done_fd = recorder->wake_fd = -1;
+    pthread_mutex_init(&recorder->retention_lock, NULL);
+    if (options->retention.max_bytes)
+        recorder_set_retention(recorder, &options->retention);
     recorder->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (recorder->stop_fd < 0)
         return err_errno(err, -errno, "eventfd");
@@ -215,6 +220,9 @@ int recorder_new(const struct recorder_options *options, struct source *source,
     return 0;
 }
 
+/* The most steps of upkeep behind one tick, where no thread takes them. */
+#define UPKEEP_STEPS 64
+
 int recorder_tick(struct recorder *recorder, struct err *err)
 {
     int r = disk_write_held(recorder, err);
@@ -223,6 +231,8 @@ int recorder_tick(struct recorder *recorder, struct err *err)
     while (r == 0 &&
            (recorder->held || queue_pop(recorder->queue, 0, (void **)&recorder->held) == 0))
         r = disk_write_held(recorder, err);
+    for (int i = 0; i < UPKEEP_STEPS && disk_upkeep(recorder); i++)
+        ;
     return r;
 }
 
@@ -268,6 +278,7 @@ void recorder_free(struct recorder *recorder)
     if (recorder->dump_started || recorder->disk_started)
         join_threads(recorder, 0);
     batch_free(recorder->held);
+    fitting_lose_parked(recorder);
     queue_free(recorder->queue);
     events_free(recorder->events);
     ledger_free(recorder->ledger);
@@ -280,6 +291,7 @@ void recorder_free(struct recorder *recorder)
         close(recorder->wake_fd);
     if (recorder->stop_fd >= 0)
         close(recorder->stop_fd);
+    pthread_mutex_destroy(&recorder->retention_lock);
     free(recorder);
 }
 

@@ -63,8 +63,22 @@ struct recorder {
     int64_t again_ms;   /* while awaits_full: its snapshot began at this record time or later */
     int write_errors[WRITE_ERRORS_TOLD]; /* how writing failed since it last went well; 0: no more
                                           */
+    int upkeep_error;                    /* how upkeep of the file failed last; 0: it went well */
+    unsigned upkeep_waits;               /* batches written since its last step */
     unsigned tries;                      /* writes in a row that failed for a lasting reason */
-    bool set_aside;                      /* a damaged file was moved away, none is there now */
+    struct loss thin;                    /* detail that is not written, while lacks_detail */
+    struct store_retention retention; /* as asked for last; under retention_lock, like the next */
+    pthread_mutex_t retention_lock;
+    struct {
+        VEC_FIELDS(struct batch *);
+    } parked;             /* what waits without its detail for the -wal to be begun anew; owned */
+    size_t parked_bytes;  /* what that takes */
+    bool upkeep_due;      /* there may be something to do */
+    bool retention_new;   /* the store was not told of retention yet */
+    bool lacks_detail;    /* the file lacks sockets: only a full batch mends that */
+    bool held_thin;       /* held was stripped of its detail */
+    bool held_tells_thin; /* thin is the last of held's losses */
+    bool set_aside;       /* a damaged file was moved away, none is there now */
     bool awaits_full;     /* the file lacks what was told before: only a full batch fits */
     bool held_tells_lost; /* lost is among held's losses */
 
@@ -110,11 +124,28 @@ void feed_note_absence(struct recorder *recorder, int64_t ended_ms);
 /* Notes a loss for the next batch (tick.c). */
 void tick_add_loss(struct recorder *recorder, const struct loss *loss);
 
+/* What does not fit into the file (fitting.c), on the disk thread. Hands what was asked for to the
+ * store; writes what waits, and then held, if need be without its detail. 1: held waits, too, and is
+ * no longer held; -EXFULL: there is no room to wait. */
+void fitting_take_retention(struct recorder *recorder);
+int fitting_write_held(struct recorder *recorder, struct err *err);
+int fitting_write_parked(struct recorder *recorder, struct err *err);
+
+/* The snapshot up to which all is in the file, or waits for it. */
+int64_t fitting_told_ms(const struct recorder *recorder);
+
+/* Held was written; or all that waits is lost. */
+void fitting_written(struct recorder *recorder);
+void fitting_lose_parked(struct recorder *recorder);
+
 /* Body of the dump thread: ticks until stop_fd or max_ticks (tick.c). */
 void *tick_main(void *recorder);
 
 /* Writes the batch that is held, if any. 0, or the store's error: it is kept (disk.c). */
 int disk_write_held(struct recorder *recorder, struct err *err);
+
+/* One short step of upkeep, if it is due. True: there is more to do (disk.c). */
+bool disk_upkeep(struct recorder *recorder);
 
 /* Writes all that waits, and the closing note. On error the rest still waits (disk.c). */
 int disk_end(struct recorder *recorder, struct err *err);

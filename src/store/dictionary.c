@@ -72,6 +72,7 @@ int dictionary_find_or_add(struct store *store, const struct lookup *lookup, int
     if (r > 0) {
         *ret = sqlite3_column_int64(stmt, 0);
         sqlite3_reset(stmt);
+        orphans_note(store, lookup->find, *ret);
         return 0;
     }
     if (r == 0)
@@ -83,6 +84,7 @@ int dictionary_find_or_add(struct store *store, const struct lookup *lookup, int
     if (r < 0)
         return r;
     *ret = sqlite3_last_insert_rowid(store->db);
+    orphans_note(store, lookup->find, *ret);
     return 0;
 }
 
@@ -97,6 +99,8 @@ int dictionary_recall_or_find(struct store *store, const struct dictionary_key *
         if (r < 0)
             return r;
         remember(&store->dictionary, key, id);
+    } else {
+        orphans_note(store, lookup->find, id);
     }
     *ret = id;
     return 0;

@@ -131,6 +131,7 @@ int lives_put_open(struct store *store, const struct batch_ids *ids, const struc
         r = writer_stmt(store, STMT_PUT_OPEN, sql, &stmt, err);
     if (r < 0)
         return r;
+    orphans_note(store, STMT_PUT_OPEN, (int64_t)life->number);
     bind_row(stmt, &row, life);
     sqlite3_bind_int64(stmt, 10, (int64_t)life->number);
     sqlite3_bind_int64(stmt, 11, (int64_t)life->cookie);
@@ -239,6 +240,7 @@ static int insert_closed(struct store *store, const struct row *row, const struc
         r = serials_take(store, life->since_ms, life->ended_ms, &key, &late_ms, err);
     if (r < 0)
         return r;
+    orphans_note(store, STMT_PUT_OPEN, keep_number ? (int64_t)life->number : 0);
     closed = &rows->rows[rows->n++];
     fill_row(closed, row);
     fill_facts(closed->values, life, sampled_ms);

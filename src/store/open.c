@@ -12,8 +12,6 @@
 #include "sql.h"
 #include "writer.h"
 
-#define BUSY_TIMEOUT_MS 500
-
 /* auto_vacuum must come before the first page is written. The cache is small, since the recorder
  * has 8 MiB in all; what a large transaction needs beyond it goes to the -wal early. */
 static const char settings_sql[] = "PRAGMA auto_vacuum = INCREMENTAL;"
@@ -23,8 +21,8 @@ static const char settings_sql[] = "PRAGMA auto_vacuum = INCREMENTAL;"
                                    "PRAGMA temp_store = MEMORY;"
                                    "PRAGMA trusted_schema = OFF;";
 
+/* Checkpoints are budget.c's. */
 static const char wal_settings_sql[] = "PRAGMA synchronous = NORMAL;"
-                                       "PRAGMA wal_autocheckpoint = 1000;"
                                        "PRAGMA journal_size_limit = 4194304;";
 
 static int use_wal(sqlite3 *db, struct err *err)
@@ -72,7 +70,7 @@ static int open_database(struct store *store, const char *path, struct err *err)
 
     if (rc != SQLITE_OK)
         return sql_fail(store->db, rc, err);
-    sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
+    sqlite3_busy_timeout(store->db, WRITER_BUSY_MS);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     /* a file that is refused is left as it is, with its -wal; and readers without write permission
      * need -wal and -shm after our end, too */
@@ -112,11 +110,13 @@ int writer_connect(struct store *store, const char *path, struct err *err)
         r = remember(store->path, "", &store->db_fd, err);
     if (r >= 0)
         r = remember(store->path, "-wal", &store->wal_fd, err);
-    if (r < 0)
+    if (r < 0) {
         writer_disconnect(store);
-    else
-        sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
-    return r < 0 ? r : 0;
+        return r;
+    }
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    budget_connect(store);
+    return 0;
 }
 
 void writer_disconnect(struct store *store)
@@ -127,11 +127,14 @@ void writer_disconnect(struct store *store)
         sqlite3_finalize(store->stmts[i]);
         store->stmts[i] = NULL;
     }
+    orphans_abandon(store);
     sqlite3_close(store->db); /* checkpoints, if no reader is there */
     store->db = NULL;
     store->file_bytes = store->wal_bytes = 0;
     dictionary_forget(&store->dictionary);
     serials_forget(&store->serials);
+    pauses_forget(&store->pauses);
+    rollup_forget(&store->rollup);
 }
 
 /* What SQLite would complain about in words that don't help. */

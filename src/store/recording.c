@@ -144,17 +144,24 @@ static int begin(struct store *store, const struct recording *recording,
 int store_begin_recording(struct store *store, const struct recording *recording,
                           const struct service_name *names, size_t n_names, struct err *err)
 {
+    static const struct budget_need need = {.pages = 64, .frames = 64};
     int64_t id = 0, boot = 0;
-    int r = writer_begin(store, err);
+    int r;
+
+    /* if there is no room it is tried all the same */
+    budget_make_room(store, &need, NULL);
+    r = writer_begin(store, err);
 
     if (r < 0)
         return r;
+    store->retention.wal = NULL; /* what is brought in order once is not broken off for its size */
     r = writer_end(store, begin(store, recording, names, n_names, &boot, &id, err), err);
     if (r < 0)
         return r;
     store->recording = id;
     store->boot = boot;
     store->boot_base_ms = recording->boot_base_ms;
+    store->interval_ms = recording->interval_ms;
     return 0;
 }
 

@@ -34,9 +34,13 @@ static int write_snapshot(struct store *store, const struct batch *batch, struct
                               "sockets, took_us, doubles, unkept, sampled) "
                               "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     const struct snapshot *s = &batch->snapshot;
+    int r;
 
     if (!batch->has_snapshot)
         return 0;
+    r = pauses_look(store, s, err); /* before its row is there */
+    if (r < 0)
+        return r;
     return WRITER_RUN(store, STMT_ADD_SNAPSHOT, sql, err, s->start_ms, store->recording, s->status,
                       s->anchor, s->sockets, s->took_us, s->doubles, s->unkept, s->sampled);
 }
@@ -218,7 +222,7 @@ static int write_rates(struct store *store, const struct batch_ids *ids, const s
     int r = 0;
 
     for (size_t i = 0; i < batch->rates.n && r >= 0; i++)
-        r = minutes_add(store, ids, &batch->rates.items[i], err);
+        r = rates_add(store, ids, &batch->rates.items[i], err);
     return r;
 }
 
@@ -371,7 +375,7 @@ static int write_all(struct store *store, const struct batch_ids *ids, const str
     return r;
 }
 
-int store_write(struct store *store, const struct batch *batch, struct err *err)
+static int write_once(struct store *store, const struct batch *batch, struct err *err)
 {
     _cleanup_free_ int64_t *ids = calloc(batch->netns.n + 1, sizeof(*ids));
     _cleanup_free_ struct owner_ids *owners = NULL;
@@ -381,8 +385,6 @@ int store_write(struct store *store, const struct batch *batch, struct err *err)
 
     if (!ids)
         return err_errno(err, -ENOMEM, "%s", store->path);
-    if (!store->recording)
-        return err_set(err, -EINVAL, "%s: no recording was begun", store->path);
     r = writer_begin(store, err);
     if (r < 0)
         return r;
@@ -393,4 +395,28 @@ int store_write(struct store *store, const struct batch *batch, struct err *err)
     if (r >= 0)
         r = write_all(store, &all, batch, err);
     return writer_end(store, r, err);
+}
+
+int store_write(struct store *store, const struct batch *batch, struct err *err)
+{
+    struct budget_need need;
+    int r;
+
+    if (!store->recording)
+        return err_set(err, -EINVAL, "%s: no recording was begun", store->path);
+    need = budget_estimate(store, batch);
+    r = budget_make_room(store, &need, err);
+    if (r >= 0)
+        r = write_once(store, batch, err);
+    while (r == -ENOSPC) {
+        r = budget_squeeze(store, &need, err);
+        if (r == 0)
+            r = budget_no_room(store, &need, err);
+        if (r < 0)
+            break;
+        r = write_once(store, batch, err);
+    }
+    if (r >= 0 && batch->has_snapshot)
+        store->retention.last_ms = batch->snapshot.start_ms;
+    return r;
 }

@@ -78,10 +78,18 @@ static int check_whole(struct store *store, struct err *err)
     return 0;
 }
 
+void writer_note_sizes(struct store *store)
+{
+    store->file_bytes = size_of(file_of(store, SQLITE_FCNTL_FILE_POINTER));
+    store->wal_bytes = size_of(file_of(store, SQLITE_FCNTL_JOURNAL_POINTER));
+}
+
 int writer_begin(struct store *store, struct err *err)
 {
     int r = check_whole(store, err);
 
+    if (r >= 0)
+        r = budget_begin(store, err);
     return r < 0 ? r : writer_run(store, STMT_BEGIN, "BEGIN IMMEDIATE", NULL, 0, err);
 }
 
@@ -89,17 +97,19 @@ int writer_end(struct store *store, int r, struct err *err)
 {
     if (r >= 0)
         r = writer_run(store, STMT_COMMIT, "COMMIT", NULL, 0, err);
-    store->file_bytes =
-        size_of(file_of(store, SQLITE_FCNTL_FILE_POINTER)); /* it may have been checkpointed */
-    store->wal_bytes = size_of(file_of(store, SQLITE_FCNTL_JOURNAL_POINTER));
+    /* some errors have rolled back already; a failing ROLLBACK has nothing more to say */
+    if (r < 0 && !sqlite3_get_autocommit(store->db))
+        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    budget_end(store);
+    writer_note_sizes(store); /* after a checkpoint, if it was time for one */
     if (r >= 0)
         return r;
-    /* some errors have rolled back already; a failing ROLLBACK has nothing more to say */
-    if (!sqlite3_get_autocommit(store->db))
-        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    r = budget_explain(store, r, err);
     dictionary_forget(&store->dictionary);
     serials_forget(&store->serials);
     store->closed_rows.n = 0;
+    pauses_forget(&store->pauses);
+    rollup_forget(&store->rollup);
     return r;
 }
 

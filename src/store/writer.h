@@ -8,9 +8,15 @@
 
 #include "closed_rows.h"
 #include "connhist/store/store.h"
+#include "connhist/store/upkeep.h"
 #include "dictionary.h"
 #include "owners.h"
+#include "pauses.h"
+#include "retention.h"
+#include "rollup.h"
 #include "serials.h"
+
+#define WRITER_BUSY_MS 500 /* how long somebody else's lock is waited for */
 
 /* Statements that are kept: each is prepared when it is first needed. */
 enum writer_stmt {
@@ -58,11 +64,52 @@ enum writer_stmt {
     STMT_ADD_SNAPSHOT,
     STMT_ADD_TALLY,
     STMT_ADD_QUEUE,
-    STMT_GET_MINUTE,
-    STMT_ADD_MINUTE,
+    STMT_GET_RATE,
+    STMT_PUT_RATE,
+    STMT_NEXT_RATE,
+    STMT_LIST_RATES,
+    STMT_NEXT_TALLY,
+    STMT_LIST_TALLIES,
+    STMT_NEXT_ROLLUP,
+    STMT_LIST_ROLLUPS,
+    STMT_PUT_ROLLUP,
+    STMT_NEXT_SNAPSHOT,
+    STMT_NEXT_COVER,
+    STMT_GET_OFFSET,
+    STMT_ADD_PAUSE,
     STMT_ADD_LOSS,
     STMT_SET_COST,
     STMT_SET_PROGRAM,
+    STMT_PAGE_COUNT,
+    STMT_FREE_COUNT,
+    STMT_PRUNE_CLOSED,
+    STMT_PRUNE_LATE,
+    STMT_PRUNE_HOLDERS,
+    STMT_PRUNE_QUEUES,
+    STMT_PRUNE_CHANGES,
+    STMT_GROUP_QUEUE,
+    STMT_THIN_QUEUE,
+    STMT_PRUNE_SNAPSHOTS,
+    STMT_GROUP_TALLY,
+    STMT_PRUNE_TALLY,
+    STMT_GROUP_ROLLUP,
+    STMT_PRUNE_ROLLUP,
+    STMT_GROUP_RATE,
+    STMT_PRUNE_RATE,
+    STMT_PRUNE_COVER,
+    STMT_PRUNE_LOSSES,
+    STMT_PRUNE_PAUSES,
+    STMT_PRUNE_RUNS,
+    STMT_PRUNE_SPANS,
+    STMT_PRUNE_INCOMPLETE,
+    STMT_OLDEST_CLOSED,
+    STMT_SET_TIER,
+    STMT_FIND_PRUNING,
+    STMT_ADD_PRUNING,
+    STMT_EXTEND_PRUNING,
+    STMT_COUNT_PRUNING,
+    STMT_SWEEP_READ, /* as many as enum sweep_phase has */
+    STMT_SWEEP_LAST = STMT_SWEEP_READ + 24,
     STMT_COUNT
 };
 
@@ -79,6 +126,10 @@ struct store {
     int64_t recording;               /* recordings.id of the one that runs; 0: none */
     int64_t boot;                    /* its boots.id */
     int64_t boot_base_ms;            /* record time at the boot clock's zero */
+    int64_t interval_ms;             /* its planned distance of snapshots */
+    struct pauses pauses;            /* the complete snapshot written last */
+    struct rollup rollup;            /* what is being added up */
+    struct retention retention;      /* what is kept, and how the removal of the rest stands */
     struct dictionary dictionary;    /* numbers of what was looked up lately */
     struct serials serials;          /* serials given lately in keys of `closed` */
     struct closed_rows closed_rows;  /* told in this transaction, and not in the file yet */
@@ -91,6 +142,9 @@ int writer_connect(struct store *store, const char *path, struct err *err);
 
 /* Closes the connection with all that was prepared and looked up on it. */
 void writer_disconnect(struct store *store);
+
+/* Remembers how large database and -wal are, after something wrote to them. */
+void writer_note_sizes(struct store *store);
 
 /* Whether the database begins as one does, or is empty. */
 bool writer_has_head(struct store *store);
@@ -187,9 +241,10 @@ int lives_find_service(struct store *store, const struct batch_ids *ids,
 int lives_find_owner(struct store *store, const struct batch_ids *ids, uint32_t uid,
                      uint32_t number, int64_t *ret, struct err *err);
 
-/* Adds what came and went at a service to what the file has of that minute. */
-int minutes_add(struct store *store, const struct batch_ids *ids, const struct rate_change *rate,
-                struct err *err);
+/* Adds what came and went at a service to what the file has of that minute, and of its hour and day
+ * if these are added up already. */
+int rates_add(struct store *store, const struct batch_ids *ids, const struct rate_change *rate,
+              struct err *err);
 
 /* For qsort() and bsearch() over uint64_t. */
 int lives_compare_numbers(const void *a, const void *b);

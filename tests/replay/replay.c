@@ -13,7 +13,7 @@
  * - event DRAINS PROTO FAMILY LOCAL LPORT REMOTE RPORT COOKIE OPENER INFO FINACKED WIPED
  * UNCONNECTED SENT RECEIVED: a socket was freed now, which is read at that many drains (two for
  * each tick) from now
- * - lose: some events were lost; twdrop: the kernel dropped a TIME_WAIT
+ * - lose: some events were lost; twdrop: the kernel dropped a TIME_WAIT; retain …: see retain.h
  * - deaf, hears: events can't be read from now on, or can again
  * - fail: the next snapshot's dump ends with an error after its samples
  * - namespaces N: there are that many, the recorder's own and n1, n2 ...; into PLACE: samples,
@@ -37,6 +37,7 @@
 #include "connhist/record/recorder.h"
 #include "connhist/report/sockets.h"
 #include "connhist/store/db.h"
+#include "retain.h"
 #include "stage.h"
 
 static int64_t stage_boottime_ns(void *ctx)
@@ -234,6 +235,7 @@ static void start(struct stage *stage)
                    .max_client_services = 64,
                    .max_syn_recv = stage->max_syn_recv},
         .detail = stage->detail,
+        .retention = stage->retention,
         .interval_ms = stage->interval_ms,
         .sampling_ms = stage->sampling_ms,
         .queue_bytes = 1 << 24,
@@ -347,7 +349,8 @@ static void obey(struct stage *stage, const char *line)
 
     if (strncmp(line, "sample ", 7) == 0) {
         stage_read_sample(stage, line);
-    } else if (processes_obey(&stage->processes, line) || stage_obey_places(stage, line)) {
+    } else if (processes_obey(&stage->processes, line) || stage_obey_places(stage, line) ||
+               retain_obey(&stage->retention, stage->recorder, line)) {
         return;
     } else if (strcmp(line, "asked\n") == 0) {
         printf("asked %" PRIu64 "\n", stage->processes.asked);

@@ -34,6 +34,8 @@ struct config_patterns {
     bool given;         /* the file has this list, be it empty */
 };
 
+#define CONFIG_TIERS 5 /* detail, ticks, minutes, hours, days */
+
 struct config {
     char *database;      /* path; NULL: file_default_path(); owned */
     char *group;         /* who may read; NULL: the folder's group; owned */
@@ -41,14 +43,16 @@ struct config {
     size_t group_column; /* both count from 1 */
     int64_t interval_ms; /* 100 ms … 1 h */
     enum detail detail;
-    unsigned anonymous_ipv4;      /* bits kept of IPv4 peers under DETAIL_ANONYMOUS */
-    unsigned anonymous_ipv6;      /* bits kept of IPv6 peers */
-    int log_level;                /* LOG_ERR … LOG_DEBUG */
-    uint32_t max_client_services; /* client services told apart at a time, the rest is `other` */
-    uint32_t max_syn_recv;        /* SYN_RECV sockets kept as lives, the rest is counted */
-    int64_t events_bytes;         /* receive buffer for destroy events, as the kernel counts */
-    int64_t sampling_ms;          /* from one sampling of tcp_info to the next; 0: off */
-    int64_t queue_bytes;          /* bound of what may wait for the disk */
+    unsigned anonymous_ipv4;       /* bits kept of IPv4 peers under DETAIL_ANONYMOUS */
+    unsigned anonymous_ipv6;       /* bits kept of IPv6 peers */
+    int log_level;                 /* LOG_ERR … LOG_DEBUG */
+    uint32_t max_client_services;  /* client services told apart at a time, the rest is `other` */
+    uint32_t max_syn_recv;         /* SYN_RECV sockets kept as lives, the rest is counted */
+    int64_t events_bytes;          /* receive buffer for destroy events, as the kernel counts */
+    int64_t sampling_ms;           /* from one sampling of tcp_info to the next; 0: off */
+    int64_t queue_bytes;           /* bound of what may wait for the disk */
+    int64_t max_size_bytes;        /* of the file with its companions */
+    int64_t keep_ms[CONFIG_TIERS]; /* what is older goes; 0: never */
     struct config_service_vec services; /* names of one's own; owned */
     struct config_patterns
         include; /* namespaces recorded besides the own one; not given: all; owned */

@@ -145,3 +145,7 @@ int batch_add_owner(struct batch *batch, uint32_t number, const struct owner *ow
 
 /* To be called once when all is in: sets pointers and bytes. */
 void batch_seal(struct batch *batch);
+
+/* Leaves what is counted (snapshot, tallies, rates, losses, epochs) of a sealed batch and drops what
+ * tells of single sockets, which count as unkept from then on. It is no longer full, nor sampled. */
+void batch_drop_detail(struct batch *batch);

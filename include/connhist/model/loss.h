@@ -13,6 +13,8 @@ enum loss_kind {
         4, /* the file could not be written for a time (disk full, locked, damaged) */
     LOSS_RECORDER_DIED = 5, /* the run before ended without its closing note */
     LOSS_EVENTS = 6, /* destroy events were lost, or nobody listened: how many nobody knows */
+    LOSS_DETAIL = 7, /* sockets were counted, but not recorded one by one: they did not fit into the
+                        file, or its -wal; `count` snapshots */
 };
 
 /* "ticks missed", "dump failed" …; "?" otherwise. */

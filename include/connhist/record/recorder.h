@@ -15,6 +15,7 @@
 #include "connhist/record/ledger.h"
 #include "connhist/record/source.h"
 #include "connhist/store/store.h"
+#include "connhist/store/upkeep.h"
 
 struct recorder;
 
@@ -28,6 +29,7 @@ struct recorder_options {
     const char *detail;           /* as ledger.detail, in words, for the file */
     const struct service_name *names;
     size_t n_names;
+    struct store_retention retention; /* max_bytes 0: all is kept, whatever it takes */
     int64_t interval_ms;
     int64_t sampling_ms; /* from one sampling of tcp_info to the next; 0: never */
     uint64_t max_ticks;  /* end after this many ticks; 0: never */
@@ -54,6 +56,9 @@ int recorder_tick(struct recorder *recorder, struct err *err);
 /* Starts the threads. done_fd: an eventfd that is written to when max_ticks are done, or
  * the dump thread failed; -1: none. */
 int recorder_start(struct recorder *recorder, int done_fd, struct err *err);
+
+/* From the next batch on another bound and other ages; any thread. */
+void recorder_set_retention(struct recorder *recorder, const struct store_retention *retention);
 
 /* Ends the threads, after what waits was written or wait_ms went by in trying, and writes the
  * closing note. Also to be called in the end without recorder_start(). A recorder that is freed

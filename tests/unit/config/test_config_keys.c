@@ -124,7 +124,7 @@ static void the_man_page_states_every_default(void **state)
     (void)state;
     for (size_t i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
-        char item[128], plain[64], word[64];
+        char section[128], item[128], plain[64], word[64];
         const char *at, *next;
 
         if (!key->fallback)
@@ -132,7 +132,13 @@ static void the_man_page_states_every_default(void **state)
         snprintf(item, sizeof(item), ".It Ic %s :", key->name);
         snprintf(plain, sizeof(plain), "Default: %s.\n", key->fallback);
         snprintf(word, sizeof(word), "Default:\n.Cm %s .\n", key->fallback);
-        at = strstr(text, item);
+        at = text;
+        if (*key->section) { /* a key of that name may stand elsewhere, too */
+            snprintf(section, sizeof(section), ".It Ic %s :", key->section);
+            at = strstr(text, section);
+            assert_non_null(at);
+        }
+        at = strstr(at, item);
         assert_non_null(at);
         next = strstr(at + 1, ".It Ic");
         at = strstr(at, plain) ? strstr(at, plain) : strstr(at, word);

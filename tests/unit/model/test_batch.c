@@ -106,7 +106,8 @@ static void losses_have_names(void **state)
     assert_string_equal(loss_kind_name(LOSS_RECORDER_DIED), "recorder died");
     assert_string_equal(loss_kind_name(0), "?");
     assert_string_equal(loss_kind_name(LOSS_EVENTS), "events lost");
-    assert_string_equal(loss_kind_name(7), "?");
+    assert_string_equal(loss_kind_name(LOSS_DETAIL), "detail dropped");
+    assert_string_equal(loss_kind_name(8), "?");
 }
 
 int main(void)
