@@ -136,6 +136,7 @@ def test_killed_at_any_moment_while_it_adds_up_what_was_before(netns, db, record
         hold(db, up_to_date=False)
         end = rows(db, "SELECT max(start_ms) FROM snapshots")[0][0]
     recorder = record(netns, "--interval", "100ms")
+    recorder.wait_snapshots()
     wait_until(lambda: count(db, until) >= today, "all that was before to be added up", 3 * PATIENCE)
     recorder.stop()
     seen = hold(db, up_to_date=False)
