@@ -256,7 +256,7 @@ static void a_smaller_size_is_reached_and_the_file_shrinks(void **state)
     store_set_retention(store, &wanted);
     for (int64_t i = 0; i < 120; i++)
         write_batch(store, flood(i, i == 0));
-    assert_true(size_now(place) > 14 * MIB);
+    assert_true(size_now(place) > 11 * MIB);
     wanted.max_bytes = 9 * MIB;
     store_set_retention(store, &wanted);
     work(store, T0 + 1200000);
