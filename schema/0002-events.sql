@@ -41,9 +41,10 @@ CREATE TABLE open_facts (                -- what tcp_info told last of connectio
 ALTER TABLE snapshots ADD COLUMN sampled INTEGER NOT NULL DEFAULT 0;       -- 1: tcp_info of all connections was asked for
 CREATE INDEX snapshots_sampled ON snapshots (start_ms) WHERE sampled = 1;
 
-CREATE TABLE minutes (                   -- what came and went at a service; a minute in which nothing did has no row
+CREATE TABLE rate_rollups (              -- what came and went at a service; a period in which nothing did has no row
+    tier        INTEGER NOT NULL,        -- 1 minutes; see 0003 for longer periods
     service     INTEGER NOT NULL REFERENCES services (id), -- service
-    at_ms       INTEGER NOT NULL,        -- begin of the minute: a multiple of 60,000
+    at_ms       INTEGER NOT NULL,        -- begin of the period: a multiple of its length
     opened      INTEGER NOT NULL,        -- sockets that began
     closed_local INTEGER NOT NULL,       -- sockets that ended, closed by this side first
     closed_remote INTEGER NOT NULL,      -- ... by the other side
@@ -54,13 +55,13 @@ CREATE TABLE minutes (                   -- what came and went at a service; a m
     received_bytes INTEGER NOT NULL,     -- payload that they received
     durations   BLOB,                    -- histogram of how many ms they lived; NULL: none ended
     rtts        BLOB,                    -- histogram of their smoothed round trips in microseconds; NULL: none was measured
-    PRIMARY KEY (service, at_ms)
+    PRIMARY KEY (tier, service, at_ms)
 ) STRICT, WITHOUT ROWID;
 
 ALTER TABLE recordings ADD COLUMN closings INTEGER NOT NULL DEFAULT 0;     -- closed sockets that the kernel told of
 ALTER TABLE recordings ADD COLUMN unconnected INTEGER NOT NULL DEFAULT 0;  -- ... those that were never connected: not stored
 ALTER TABLE recordings ADD COLUMN unresolved INTEGER NOT NULL DEFAULT 0;   -- ... those whose endpoints nobody knows
-ALTER TABLE recordings ADD COLUMN event_buffer INTEGER; -- bytes of receive buffer for what it tells; 0: it is not asked; NULL: `minutes` were not kept yet
+ALTER TABLE recordings ADD COLUMN event_buffer INTEGER; -- bytes of receive buffer for what it tells; 0: it is not asked; NULL: `rate_rollups` were not kept yet
 ALTER TABLE recordings ADD COLUMN event_buffer_others INTEGER NOT NULL DEFAULT 0; -- ... for each network namespace but the own one; 0: no others
 ALTER TABLE recordings ADD COLUMN netns INTEGER NOT NULL DEFAULT 1;        -- network namespaces at the last snapshot, with the own one
 ALTER TABLE recordings ADD COLUMN netns_lacks INTEGER NOT NULL DEFAULT 0;  -- bits: why others are not recorded: 1 no CAP_SYS_ADMIN, 2 no CAP_SYS_PTRACE, 4 other failures
@@ -241,9 +242,10 @@ SELECT m.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <
        m.closed_local, m.closed_remote, m.closed_reset, m.closed_timeout, m.closed_unknown,
        m.sent_bytes AS tx_bytes, m.received_bytes AS rx_bytes,
        m.durations, m.rtts
-FROM minutes AS m
+FROM rate_rollups AS m
 JOIN services AS s ON s.id = m.service
-JOIN netns AS n ON n.id = s.netns;
+JOIN netns AS n ON n.id = s.netns
+WHERE m.tier = 1;
 
 CREATE VIEW listeners AS                 -- every TCP socket that ever listened, with its accept queue as last known
 SELECT n.name AS netns,

@@ -56,3 +56,132 @@ CREATE TABLE prunings (                  -- what was removed, and why
 ) STRICT;
 
 CREATE INDEX prunings_span ON prunings (tier, until_ms);
+
+-- The pauses of what earlier editions recorded.
+INSERT INTO pauses
+SELECT p.from_ms, p.until_ms, p.before, p.after,
+       (SELECT count(*) FROM snapshots AS i WHERE i.start_ms > p.from_ms AND i.start_ms < p.until_ms)
+FROM (
+    SELECT w.*, max(b.interval_ms, a.interval_ms) AS interval_ms,
+           coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= w.until_ms ORDER BY e.from_ms DESC LIMIT 1), 0)
+           - coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= w.from_ms ORDER BY e.from_ms DESC LIMIT 1), 0)
+           AS set_ms -- by what the wall clock was set meanwhile
+    FROM (
+        SELECT lag(s.start_ms) OVER later AS from_ms, s.start_ms AS until_ms,
+               lag(s.recording) OVER later AS before, s.recording AS after
+        FROM snapshots AS s WHERE s.status = 0 WINDOW later AS (ORDER BY s.start_ms)) AS w
+    JOIN recordings AS b ON b.id = w.before JOIN recordings AS a ON a.id = w.after) AS p
+WHERE p.until_ms - p.from_ms + max(p.set_ms, 0) > p.interval_ms + p.interval_ms / 2;
+
+-- Views for people: wall clock, as the ones before.
+
+DROP VIEW gaps;
+CREATE VIEW gaps AS                      -- spans without a complete snapshot that are longer than planned
+WITH wall AS (
+    SELECT p.from_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= p.from_ms
+               ORDER BY e.from_ms DESC LIMIT 1), 0) AS from_ms,
+           p.until_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= p.until_ms
+               ORDER BY e.from_ms DESC LIMIT 1), 0) AS until_ms
+    FROM pauses AS p)
+SELECT w.from_ms, w.until_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', w.from_ms / 1000.0, 'unixepoch') AS from_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', w.until_ms / 1000.0, 'unixepoch') AS until_at
+FROM wall AS w;
+
+CREATE VIEW port_minutes AS               -- counts by port and state, over each minute in which there were any
+SELECT r.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= r.at_ms
+           ORDER BY e.from_ms DESC LIMIT 1), 0) AS at_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', (r.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= r.at_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) / 1000.0, 'unixepoch') AS at,
+       n.name AS netns,
+       CASE s.protocol WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' END AS protocol,
+       nullif(s.port, -1) AS port,
+       sn.name AS service_name,
+       CASE s.role WHEN 1 THEN 'server' WHEN 2 THEN 'client' END AS role,
+       st.name AS state,
+       r.min, CAST(r.sum AS REAL) / c.done AS avg, r.max, r.last
+FROM tally_rollups AS r
+JOIN cover_rollups AS c ON c.tier = 1 AND c.at_ms = r.at_ms
+JOIN services AS s ON s.id = r.service
+JOIN netns AS n ON n.id = s.netns
+JOIN states AS st ON st.state = r.state
+LEFT JOIN service_names AS sn ON sn.port = s.port AND sn.protocol = s.protocol
+WHERE r.tier = 1;
+
+CREATE VIEW port_hours AS               -- counts by port and state, over each hour in which there were any
+SELECT r.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= r.at_ms
+           ORDER BY e.from_ms DESC LIMIT 1), 0) AS at_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', (r.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= r.at_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) / 1000.0, 'unixepoch') AS at,
+       n.name AS netns,
+       CASE s.protocol WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' END AS protocol,
+       nullif(s.port, -1) AS port,
+       sn.name AS service_name,
+       CASE s.role WHEN 1 THEN 'server' WHEN 2 THEN 'client' END AS role,
+       st.name AS state,
+       r.min, CAST(r.sum AS REAL) / c.done AS avg, r.max, r.last
+FROM tally_rollups AS r
+JOIN cover_rollups AS c ON c.tier = 2 AND c.at_ms = r.at_ms
+JOIN services AS s ON s.id = r.service
+JOIN netns AS n ON n.id = s.netns
+JOIN states AS st ON st.state = r.state
+LEFT JOIN service_names AS sn ON sn.port = s.port AND sn.protocol = s.protocol
+WHERE r.tier = 2;
+
+CREATE VIEW port_days AS               -- counts by port and state, over each day in which there were any
+SELECT r.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= r.at_ms
+           ORDER BY e.from_ms DESC LIMIT 1), 0) AS at_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', (r.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= r.at_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) / 1000.0, 'unixepoch') AS at,
+       n.name AS netns,
+       CASE s.protocol WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' END AS protocol,
+       nullif(s.port, -1) AS port,
+       sn.name AS service_name,
+       CASE s.role WHEN 1 THEN 'server' WHEN 2 THEN 'client' END AS role,
+       st.name AS state,
+       r.min, CAST(r.sum AS REAL) / c.done AS avg, r.max, r.last
+FROM tally_rollups AS r
+JOIN cover_rollups AS c ON c.tier = 3 AND c.at_ms = r.at_ms
+JOIN services AS s ON s.id = r.service
+JOIN netns AS n ON n.id = s.netns
+JOIN states AS st ON st.state = r.state
+LEFT JOIN service_names AS sn ON sn.port = s.port AND sn.protocol = s.protocol
+WHERE r.tier = 3;
+
+CREATE VIEW rate_hours AS               -- what came and went, by hour and service, for people
+SELECT m.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= m.at_ms
+           ORDER BY e.from_ms DESC LIMIT 1), 0) AS at_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', (m.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= m.at_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) / 1000.0, 'unixepoch') AS at,
+       n.name AS netns,
+       CASE s.protocol WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' END AS protocol,
+       nullif(s.port, -1) AS port,
+       CASE s.role WHEN 1 THEN 'server' WHEN 2 THEN 'client' END AS role,
+       m.opened,
+       m.closed_local + m.closed_remote + m.closed_reset + m.closed_timeout + m.closed_unknown AS closed,
+       m.closed_local, m.closed_remote, m.closed_reset, m.closed_timeout, m.closed_unknown,
+       m.sent_bytes AS tx_bytes, m.received_bytes AS rx_bytes,
+       m.durations, m.rtts
+FROM rate_rollups AS m
+JOIN services AS s ON s.id = m.service
+JOIN netns AS n ON n.id = s.netns
+WHERE m.tier = 2 AND m.at_ms < (SELECT t.until_ms FROM tiers AS t WHERE t.tier = 2);
+
+CREATE VIEW rate_days AS               -- what came and went, by day and service, for people
+SELECT m.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= m.at_ms
+           ORDER BY e.from_ms DESC LIMIT 1), 0) AS at_ms,
+       strftime('%Y-%m-%dT%H:%M:%fZ', (m.at_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= m.at_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) / 1000.0, 'unixepoch') AS at,
+       n.name AS netns,
+       CASE s.protocol WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' END AS protocol,
+       nullif(s.port, -1) AS port,
+       CASE s.role WHEN 1 THEN 'server' WHEN 2 THEN 'client' END AS role,
+       m.opened,
+       m.closed_local + m.closed_remote + m.closed_reset + m.closed_timeout + m.closed_unknown AS closed,
+       m.closed_local, m.closed_remote, m.closed_reset, m.closed_timeout, m.closed_unknown,
+       m.sent_bytes AS tx_bytes, m.received_bytes AS rx_bytes,
+       m.durations, m.rtts
+FROM rate_rollups AS m
+JOIN services AS s ON s.id = m.service
+JOIN netns AS n ON n.id = s.netns
+WHERE m.tier = 3 AND m.at_ms < (SELECT t.until_ms FROM tiers AS t WHERE t.tier = 3);

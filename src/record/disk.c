@@ -9,6 +9,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "connhist/store/upkeep.h"
 #include "recorder_private.h"
 
 #define RETRY_MS 1000
@@ -16,6 +17,9 @@
 /* Tries before a file that is there is given up as damaged, or a batch as one that no file takes.
  */
 #define TRIES 5
+
+/* Upkeep waits for an empty queue, but not for more batches than this. */
+#define UPKEEP_BATCHES 8
 
 static void cleanup_batch(struct batch **batch)
 {
@@ -228,8 +232,28 @@ int disk_write_held(struct recorder *recorder, struct err *err)
     recorder->tries = 0;
     recorder->awaits_full = false;
     recorder->written_ms = recorder->held->snapshot.start_ms;
+    recorder->upkeep_due = true;
+    recorder->upkeep_waits++;
     free_held(recorder);
     return 0;
+}
+
+/* What fails is told once, and tried again behind the next batch: the record goes on without it. */
+bool disk_upkeep(struct recorder *recorder)
+{
+    struct err err = {0};
+    int r = 0;
+
+    if (!recorder->upkeep_due)
+        return false;
+    if (store_is_in_place(recorder->store))
+        r = store_upkeep(recorder->store, timeline_now_ms(&recorder->timeline), &err);
+    if (r < 0 && r != recorder->upkeep_error)
+        recorder_notice(recorder, LOG_WARNING, "can't tidy the file: %s", err.text);
+    recorder->upkeep_error = r < 0 ? r : 0;
+    recorder->upkeep_waits = 0;
+    recorder->upkeep_due = r > 0;
+    return r > 0;
 }
 
 /* A loss that no full batch came to tell of. */
@@ -276,12 +300,25 @@ static void wait_to_retry(const struct recorder *recorder)
         poll(NULL, 0, RETRY_MS / 10);
 }
 
+/* Takes the next batch; while there is none the file is looked after. */
+static int take_next(struct recorder *recorder)
+{
+    int r;
+
+    if (recorder->upkeep_waits >= UPKEEP_BATCHES)
+        disk_upkeep(recorder);
+    do
+        r = queue_pop(recorder->queue, recorder->upkeep_due ? 0 : -1, (void **)&recorder->held);
+    while (r == -ETIMEDOUT && (disk_upkeep(recorder), true));
+    return r;
+}
+
 void *disk_main(void *arg)
 {
     struct recorder *recorder = arg;
 
     for (;;) {
-        if (!recorder->held && queue_pop(recorder->queue, -1, (void **)&recorder->held) < 0)
+        if (!recorder->held && take_next(recorder) < 0)
             break;
         if (disk_write_held(recorder, NULL) == 0)
             continue;

@@ -196,6 +196,9 @@ int recorder_new(const struct recorder_options *options, struct source *source,
     return 0;
 }
 
+/* The most steps of upkeep behind one tick, where no thread takes them. */
+#define UPKEEP_STEPS 64
+
 int recorder_tick(struct recorder *recorder, struct err *err)
 {
     int r = disk_write_held(recorder, err);
@@ -204,6 +207,8 @@ int recorder_tick(struct recorder *recorder, struct err *err)
     while (r == 0 &&
            (recorder->held || queue_pop(recorder->queue, 0, (void **)&recorder->held) == 0))
         r = disk_write_held(recorder, err);
+    for (int i = 0; i < UPKEEP_STEPS && disk_upkeep(recorder); i++)
+        ;
     return r;
 }
 

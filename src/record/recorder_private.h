@@ -61,7 +61,10 @@ struct recorder {
     int64_t again_ms;   /* while awaits_full: its snapshot began at this record time or later */
     int write_errors[WRITE_ERRORS_TOLD]; /* how writing failed since it last went well; 0: no more
                                           */
+    int upkeep_error;                    /* how upkeep of the file failed last; 0: it went well */
+    unsigned upkeep_waits;               /* batches written since its last step */
     unsigned tries;                      /* writes in a row that failed for a lasting reason */
+    bool upkeep_due;                     /* there may be something to do */
     bool set_aside;                      /* a damaged file was moved away, none is there now */
     bool awaits_full;     /* the file lacks what was told before: only a full batch fits */
     bool held_tells_lost; /* lost is among held's losses */
@@ -106,6 +109,9 @@ void *tick_main(void *recorder);
 
 /* Writes the batch that is held, if any. 0, or the store's error: it is kept (disk.c). */
 int disk_write_held(struct recorder *recorder, struct err *err);
+
+/* One short step of upkeep, if it is due. True: there is more to do (disk.c). */
+bool disk_upkeep(struct recorder *recorder);
 
 /* Writes all that waits, and the closing note. On error the rest still waits (disk.c). */
 int disk_end(struct recorder *recorder, struct err *err);

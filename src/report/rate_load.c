@@ -9,11 +9,13 @@
 #include "rate_rows.h"
 
 /* total() is of double: it can't overflow, whatever stands in the file. */
-#define TOTAL_SQL(what) \
-    "SELECT total(" what ") FROM minutes WHERE service = ?1 AND at_ms >= ?2 AND at_ms < ?3"
+#define TOTAL_SQL(what)  \
+    "SELECT total(" what \
+    ") FROM rate_rollups WHERE tier = 1 AND service = ?1 AND at_ms >= ?2 AND at_ms < ?3"
 #define ALL_CLOSED "closed_local + closed_remote + closed_reset + closed_timeout + closed_unknown"
-#define POINTS_SQL(what)                                                          \
-    "SELECT at_ms, " what " FROM minutes WHERE service = ?1 AND at_ms >= ?2 AND " \
+#define POINTS_SQL(what)                                                      \
+    "SELECT at_ms, " what                                                     \
+    " FROM rate_rollups WHERE tier = 1 AND service = ?1 AND at_ms >= ?2 AND " \
     "at_ms < ?3 ORDER BY at_ms"
 
 static const char *totals_sql(enum rate_measure measure)
@@ -138,7 +140,7 @@ static void minute_reader_finish(struct minute_reader *reader)
 
 static int damaged(struct err *err)
 {
-    return err_set(err, -EBADMSG, "the file is damaged: a minute of `minutes` can't be read");
+    return err_set(err, -EBADMSG, "the file is damaged: a row of `rate_rollups` can't be read");
 }
 
 /* Sums of a few counts are still below INT64_MAX. */

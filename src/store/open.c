@@ -132,6 +132,8 @@ void writer_disconnect(struct store *store)
     store->file_bytes = store->wal_bytes = 0;
     dictionary_forget(&store->dictionary);
     serials_forget(&store->serials);
+    pauses_forget(&store->pauses);
+    rollup_forget(&store->rollup);
 }
 
 /* What SQLite would complain about in words that don't help. */

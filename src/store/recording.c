@@ -153,6 +153,7 @@ int store_begin_recording(struct store *store, const struct recording *recording
     store->recording = id;
     store->boot = boot;
     store->boot_base_ms = recording->boot_base_ms;
+    store->interval_ms = recording->interval_ms;
     return 0;
 }
 

@@ -31,9 +31,13 @@ static int write_snapshot(struct store *store, const struct batch *batch, struct
                               "sockets, took_us, doubles, unkept, sampled) "
                               "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     const struct snapshot *s = &batch->snapshot;
+    int r;
 
     if (!batch->has_snapshot)
         return 0;
+    r = pauses_look(store, s, err); /* before its row is there */
+    if (r < 0)
+        return r;
     return WRITER_RUN(store, STMT_ADD_SNAPSHOT, sql, err, s->start_ms, store->recording, s->status,
                       s->anchor, s->sockets, s->took_us, s->doubles, s->unkept, s->sampled);
 }
@@ -180,7 +184,7 @@ static int write_rates(struct store *store, const struct batch_ids *ids, const s
     int r = 0;
 
     for (size_t i = 0; i < batch->rates.n && r >= 0; i++)
-        r = minutes_add(store, ids, &batch->rates.items[i], err);
+        r = rates_add(store, ids, &batch->rates.items[i], err);
     return r;
 }
 

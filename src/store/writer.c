@@ -99,6 +99,8 @@ int writer_end(struct store *store, int r, struct err *err)
         sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
     dictionary_forget(&store->dictionary);
     serials_forget(&store->serials);
+    pauses_forget(&store->pauses);
+    rollup_forget(&store->rollup);
     return r;
 }
 

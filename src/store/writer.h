@@ -7,8 +7,11 @@
 #include <stdint.h>
 
 #include "connhist/store/store.h"
+#include "connhist/store/upkeep.h"
 #include "dictionary.h"
 #include "owners.h"
+#include "pauses.h"
+#include "rollup.h"
 #include "serials.h"
 
 /* Statements that are kept: each is prepared when it is first needed. */
@@ -50,8 +53,19 @@ enum writer_stmt {
     STMT_ADD_SNAPSHOT,
     STMT_ADD_TALLY,
     STMT_ADD_QUEUE,
-    STMT_GET_MINUTE,
-    STMT_ADD_MINUTE,
+    STMT_GET_RATE,
+    STMT_PUT_RATE,
+    STMT_NEXT_RATE,
+    STMT_LIST_RATES,
+    STMT_NEXT_TALLY,
+    STMT_LIST_TALLIES,
+    STMT_NEXT_ROLLUP,
+    STMT_LIST_ROLLUPS,
+    STMT_PUT_ROLLUP,
+    STMT_NEXT_SNAPSHOT,
+    STMT_NEXT_COVER,
+    STMT_GET_OFFSET,
+    STMT_ADD_PAUSE,
     STMT_ADD_LOSS,
     STMT_SET_COST,
     STMT_SET_PROGRAM,
@@ -59,21 +73,25 @@ enum writer_stmt {
 };
 
 struct store {
-    sqlite3 *db;                     /* the one connection that writes; NULL: none now */
-    char *path;                      /* as SQLite resolved it */
-    int lock_fd;                     /* see lock.h; -1: none */
-    int db_fd, wal_fd;               /* O_PATH: the files last opened, so that their inode numbers
+    sqlite3 *db;                      /* the one connection that writes; NULL: none now */
+    char *path;                       /* as SQLite resolved it */
+    int lock_fd;                      /* see lock.h; -1: none */
+    int db_fd, wal_fd;                /* O_PATH: the files last opened, so that their inode numbers
                                         are not given to others; -1: none */
-    int64_t file_bytes, wal_bytes;   /* sizes of database and -wal after the last own write */
-    bool suspect;                    /* it was found cut off or written over: to be looked through
+    int64_t file_bytes, wal_bytes;    /* sizes of database and -wal after the last own write */
+    bool suspect;                     /* it was found cut off or written over: to be looked through
                                         before it is used again */
-    gid_t gid;                       /* group that was asked for, or GID_UNCHANGED */
-    int64_t recording;               /* recordings.id of the one that runs; 0: none */
-    int64_t boot;                    /* its boots.id */
-    int64_t boot_base_ms;            /* record time at the boot clock's zero */
-    struct dictionary dictionary;    /* numbers of what was looked up lately */
-    struct serials serials;          /* serials given lately in keys of `closed` */
-    sqlite3_stmt *stmts[STMT_COUNT]; /* NULL: not prepared yet */
+    gid_t gid;                        /* group that was asked for, or GID_UNCHANGED */
+    int64_t recording;                /* recordings.id of the one that runs; 0: none */
+    int64_t boot;                     /* its boots.id */
+    int64_t boot_base_ms;             /* record time at the boot clock's zero */
+    int64_t interval_ms;              /* its planned distance of snapshots */
+    struct pauses pauses;             /* the complete snapshot written last */
+    struct rollup rollup;             /* what is being added up */
+    struct store_retention retention; /* what is kept; all 0: everything */
+    struct dictionary dictionary;     /* numbers of what was looked up lately */
+    struct serials serials;           /* serials given lately in keys of `closed` */
+    sqlite3_stmt *stmts[STMT_COUNT];  /* NULL: not prepared yet */
 };
 
 /* Opens or makes the database at path, brings it in shape and remembers which files it has
@@ -161,9 +179,10 @@ int lives_find_service(struct store *store, const struct batch_ids *ids,
 int lives_find_owner(struct store *store, const struct batch_ids *ids, uint32_t uid,
                      uint32_t number, int64_t *ret, struct err *err);
 
-/* Adds what came and went at a service to what the file has of that minute. */
-int minutes_add(struct store *store, const struct batch_ids *ids, const struct rate_change *rate,
-                struct err *err);
+/* Adds what came and went at a service to what the file has of that minute, and of its hour and day
+ * if these are added up already. */
+int rates_add(struct store *store, const struct batch_ids *ids, const struct rate_change *rate,
+              struct err *err);
 
 /* For qsort() and bsearch() over uint64_t. */
 int lives_compare_numbers(const void *a, const void *b);

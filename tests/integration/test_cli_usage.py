@@ -69,9 +69,9 @@ def make_file(path, now, editions=None):
         database.execute("UPDATE recordings SET event_buffer = 8000000")
         minute = half // 60_000 * 60_000
         # Lived 4-7 ms nine times, 512-1023 ms once; round trips of 32-63 us.
-        database.execute("INSERT INTO minutes VALUES (1, ?, 12, 1, 2, 3, 4, 0, 1000, 2000, x'03090a01', x'060a')",
+        database.execute("INSERT INTO rate_rollups VALUES (1, 1, ?, 12, 1, 2, 3, 4, 0, 1000, 2000, x'03090a01', x'060a')",
                          (minute,))
-        database.execute("INSERT INTO minutes VALUES (1, ?, 3, 0, 0, 0, 0, 0, 0, 0, NULL, NULL)", (minute + 60_000,))
+        database.execute("INSERT INTO rate_rollups VALUES (1, 1, ?, 3, 0, 0, 0, 0, 0, 0, 0, NULL, NULL)", (minute + 60_000,))
     database.execute("UPDATE program SET next_life = 5, last_ms = ?", (now,))
     database.commit()
     database.close()

@@ -110,7 +110,7 @@ def test_what_an_older_version_recorded_is_not_recorded_and_no_zero(into, tmp_pa
     make_file(path, now, editions=1)
     subprocess.run([CONNHISTD, "--db", path, "--once"], capture_output=True, timeout=20, check=True)
     # what came since then, as a recorder writes it
-    change(path, "INSERT INTO minutes SELECT 1, start_ms / 60000 * 60000, 7, 7, 0, 0, 0, 0, 70, 700, x'0307', x'0607'"
+    change(path, "INSERT INTO rate_rollups SELECT 1, 1, start_ms / 60000 * 60000, 7, 7, 0, 0, 0, 0, 70, 700, x'0307', x'0607'"
                  " FROM snapshots ORDER BY start_ms DESC LIMIT 1")
     assert query(path, "PRAGMA user_version") > [(1,)]
     for what, lines in LINES.items():
@@ -135,7 +135,7 @@ def row_fields(rows):
 
 
 def test_lost_events_make_lower_bounds_and_are_told_so(mine):
-    half = query(mine, "SELECT at_ms FROM minutes ORDER BY at_ms")[0][0]
+    half = query(mine, "SELECT at_ms FROM rate_rollups WHERE tier = 1 ORDER BY at_ms")[0][0]
     assert {row["at_least"] for row in measure(mine, "opened", *span_of(mine))["rows"] if row["opened"]} == {0}
     assert "AT LEAST" not in connhist("--db", mine, "report", "--measure", "opened", "--since", f"@{half // 1000}",
                                       "--until", f"@{half // 1000 + 120}").stdout
@@ -153,7 +153,7 @@ def test_lost_events_make_lower_bounds_and_are_told_so(mine):
 
 def test_without_events_bytes_are_not_known_and_counts_are_lower_bounds(mine):
     change(mine, "UPDATE recordings SET event_buffer = 0",
-           "UPDATE minutes SET sent_bytes = 0, received_bytes = 0, rtts = NULL")
+           "UPDATE rate_rollups SET sent_bytes = 0, received_bytes = 0, rtts = NULL")
     assert measure(mine, "bytes", *span_of(mine))["rows"] == []
     for what in "opened", "closed", "duration":
         rows = measure(mine, what, *span_of(mine))["rows"]
@@ -188,7 +188,7 @@ def test_what_is_asked_wrongly_is_told_before_what_is_not_there(args, words, sma
 
 
 def test_a_span_within_a_minute_is_that_minute(small):
-    half = query(small, "SELECT at_ms FROM minutes ORDER BY at_ms")[0][0] // 1000
+    half = query(small, "SELECT at_ms FROM rate_rollups WHERE tier = 1 ORDER BY at_ms")[0][0] // 1000
     for since, until in (half, half + 1), (half + 20, half + 30), (half + 59, half + 60):
         rows = measure(small, "opened", "--since", f"@{since}", "--until", f"@{until}")["rows"]
         assert [(row["at_ms"], row["opened"]) for row in rows] == [(half * 1000, 12)]
@@ -209,7 +209,7 @@ def test_a_wall_clock_of_its_own_is_told_by_minutes_as_the_view_has_them(mine, o
 
 
 def test_ports_that_may_hide_under_other_are_not_denied(mine):
-    change(mine, "INSERT INTO services VALUES (9, 1, 6, 2, -1)", "UPDATE minutes SET service = 9")
+    change(mine, "INSERT INTO services VALUES (9, 1, 6, 2, -1)", "UPDATE rate_rollups SET service = 9")
     done = connhist("--db", mine, "report", "--measure", "opened", "--port", "5432", "--format", "json")
     assert strict_json(done.stdout)["other_sockets"] == 15 and strict_json(done.stdout)["rows"] == []
     assert "whether a service matches is not known: 15 client sockets" in done.stderr

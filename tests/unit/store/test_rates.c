@@ -145,7 +145,7 @@ static void what_batches_bring_adds_up_by_minute(void **state)
     rate.opened = 3;
     write_rate(store, T0 + 1000, &rate);
     assert_answer(place, "NULLNULL",
-                  "SELECT coalesce(durations, 'NULL') || coalesce(rtts, 'NULL') FROM minutes");
+                  "SELECT coalesce(durations, 'NULL') || coalesce(rtts, 'NULL') FROM rate_rollups");
     rate.opened = 1;
     for (unsigned i = 0; i < 5; i++)
         rate.closed[i] = 10 + i;
@@ -158,14 +158,15 @@ static void what_batches_bring_adds_up_by_minute(void **state)
     write_rate(store, T0 + 3000, &rate);
     rate.period_ms = T0 + 60000;
     write_rate(store, T0 + 61000, &rate);
-    assert_int_equal(ask_number(place, "SELECT count(*) FROM minutes"), 2);
+    assert_int_equal(ask_number(place, "SELECT count(*) FROM rate_rollups"), 2);
     assert_answer(place, "5|22|24|26|28|20|2000|4000",
                   "SELECT concat FROM (SELECT opened || '|' || closed_local || '|' || "
                   "closed_remote || '|' || closed_reset || '|' || closed_timeout || '|' || "
                   "closed_unknown || '|' || sent_bytes || '|' || received_bytes AS concat "
-                  "FROM minutes ORDER BY at_ms LIMIT 1)");
-    assert_answer(place, "04C8010578", "SELECT hex(durations) FROM minutes ORDER BY at_ms LIMIT 1");
-    assert_answer(place, "0002", "SELECT hex(rtts) FROM minutes ORDER BY at_ms LIMIT 1");
+                  "FROM rate_rollups ORDER BY at_ms LIMIT 1)");
+    assert_answer(place, "04C8010578",
+                  "SELECT hex(durations) FROM rate_rollups ORDER BY at_ms LIMIT 1");
+    assert_answer(place, "0002", "SELECT hex(rtts) FROM rate_rollups ORDER BY at_ms LIMIT 1");
     store_close(store);
 }
 
@@ -184,10 +185,10 @@ static void a_batch_that_fails_adds_nothing_and_may_be_written_again(void **stat
     assert_int_equal(vec_push(&batch->rates, rate), 0);
     batch_seal(batch);
     assert_int_equal(store_write(store, batch, &err), -EINVAL);
-    assert_int_equal(ask_number(place, "SELECT count(*) FROM minutes"), 0);
+    assert_int_equal(ask_number(place, "SELECT count(*) FROM rate_rollups"), 0);
     batch->rates.n = 1;
     assert_ok(store_write(store, batch, &err));
-    assert_int_equal(ask_number(place, "SELECT opened FROM minutes"), 3);
+    assert_int_equal(ask_number(place, "SELECT opened FROM rate_rollups"), 3);
     batch_free(batch);
     store_close(store);
 }
@@ -202,12 +203,12 @@ static void a_damaged_histogram_in_the_file_is_told(void **state)
 
     rate.opened = 1;
     write_rate(store, T0 + 1000, &rate);
-    tell(place, "UPDATE minutes SET durations = x'ff'");
+    tell(place, "UPDATE rate_rollups SET durations = x'ff'");
     assert_int_equal(vec_push(&batch->rates, rate), 0);
     batch_seal(batch);
     assert_int_equal(store_write(store, batch, &err), -EBADMSG);
-    assert_non_null(strstr(err.text, "minutes"));
-    assert_int_equal(ask_number(place, "SELECT opened FROM minutes"), 1);
+    assert_non_null(strstr(err.text, "rate_rollups"));
+    assert_int_equal(ask_number(place, "SELECT opened FROM rate_rollups"), 1);
     batch_free(batch);
     store_close(store);
 }
