@@ -8,6 +8,7 @@
 #include "connhist/base/err.h"
 #include "connhist/model/coverage.h"
 #include "connhist/report/walltime.h"
+#include "connhist/store/upkeep.h"
 
 struct db;
 
@@ -26,3 +27,13 @@ void coverage_gap(const struct walltime *walltime, int64_t from_ms, int64_t unti
  */
 int coverage_load(struct db *db, const struct walltime *walltime, int64_t from_ms, int64_t until_ms,
                   struct coverage *ret, struct snapshot_times *times, struct err *err);
+
+/* The first and the last complete snapshot ever recorded, also if they are removed by now; the last
+ * before the first: there was none. */
+int coverage_extent(struct db *db, int64_t *ret_first_ms, int64_t *ret_last_ms, struct err *err);
+
+/* Adds to coverage what was removed of the span, and where the tier that an answer needs is no longer
+ * there a gap. */
+int coverage_add_pruned(struct db *db, const struct walltime *walltime, enum tier needed,
+                        int64_t from_ms, int64_t until_ms, struct coverage *coverage,
+                        struct err *err);
