@@ -97,7 +97,9 @@ static int read_coverage(struct context *ctx, const struct list_question *questi
     walltime_to_record(&ctx->walltime, question->since_ms, &from_ms, &unused);
     walltime_to_record(&ctx->walltime, question->until_ms, &unused, &until_ms);
     if (coverage_load_in(ctx->db, &ctx->walltime, &question->filter, from_ms, until_ms, ret, NULL,
-                         &err) < 0)
+                         NULL, &err) < 0 ||
+        coverage_add_pruned(ctx->db, &ctx->walltime, TIER_DETAIL, from_ms, until_ms, ret, &err) < 0)
+
         return cannot_answer("%s", err.text);
     return EXIT_ANSWERED;
 }
@@ -150,6 +152,7 @@ static int list_run(struct context *ctx)
         complain("only the first %llu rows are shown, there are more: raise --limit",
                  (unsigned long long)table.limit);
     coverage_tell_detail(&coverage, true);
+    coverage_tell_pruned(ctx, &coverage);
     if (table.rows == 0 && coverage.details != COVERAGE_DETAIL_OFF)
         coverage_nothing(ctx, &coverage, "socket", NULL, question.since_ms, question.until_ms);
     else

@@ -204,7 +204,7 @@ static int read_at(struct context *ctx, struct filter *filter, int64_t *ret_at_m
         return cannot_answer("%s", err.text);
     if (*ret_at_ms > ctx->now_ms && !choice->earlier) /* the clock may have been set back */
         return wrong_usage("--at %s is not in the past", options_text(&ctx->options, OPT_AT));
-    return choice->found ? EXIT_ANSWERED : question_no_snapshot(ctx, *ret_at_ms);
+    return choice->found ? EXIT_ANSWERED : question_no_snapshot(ctx, *ret_at_ms, choice->pruned_ms);
 }
 
 static int put_table_at(struct context *ctx, const struct snapshot_choice *choice, int64_t at_ms,

@@ -213,7 +213,7 @@ static int read_at(struct context *ctx, struct who_asked *asked)
     if (asked->at_ms > ctx->now_ms && !choice->earlier) /* the clock may have been set back */
         return wrong_usage("--at %s is not in the past", options_text(&ctx->options, OPT_AT));
     if (!choice->found)
-        return question_no_snapshot(ctx, asked->at_ms);
+        return question_no_snapshot(ctx, asked->at_ms, choice->pruned_ms);
     asked->since_ms = asked->until_ms = choice->snapshot_ms;
     asked->question.from_ms = asked->question.until_ms = choice->record_ms;
     return EXIT_ANSWERED;
@@ -328,6 +328,7 @@ static void put_notes(const struct context *ctx, const struct who_asked *asked,
     if (asked->choice.earlier)
         complain("the clock was set back after that time: shown is what was before");
     coverage_tell_detail(coverage, false);
+    coverage_tell_pruned(ctx, coverage);
     if (table->rows == 0)
         coverage_nothing(ctx, coverage, "socket", NULL, asked->since_ms, asked->until_ms);
     else
@@ -346,7 +347,9 @@ static int who_run(struct context *ctx)
     if (status != EXIT_ANSWERED)
         return status;
     if (coverage_load_in(ctx->db, &ctx->walltime, &asked.question.filter, asked.question.from_ms,
-                         asked.question.until_ms, &coverage, &times, &err) < 0)
+                         asked.question.until_ms, &coverage, &times, NULL, &err) < 0 ||
+        coverage_add_pruned(ctx->db, &ctx->walltime, TIER_DETAIL, asked.question.from_ms,
+                            asked.question.until_ms, &coverage, &err) < 0)
         status = cannot_answer("%s", err.text);
     if (status == EXIT_ANSWERED)
         status = put_rows(ctx, &asked, &coverage, &times, &table);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "connhist/base/timetext.h"
+#include "connhist/store/upkeep.h"
 
 #include "complain.h"
 
@@ -60,6 +61,34 @@ void coverage_tell_detail(const struct coverage *coverage, bool peers)
     if (peers && coverage->details & COVERAGE_DETAIL_ANONYMOUS)
         complain("remote addresses are cut%s: `detail: anonymous`",
                  coverage->details == COVERAGE_DETAIL_ANONYMOUS ? "" : " in a part of that time");
+}
+
+void coverage_tell_pruned(const struct context *ctx, const struct coverage *coverage)
+{
+    char until[TIME_TEXT_MAX];
+
+    for (size_t i = 0; i < coverage->gaps.n; i++)
+        if (coverage->gaps.items[i].pruned)
+            complain("%s: there is nothing in this answer from before %s",
+                     coverage->gaps.items[i].reason,
+                     time_format(coverage->gaps.items[i].until_ms, ctx->utc, false, until));
+}
+
+void coverage_tell_tier(const struct context *ctx, int64_t shortest_ms, int64_t since_ms,
+                        int64_t step_ms)
+{
+    char step[TIME_TEXT_MAX], since[TIME_TEXT_MAX];
+    enum tier tier = TIER_MINUTES;
+
+    while (tier < TIER_DAYS && tier_length_ms(tier) < shortest_ms)
+        tier++;
+    complain(
+        "what was recorded at the begin of this time is kept by %s alone: the answer begins at "
+        "%s, in steps of %s",
+        tier == TIER_DAYS    ? "day"
+        : tier == TIER_HOURS ? "hour"
+                             : "minute",
+        time_format(since_ms, ctx->utc, false, since), duration_format(step_ms, step));
 }
 
 void coverage_nothing(const struct context *ctx, const struct coverage *coverage, const char *what,

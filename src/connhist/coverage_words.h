@@ -16,6 +16,13 @@ void coverage_warn(const struct context *ctx, const struct coverage *coverage);
  * (`detail: off` or `anonymous`), if that is so. peers: the answer has remote addresses. */
 void coverage_tell_detail(const struct coverage *coverage, bool peers);
 
+/* Says on stderr from when on there is anything at all, where the older part is removed. */
+void coverage_tell_pruned(const struct context *ctx, const struct coverage *coverage);
+
+/* Says on stderr that begin and step are those of periods of shortest_ms, since there is nothing finer. */
+void coverage_tell_tier(const struct context *ctx, int64_t shortest_ms, int64_t since_ms,
+                        int64_t step_ms);
+
 /* Says on stderr that nothing matched, and whether anything was recorded in the span at all.
  * what: "socket", "listener" …; hint: a further sentence, NULL: none. */
 void coverage_nothing(const struct context *ctx, const struct coverage *coverage, const char *what,

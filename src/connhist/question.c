@@ -77,7 +77,7 @@ int question_record_begin(struct context *ctx, int64_t *ret_ms)
     return EXIT_ANSWERED;
 }
 
-int question_no_snapshot(struct context *ctx, int64_t at_ms)
+int question_no_snapshot(struct context *ctx, int64_t at_ms, int64_t pruned_ms)
 {
     char at[TIME_TEXT_MAX], begin[TIME_TEXT_MAX];
     int64_t begin_ms;
@@ -85,6 +85,11 @@ int question_no_snapshot(struct context *ctx, int64_t at_ms)
 
     if (status != EXIT_ANSWERED)
         return status;
+    if (pruned_ms != TIME_UNKNOWN)
+        return cannot_answer(
+            "sockets of %s are no longer kept one by one: those are there since %s",
+            time_format(at_ms, ctx->utc, false, at),
+            time_format(pruned_ms, ctx->utc, false, begin));
     if (begin_ms == TIME_UNKNOWN)
         return cannot_answer("nothing is recorded yet in %s", db_path(ctx->db));
     return cannot_answer("no complete snapshot at or before %s: the record begins at %s",

@@ -37,4 +37,4 @@ int question_record_begin(struct context *ctx, int64_t *ret_ms);
 
 /* Complains that no snapshot was taken at or before an instant (wall time), and where the record
  * begins. */
-int question_no_snapshot(struct context *ctx, int64_t at_ms);
+int question_no_snapshot(struct context *ctx, int64_t at_ms, int64_t pruned_ms);

@@ -314,6 +314,7 @@ static int put_rows(const struct context *ctx, const struct measure *measure,
         {"since_ms", cell_time(rates->since_ms)},
         {"until_ms", cell_time(rates->until_ms)},
         {"step_ms", cell_int(rates->step_ms)},
+        {"tier", cell_text(tier_name(rates->tier))},
         {"series_hidden", cell_int((int64_t)rates->series_hidden)},
         {"other_sockets", cell_int(rates->other_sockets)},
     };
@@ -353,16 +354,19 @@ static void tell_step(const struct context *ctx, const struct rates *rates)
     char used[TIME_TEXT_MAX];
     int64_t asked_ms = rates->step_ms;
 
-    if (question_duration(ctx, OPT_STEP, 0, &asked_ms) == EXIT_ANSWERED &&
-        asked_ms != rates->step_ms)
+    if (rates->shortest_ms > RATE_PERIOD_MS)
+        coverage_tell_tier(ctx, rates->shortest_ms, rates->since_ms, rates->step_ms);
+    else if (options_has(&ctx->options, OPT_STEP) &&
+             question_duration(ctx, OPT_STEP, 0, &asked_ms) == EXIT_ANSWERED &&
+             asked_ms != rates->step_ms)
         complain("--step %s was taken up to %s: rates are kept by the minute",
                  options_text(&ctx->options, OPT_STEP), duration_format(rates->step_ms, used));
 }
 
 static void put_notes(const struct context *ctx, const struct rates *rates)
 {
-    if (options_has(&ctx->options, OPT_STEP))
-        tell_step(ctx, rates);
+    tell_step(ctx, rates);
+    coverage_tell_pruned(ctx, &rates->coverage);
     if (rates->other_sockets > 0)
         complain("%s%lld client sockets were of services that are not told apart (`other`): those "
                  "of these ports may be among them; see limits.client_services in connhist.yaml(5)",

@@ -262,6 +262,8 @@ int report_rows(const struct context *ctx, const struct trend_question *question
         {"since_ms", cell_time(trend->since_ms)},
         {"until_ms", cell_time(trend->until_ms)},
         {"step_ms", cell_int(trend->step_ms)},
+        {"tier", cell_text(tier_name(trend->tier))},
+        {"bounds", cell_int(trend->bounds)},
         {"series_hidden", cell_int((int64_t)trend->series_hidden)},
         {"other_sockets", cell_int(trend->other_sockets)},
         {"unkept_max", cell_int(trend->unkept)},

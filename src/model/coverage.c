@@ -53,4 +53,5 @@ void coverage_finish(struct coverage *coverage)
 {
     vec_finish(&coverage->gaps);
     vec_finish(&coverage->deaf);
+    vec_finish(&coverage->pruned);
 }

@@ -49,7 +49,7 @@ static void print_gaps(struct layout *layout, const char *what, const struct gap
         if (told && coverage_in_gap(told, &gaps->items[i]))
             continue;
         if (left++ < max)
-            print_gap(layout, what, &gaps->items[i], utc);
+            print_gap(layout, gaps->items[i].pruned ? "removed:" : what, &gaps->items[i], utc);
     }
     if (left > max && max > 0) {
         layout_print(layout, "  ", "... and %zu more", left - max);

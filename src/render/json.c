@@ -60,6 +60,20 @@ static void write_gaps(FILE *out, const char *name, const struct gap_vec *gaps)
     putc(']', out);
 }
 
+static void write_pruned(FILE *out, const struct coverage *coverage)
+{
+    fputs(", \"pruned\": [", out);
+    for (size_t i = 0; i < coverage->pruned.n; i++) {
+        const struct pruned *pruned = &coverage->pruned.items[i];
+
+        fprintf(out,
+                "%s{\"tier\": \"%s\", \"from_ms\": %" PRId64 ", \"until_ms\": %" PRId64
+                ", \"cause\": \"%s\"}",
+                i == 0 ? "" : ", ", pruned->what, pruned->from_ms, pruned->until_ms, pruned->cause);
+    }
+    putc(']', out);
+}
+
 static void write_details(FILE *out, unsigned details)
 {
     const char *separator = "";
@@ -89,6 +103,7 @@ static void write_coverage(FILE *out, const struct coverage *coverage)
     write_details(out, coverage->details);
     write_gaps(out, "gaps", &coverage->gaps);
     write_gaps(out, "events_lost_spans", &coverage->deaf);
+    write_pruned(out, coverage);
     putc('}', out);
 }
 

@@ -25,13 +25,13 @@ int64_t buckets_choose_step(int64_t span_ms, int64_t interval_ms)
     return (wanted + 28 * DAY - 1) / (28 * DAY) * (28 * DAY);
 }
 
-static int add_snapshot(struct buckets *buckets, size_t index, size_t bucket)
+static int add_moment(struct buckets *buckets, size_t index, size_t bucket, int64_t n)
 {
-    struct run_of_snapshots run = {.first = index, .end = index + 1, .bucket = bucket};
-    struct run_of_snapshots *last =
+    struct run_of_moments run = {.first = index, .end = index + 1, .bucket = bucket};
+    struct run_of_moments *last =
         buckets->runs.n ? &buckets->runs.items[buckets->runs.n - 1] : NULL;
 
-    buckets->filled[bucket]++;
+    buckets->filled[bucket] += n;
     if (last && last->bucket == bucket) {
         last->end = index + 1;
         return 0;
@@ -39,32 +39,61 @@ static int add_snapshot(struct buckets *buckets, size_t index, size_t bucket)
     return vec_push(&buckets->runs, run);
 }
 
-int buckets_init(struct buckets *buckets, const struct walltime *walltime, int64_t since_ms,
-                 int64_t until_ms, int64_t step_ms, struct snapshot_times *times)
+/* The bucket of a wall time; buckets->n: none. */
+static size_t find_bucket(const struct buckets *buckets, int64_t wall_ms, int64_t until_ms)
 {
-    size_t kept = 0;
+    size_t bucket;
 
+    if (wall_ms < buckets->since_ms || wall_ms > until_ms)
+        return buckets->n;
+    bucket = (size_t)((wall_ms - buckets->since_ms) / buckets->step_ms);
+    return bucket < buckets->n ? bucket : buckets->n - 1;
+}
+
+static int sort_moments(struct buckets *buckets, const struct walltime *walltime, int64_t until_ms,
+                        struct moments *moments)
+{
+    size_t kept = 0, kept_periods = 0, next = 0;
+
+    for (size_t i = 0; i < moments->times.n; i++) {
+        int64_t at_ms = moments->times.items[i], n = 1, wall_ms;
+        struct period *period = next < moments->periods.n && moments->periods.items[next].at == i
+                                    ? &moments->periods.items[next++]
+                                    : NULL;
+        size_t bucket;
+
+        wall_ms = period ? period_middle(walltime, period->tier, at_ms)
+                         : walltime_of_record(walltime, at_ms);
+        if (period)
+            n = period->done;
+        bucket = find_bucket(buckets, wall_ms, until_ms);
+        if (bucket == buckets->n) {
+            buckets->outside += n;
+            continue;
+        }
+        if (add_moment(buckets, kept, bucket, n) < 0)
+            return -ENOMEM;
+        if (period) {
+            period->at = kept;
+            moments->periods.items[kept_periods++] = *period;
+        }
+        moments->times.items[kept++] = at_ms;
+    }
+    moments->times.n = kept;
+    moments->periods.n = kept_periods;
+    return 0;
+}
+
+int buckets_init(struct buckets *buckets, const struct walltime *walltime, int64_t since_ms,
+                 int64_t until_ms, int64_t step_ms, struct moments *moments)
+{
     buckets->since_ms = since_ms;
     buckets->step_ms = step_ms;
     buckets->n = (size_t)((until_ms - since_ms - 1) / step_ms + 1);
     buckets->filled = calloc(buckets->n, sizeof(*buckets->filled));
     if (!buckets->filled)
         return -ENOMEM;
-    for (size_t i = 0; i < times->n; i++) {
-        int64_t wall_ms = walltime_of_record(walltime, times->items[i]);
-        size_t bucket;
-
-        if (wall_ms < since_ms || wall_ms > until_ms)
-            continue;
-        bucket = (size_t)((wall_ms - since_ms) / step_ms);
-        if (bucket >= buckets->n)
-            bucket = buckets->n - 1;
-        if (add_snapshot(buckets, kept, bucket) < 0)
-            return -ENOMEM;
-        times->items[kept++] = times->items[i];
-    }
-    times->n = kept;
-    return 0;
+    return sort_moments(buckets, walltime, until_ms, moments);
 }
 
 void buckets_finish(struct buckets *buckets)
@@ -73,46 +102,25 @@ void buckets_finish(struct buckets *buckets)
     vec_finish(&buckets->runs);
 }
 
-/* n snapshots of a point showed this count; avg holds the sum until all are in. */
-static void add_counts(struct trend_point *point, int64_t count, size_t n)
+/* avg holds the sum until all are in. */
+static void add_stretch(struct trend_point *point, const struct stretch *stretch)
 {
-    if (!point->recorded || count < point->min)
-        point->min = count;
-    if (!point->recorded || count > point->max)
-        point->max = count;
+    if (!point->recorded || stretch->min < point->min)
+        point->min = stretch->min;
+    if (!point->recorded || stretch->max > point->max)
+        point->max = stretch->max;
     point->recorded = true;
-    point->last = count;
-    point->avg += (double)count * (double)n;
+    point->bounds |= stretch->bounds;
+    point->last = stretch->last;
+    point->avg += stretch->sum;
 }
 
-/* Walks the runs and the changes of a series side by side. */
-static void fill(const struct buckets *buckets, const struct counted *counted,
-                 struct trend_point *points)
+int buckets_fill(const struct buckets *buckets, const struct sweep *sweep,
+                 const struct counted *counted, struct trend_series *series)
 {
-    const struct change *change = counted->changes.items;
-    const struct change *end = change + counted->changes.n;
-    int64_t count = 0;
+    struct sweep_walk walk = {0};
+    struct stretch stretch;
 
-    for (size_t i = 0; i < buckets->runs.n; i++) {
-        const struct run_of_snapshots *run = &buckets->runs.items[i];
-        size_t at = run->first;
-
-        while (at < run->end) {
-            size_t next = run->end;
-
-            for (; change < end && change->at <= at; change++)
-                count += change->delta;
-            if (change < end && change->at < next)
-                next = change->at;
-            add_counts(&points[run->bucket], count, next - at);
-            at = next;
-        }
-    }
-}
-
-int buckets_fill(const struct buckets *buckets, const struct counted *counted,
-                 struct trend_series *series)
-{
     if (vec_reserve(&series->points, buckets->n) < 0)
         return -ENOMEM;
     series->points.n = buckets->n;
@@ -120,7 +128,9 @@ int buckets_fill(const struct buckets *buckets, const struct counted *counted,
         series->points.items[i] = (struct trend_point){
             .at_ms = buckets->since_ms + (int64_t)i * buckets->step_ms,
         };
-    fill(buckets, counted, series->points.items);
+    for (size_t i = 0; i < buckets->runs.n; i++)
+        while (sweep_next(sweep, counted, &walk, buckets->runs.items[i].end, &stretch))
+            add_stretch(&series->points.items[buckets->runs.items[i].bucket], &stretch);
     for (size_t i = 0; i < buckets->n; i++)
         if (buckets->filled[i])
             series->points.items[i].avg /= (double)buckets->filled[i];

@@ -2,359 +2,198 @@
 #include "connhist/report/coverage.h"
 
 #include <errno.h>
-#include <stdio.h>
 
-#include "connhist/model/batch.h"
-#include "connhist/model/life.h"
 #include "connhist/store/db.h"
-#include "connhist/store/file.h"
-#include "coverage_netns.h"
-#include "losses.h"
-#include "recordings.h"
+#include "coverage_count.h"
+#include "edition.h"
+#include "moments.h"
+#include "survey.h"
 
-/* How late the next snapshot of a running recorder may be before it is missed. */
-#define GRACE_MS 5000
+/* What the file has of pauses: those that touch the span, which do not lie upon each other. */
+static const char pauses_sql[] =
+    "SELECT from_ms, until_ms, before, after, interrupted FROM pauses WHERE from_ms < ?2 "
+    "AND until_ms > ?1 AND from_ms >= coalesce((SELECT max(p.from_ms) FROM pauses AS p "
+    "WHERE p.from_ms <= ?1), 0) ORDER BY from_ms";
 
-/* Each once for all namespaces, and once for those of ?2. */
-static const char span_sql[] = "SELECT start_ms, recording, status, unkept FROM snapshots "
-                               "WHERE start_ms BETWEEN ?1 AND ?3 ORDER BY start_ms";
-static const char span_in_sql[] =
-    "SELECT s.start_ms, s.recording, NOT " SNAPSHOT_COMPLETE_IN ", s.unkept FROM snapshots AS s "
-    "WHERE s.start_ms BETWEEN ?1 AND ?3 ORDER BY s.start_ms";
-static const char before_sql[] =
-    "SELECT start_ms, recording FROM snapshots "
-    "WHERE start_ms < ?1 AND status = 0 ORDER BY start_ms DESC LIMIT 1";
-static const char before_in_sql[] =
-    "SELECT s.start_ms, s.recording FROM snapshots AS s "
-    "WHERE s.start_ms < ?1 AND " SNAPSHOT_COMPLETE_IN " ORDER BY s.start_ms DESC LIMIT 1";
-static const char after_sql[] = "SELECT start_ms, recording FROM snapshots "
-                                "WHERE start_ms > ?1 AND status = 0 ORDER BY start_ms LIMIT 1";
-static const char after_in_sql[] =
-    "SELECT s.start_ms, s.recording FROM snapshots AS s "
-    "WHERE s.start_ms > ?1 AND " SNAPSHOT_COMPLETE_IN " ORDER BY s.start_ms LIMIT 1";
+/* The same of a file that has no such table. */
+static const char old_pauses_sql[] =
+    "SELECT p.from_ms, p.until_ms, p.before, p.after, (SELECT count(*) FROM snapshots AS i "
+    "WHERE i.start_ms > p.from_ms AND i.start_ms < p.until_ms AND i.status <> 0) FROM ("
+    "SELECT lag(s.start_ms) OVER later AS from_ms, s.start_ms AS until_ms, "
+    "lag(s.recording) OVER later AS before, s.recording AS after FROM snapshots AS s "
+    "WHERE s.status = 0 AND s.start_ms >= coalesce((SELECT max(b.start_ms) FROM snapshots AS b "
+    "WHERE b.status = 0 AND b.start_ms < ?1), ?1) AND s.start_ms <= coalesce((SELECT "
+    "min(a.start_ms) FROM snapshots AS a WHERE a.status = 0 AND a.start_ms > ?2), ?2) "
+    "WINDOW later AS (ORDER BY s.start_ms)) AS p WHERE p.from_ms IS NOT NULL ORDER BY p.from_ms";
 
-/* A complete snapshot at one side of a possible gap. */
-struct mark {
-    int64_t at_ms;         /* record time; meaningful only if run is there */
-    const struct run *run; /* NULL: there is none on this side */
-};
+static const char last_sql[] = "SELECT start_ms, recording FROM snapshots WHERE status = 0 "
+                               "AND start_ms <= ?1 ORDER BY start_ms DESC LIMIT 1";
+static const char first_sql[] = "SELECT start_ms, recording FROM snapshots WHERE status = 0 "
+                                "AND start_ms >= ?1 ORDER BY start_ms LIMIT 1";
+static const char first_run_sql[] =
+    "SELECT coalesce((SELECT id FROM recordings WHERE started_ms <= ?1 ORDER BY id DESC LIMIT 1), "
+    "(SELECT min(id) FROM recordings))";
+static const char failed_sql[] = "SELECT 1 FROM snapshots WHERE start_ms > ?1 AND start_ms <= ?2 "
+                                 "AND status <> 0 LIMIT 1";
 
-struct survey {
-    struct db *db;
-    const struct walltime *walltime;
-    struct netns_choice netns;  /* owned */
-    int64_t from_ms;            /* record time */
-    int64_t until_ms;           /* record time */
-    struct runs runs;           /* owned */
-    struct noted_losses losses; /* owned */
-    struct mark last;           /* the complete snapshot seen last */
-    bool interrupted;           /* snapshots failed since then */
-    struct coverage coverage;   /* as far as known; owned */
-};
-
-static void survey_finish(struct survey *survey)
-{
-    netns_choice_finish(&survey->netns);
-    vec_finish(&survey->runs);
-    vec_finish(&survey->losses);
-    coverage_finish(&survey->coverage);
-}
-
-/* Why nothing complete lies between two snapshots, both there. */
-static void reason_between(const struct survey *survey, const struct mark *before,
-                           const struct mark *after, char *buf, size_t size)
-{
-    const struct lapse *lapse = netns_choice_between(&survey->netns, before->at_ms, after->at_ms);
-
-    if (lapse) {
-        snprintf(buf, size, "%s", lapse->reason);
-        return;
-    }
-    if (before->run->id != after->run->id) {
-        snprintf(buf, size, "%s%s", before->run->ended ? "recorder not running" : "recorder died",
-                 before->run->boot != after->run->boot ? " (host rebooted)" : "");
-        return;
-    }
-    losses_reason(&survey->losses, before->at_ms, after->at_ms, buf, size);
-    if (!buf[0])
-        snprintf(buf, size, "%s", survey->interrupted ? "dump failed" : "no snapshots");
-}
-
-/* Why nothing complete follows the last snapshot of the file. */
-static void reason_behind(const struct survey *survey, const struct mark *before, int pid,
-                          char *buf, size_t size)
-{
-    const struct lapse *lapse =
-        netns_choice_between(&survey->netns, before->at_ms, survey->until_ms);
-
-    if (lapse) {
-        snprintf(buf, size, "%s", lapse->reason);
-        return;
-    }
-    if (pid == 0) {
-        snprintf(buf, size, "recorder not running%s", before->run->ended ? "" : " (it died)");
-        return;
-    }
-    losses_reason(&survey->losses, before->at_ms, survey->until_ms, buf, size);
-    if (!buf[0])
-        snprintf(buf, size, "%s", survey->interrupted ? "dump failed" : "no snapshots");
-}
-
-void coverage_gap(const struct walltime *walltime, int64_t from_ms, int64_t until_ms,
-                  const char *reason, struct gap *ret)
-{
-    *ret = (struct gap){
-        .from_ms = walltime_of_record(walltime, from_ms),
-        .until_ms = walltime_of_record(walltime, until_ms),
-        .record_from_ms = from_ms,
-        .record_until_ms = until_ms,
-    };
-    snprintf(ret->reason, sizeof(ret->reason), "%.*s", (int)sizeof(ret->reason) - 1, reason);
-}
-
-static int add_gap(struct survey *survey, int64_t from_ms, int64_t until_ms, const char *reason)
-{
-    struct gap gap;
-
-    if (from_ms < survey->from_ms)
-        from_ms = survey->from_ms;
-    if (until_ms > survey->until_ms)
-        until_ms = survey->until_ms;
-    if (from_ms >= until_ms)
-        return 0;
-    coverage_gap(survey->walltime, from_ms, until_ms, reason, &gap);
-    return vec_push(&survey->coverage.gaps, gap);
-}
-
-/* The clock was set forward between two snapshots: there was none of the time between. */
-static bool is_jump(const struct survey *survey, const struct mark *last, const struct mark *next)
-{
-    int64_t distance_ms = walltime_of_record(survey->walltime, next->at_ms) -
-                          walltime_of_record(survey->walltime, last->at_ms);
-
-    return distance_ms > next->at_ms - last->at_ms &&
-           runs_is_gap(last->run, next->run, distance_ms);
-}
-
-/* Looks at the stretch from the last complete snapshot to the next one. */
-static int pass_stretch(struct survey *survey, const struct mark *next)
-{
-    const struct mark *last = &survey->last;
-    char reason[sizeof(((struct gap *)NULL)->reason)];
-
-    if (!last->run) {
-        const struct lapse *lapse =
-            netns_choice_between(&survey->netns, survey->from_ms, next->at_ms);
-
-        if (!lapse && !runs_is_gap(NULL, next->run, next->at_ms - survey->from_ms))
-            return 0;
-        return add_gap(survey, survey->from_ms, next->at_ms,
-                       lapse ? lapse->reason : "nothing recorded yet");
-    }
-    if (netns_choice_between(&survey->netns, last->at_ms, next->at_ms)) {
-        reason_between(survey, last, next, reason, sizeof(reason));
-        return add_gap(survey, last->at_ms, next->at_ms, reason);
-    }
-    if (!runs_is_gap(last->run, next->run, next->at_ms - last->at_ms))
-        return is_jump(survey, last, next)
-                   ? add_gap(survey, last->at_ms, next->at_ms, "clock set forward")
-                   : 0;
-    reason_between(survey, last, next, reason, sizeof(reason));
-    return add_gap(survey, last->at_ms, next->at_ms, reason);
-}
-
-/* Looks at the stretch behind the last complete snapshot of the file. */
-static int pass_end(struct survey *survey)
-{
-    const struct mark *last = &survey->last;
-    char reason[sizeof(((struct gap *)NULL)->reason)];
-    int64_t grace_ms;
-    int pid;
-
-    if (!last->run) {
-        const struct lapse *lapse =
-            netns_choice_between(&survey->netns, survey->from_ms, survey->until_ms);
-
-        return add_gap(survey, survey->from_ms, survey->until_ms,
-                       lapse ? lapse->reason : "nothing recorded yet");
-    }
-    pid = file_recorder_pid(db_path(survey->db));
-    grace_ms = pid == 0 ? 0 : GRACE_MS;
-    if (!netns_choice_between(&survey->netns, last->at_ms, survey->until_ms) &&
-        !runs_is_gap(last->run, NULL, survey->until_ms - last->at_ms - grace_ms))
-        return 0;
-    reason_behind(survey, last, pid, reason, sizeof(reason));
-    return add_gap(survey, last->at_ms, survey->until_ms, reason);
-}
-
-/* The complete snapshot next to an instant; *ret stays empty when there is none. */
-static int find_mark(struct survey *survey, bool before, int64_t at_ms, struct mark *ret,
+/* The first row of two numbers: when, and whose. *ret stays empty when there is none. */
+static int find_mark(struct survey *survey, const char *sql, int64_t at_ms, struct mark *ret,
                      struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    const char *chosen = netns_choice_text(&survey->netns);
-    const struct lapse *lapse;
-    int r = db_prepare(survey->db,
-                       before ? (chosen ? before_in_sql : before_sql)
-                              : (chosen ? after_in_sql : after_sql),
+    int r;
+
+    r = db_prepare(survey->db, sql, &stmt, err);
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, at_ms);
+    r = stmt_step(stmt, err);
+    if (r <= 0)
+        return r;
+    ret->at_ms = stmt_i64(stmt, 0);
+    return survey_find_run(survey, stmt_i64(stmt, 1), ret, err);
+}
+
+/* The first complete snapshot ever; it may be removed by now. */
+static int find_first(struct survey *survey, struct mark *ret, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int64_t first_ms, last_ms;
+    int r = find_mark(survey, first_sql, INT64_MIN, ret, err);
+
+    if (r == 0)
+        r = coverage_extent(survey->db, &first_ms, &last_ms, err);
+    if (r < 0 || first_ms > last_ms || (ret->run && ret->at_ms <= first_ms))
+        return r;
+    ret->at_ms = first_ms;
+    r = db_prepare(survey->db, first_run_sql, &stmt, err);
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, first_ms);
+    r = stmt_step(stmt, err);
+    return r <= 0 ? r : survey_find_run(survey, stmt_i64(stmt, 0), ret, err);
+}
+
+static int pass_pause(struct survey *survey, struct stmt *stmt, struct err *err)
+{
+    struct mark next = {.at_ms = stmt_i64(stmt, 1)};
+    int r;
+
+    survey->last = (struct mark){.at_ms = stmt_i64(stmt, 0)};
+    survey->interrupted = stmt_i64(stmt, 4) > 0;
+    r = survey_find_run(survey, stmt_i64(stmt, 2), &survey->last, err);
+    if (r == 0)
+        r = survey_find_run(survey, stmt_i64(stmt, 3), &next, err);
+    if (r < 0)
+        return r;
+    r = survey_pass(survey, &next);
+    return r < 0 ? err_errno(err, r, "reading the snapshots") : 0;
+}
+
+static int pass_pauses(struct survey *survey, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = db_prepare(survey->db, edition_has_tiers(survey->db) ? pauses_sql : old_pauses_sql,
                        &stmt, err);
 
     if (r < 0)
         return r;
-    do { /* out of each lapse, further and further */
-        stmt_reset(stmt);
-        stmt_bind_i64(stmt, 1, at_ms);
-        if (chosen)
-            stmt_bind_text(stmt, 2, chosen);
-        r = stmt_step(stmt, err);
-        if (r <= 0)
-            return r;
-        lapse = netns_choice_lapse(&survey->netns, stmt_i64(stmt, 0));
-        if (lapse)
-            at_ms = before ? lapse->from_ms + 1 : lapse->until_ms - 1;
-    } while (lapse);
-    ret->at_ms = stmt_i64(stmt, 0);
-    ret->run = runs_find(&survey->runs, stmt_i64(stmt, 1));
-    return ret->run ? 0 : err_set(err, -EBADMSG, "a snapshot belongs to no run of the recorder");
-}
-
-static int count_snapshot(struct survey *survey, struct stmt *stmt, struct snapshot_times *times,
-                          struct err *err)
-{
-    int64_t id = stmt_i64(stmt, 1);
-    struct mark mark = {.at_ms = stmt_i64(stmt, 0)};
-    int r;
-
-    if (netns_choice_lapse(&survey->netns, mark.at_ms)) /* not there to see it */
-        return 0;
-    mark.run = survey->last.run && survey->last.run->id == id ? survey->last.run
-                                                              : runs_find(&survey->runs, id);
-    if (!mark.run)
-        return err_set(err, -EBADMSG, "a snapshot belongs to no run of the recorder");
-    survey->coverage.unkept += stmt_i64(stmt, 3);
-    survey->coverage.details |= mark.run->detail;
-    if (stmt_i64(stmt, 2) != SNAPSHOT_COMPLETE) {
-        survey->coverage.interrupted++;
-        survey->interrupted = true;
-        return 0;
-    }
-    survey->coverage.done++;
-    r = pass_stretch(survey, &mark);
-    if (r == 0 && times)
-        r = vec_push(times, mark.at_ms);
-    survey->last = mark;
-    survey->interrupted = false;
-    return r < 0 ? err_errno(err, r, "reading the snapshots") : 0;
-}
-
-static int count_snapshots(struct survey *survey, struct snapshot_times *times, struct err *err)
-{
-    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    int r;
-
-    const char *chosen = netns_choice_text(&survey->netns);
-
-    r = db_prepare(survey->db, chosen ? span_in_sql : span_sql, &stmt, err);
-    if (r < 0)
-        return r;
     stmt_bind_i64(stmt, 1, survey->from_ms);
-    if (chosen)
-        stmt_bind_text(stmt, 2, chosen);
-    stmt_bind_i64(stmt, 3, survey->until_ms);
+    stmt_bind_i64(stmt, 2, survey->until_ms);
     while ((r = stmt_step(stmt, err)) > 0) {
-        r = count_snapshot(survey, stmt, times, err);
+        r = pass_pause(survey, stmt, err);
         if (r < 0)
             return r;
     }
     return r;
 }
 
-static int look_at_end(struct survey *survey, const struct mark *after, struct err *err)
+/* The begin of the record, if the span reaches before it. */
+static int look_at_begin(struct survey *survey, const struct mark *first, struct err *err)
 {
-    int r = after->run ? pass_stretch(survey, after) : pass_end(survey);
+    int r;
 
+    if (!first->run || first->at_ms < survey->from_ms)
+        return 0;
+    survey->last = (struct mark){0};
+    r = survey_pass(survey, first);
+    return r < 0 ? err_errno(err, r, "reading the snapshots") : 0;
+}
+
+/* The end of the record, if the span reaches behind it. */
+static int look_at_end(struct survey *survey, const struct mark *last, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r;
+
+    if (last->run && last->at_ms > survey->until_ms)
+        return 0;
+    survey->last = *last;
+    r = db_prepare(survey->db, failed_sql, &stmt, err);
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, last->run ? last->at_ms : survey->from_ms);
+    stmt_bind_i64(stmt, 2, survey->until_ms);
+    r = stmt_step(stmt, err);
+    if (r < 0)
+        return r;
+    survey->interrupted = r > 0;
+    r = survey_pass_end(survey);
     return r < 0 ? err_errno(err, r, "reading the snapshots") : 0;
 }
 
 /* Losses that explain gaps which reach out of the span are needed, too. */
-static int load_losses(struct survey *survey, const struct mark *after, struct err *err)
+static int load_losses(struct survey *survey, struct err *err)
 {
-    int64_t from_ms = survey->last.run ? survey->last.at_ms : survey->from_ms;
-    int64_t until_ms = after->run ? after->at_ms : survey->until_ms;
+    struct mark before = {.at_ms = survey->from_ms}, after = {.at_ms = survey->until_ms};
+    int r = find_mark(survey, last_sql, survey->from_ms, &before, err);
 
-    return losses_load(&survey->losses, survey->db, from_ms, until_ms, err);
+    if (r == 0)
+        r = find_mark(survey, first_sql, survey->until_ms, &after, err);
+    return r < 0 ? r : losses_load(&survey->losses, survey->db, before.at_ms, after.at_ms, err);
 }
 
-/* A run that died is told once: what the next one noted of the time between may say it already. */
-static bool is_told(const struct survey *survey, const struct loss *death)
+static int look(struct survey *survey, struct err *err)
 {
-    for (size_t i = 0; i < survey->losses.n; i++) {
-        const struct loss *loss = &survey->losses.items[i].loss;
+    struct mark first = {0}, last = {0};
+    int r = find_first(survey, &first, err);
 
-        if (loss->kind == LOSS_EVENTS && loss->from_ms <= death->from_ms &&
-            loss->until_ms >= death->until_ms)
-            return true;
-    }
-    return false;
+    if (r == 0)
+        r = find_mark(survey, last_sql, INT64_MAX, &last, err);
+    if (r == 0)
+        r = load_losses(survey, err);
+    if (r == 0)
+        r = look_at_begin(survey, &first, err);
+    if (r == 0)
+        r = pass_pauses(survey, err);
+    return r < 0 ? r : look_at_end(survey, &last, err);
 }
 
-/* What was lost between two snapshots makes no gap: the counts of both are whole. */
-static int add_deaf(struct survey *survey)
+static int load_times(struct db *db, int64_t from_ms, int64_t until_ms,
+                      struct snapshot_times *times, struct err *err)
 {
-    int r = 0;
+    struct piece piece = {.from_ms = from_ms,
+                          .end_ms = until_ms < INT64_MAX ? until_ms + 1 : until_ms};
+    struct moments moments = {.times = *times, .pieces = {.items = &piece, .n = 1}};
+    int r = moments_load(&moments, db, err);
 
-    for (size_t i = 0; i < survey->losses.n && r == 0; i++) {
-        const struct loss *loss = &survey->losses.items[i].loss;
-        struct gap deaf;
-
-        if (!loss_kind_is_deaf(loss->kind) || loss->until_ms < survey->from_ms ||
-            loss->from_ms > survey->until_ms ||
-            (loss->kind == LOSS_RECORDER_DIED && is_told(survey, loss)))
-            continue;
-        coverage_gap(survey->walltime, loss->from_ms, loss->until_ms, loss->text, &deaf);
-        r = vec_push(&survey->coverage.deaf, deaf);
-        survey->coverage.events_lost++;
-    }
+    *times = moments.times;
     return r;
-}
-
-int coverage_load_in(struct db *db, const struct walltime *walltime, const struct filter *filter,
-                     int64_t from_ms, int64_t until_ms, struct coverage *ret,
-                     struct snapshot_times *times, struct err *err)
-{
-    _cleanup_(survey_finish) struct survey survey = {
-        .db = db, .walltime = walltime, .from_ms = from_ms, .until_ms = until_ms};
-    struct mark after = {0};
-    int r;
-
-    r = runs_load(&survey.runs, db, err);
-    if (r == 0)
-        r = netns_choice_load(&survey.netns, db, filter, err);
-    if (r == 0)
-        r = find_mark(&survey, true, from_ms, &survey.last, err);
-    if (r == 0)
-        r = find_mark(&survey, false, until_ms, &after, err);
-    if (r == 0)
-        r = load_losses(&survey, &after, err);
-    if (r == 0)
-        r = count_snapshots(&survey, times, err);
-    if (r == 0)
-        r = look_at_end(&survey, &after, err);
-    if (r < 0)
-        return r;
-    r = add_deaf(&survey);
-    if (r < 0)
-        return err_errno(err, r, "reading what was lost");
-    survey.coverage.missed = losses_missed(&survey.losses, from_ms, until_ms);
-    survey.coverage.planned =
-        survey.coverage.done + survey.coverage.interrupted + survey.coverage.missed;
-    *ret = survey.coverage;
-    survey.coverage = (struct coverage){0};
-    return 0;
 }
 
 int coverage_load(struct db *db, const struct walltime *walltime, int64_t from_ms, int64_t until_ms,
                   struct coverage *ret, struct snapshot_times *times, struct err *err)
 {
-    return coverage_load_in(db, walltime, NULL, from_ms, until_ms, ret, times, err);
+    _cleanup_(survey_finish) struct survey survey = {
+        .db = db, .walltime = walltime, .from_ms = from_ms, .until_ms = until_ms};
+    int r;
+
+    r = runs_load(&survey.runs, db, err);
+    if (r == 0)
+        r = look(&survey, err);
+    if (r == 0)
+        r = coverage_count(db, walltime, from_ms, until_ms, &survey.coverage, err);
+    if (r == 0 && times)
+        r = load_times(db, from_ms, until_ms, times, err);
+    return r < 0 ? r : survey_end(&survey, ret, err);
 }

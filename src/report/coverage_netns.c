@@ -161,6 +161,18 @@ static int take_out(struct netns_choice *choice, const struct span *span)
     return r;
 }
 
+/* They are as all others where no snapshot ever was complete in some alone, and none came or went. */
+static int find_apart(struct netns_choice *choice, struct db *db, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = db_prepare(db, "SELECT 1 FROM incomplete LIMIT 1", &stmt, err);
+
+    if (r == 0)
+        r = stmt_step(stmt, err);
+    choice->apart = r > 0 || choice->lapses.n > 0;
+    return r < 0 ? r : 0;
+}
+
 int netns_choice_load(struct netns_choice *ret, struct db *db, const struct filter *filter,
                       struct err *err)
 {
@@ -179,6 +191,8 @@ int netns_choice_load(struct netns_choice *ret, struct db *db, const struct filt
         if (take_out(&choice, &spans.items[i]) < 0)
             r = err_errno(err, -ENOMEM, "reading the network namespaces");
     vec_finish(&spans);
+    if (r == 0)
+        r = find_apart(&choice, db, err);
     if (r < 0)
         netns_choice_finish(&choice);
     else

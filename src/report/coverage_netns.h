@@ -33,7 +33,8 @@ struct netns_choice {
     } list; /* numbers in the file: ",1,5,"; empty: all; owned */
     struct {
         VEC_FIELDS(struct lapse);
-    } lapses; /* when none of them was recorded though one may have been there; owned */
+    } lapses;   /* when none of them was recorded though one may have been there; owned */
+    bool apart; /* their coverage may be another than that of all */
 };
 
 /* Reads the namespaces that a filter chooses. A filter without one, or NULL, and a file of the first

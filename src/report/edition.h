@@ -12,3 +12,9 @@ static inline bool edition_has_events(const struct db *db)
 {
     return db_edition(db) >= 2;
 }
+
+/* Whether it has tiers, pauses and prunings: edition 3 brought them. */
+static inline bool edition_has_tiers(const struct db *db)
+{
+    return db_edition(db) >= 3;
+}

@@ -12,43 +12,71 @@
 /* Fewer snapshots than this don't show a direction. */
 #define FIT_MIN 3
 
-/* The snapshots of the last third of the recorded span, prepared for least squares. */
+/* The moments of the last third of the recorded span, prepared for least squares. */
 struct third {
-    size_t first; /* index of its first snapshot */
-    size_t n;     /* snapshots in it */
-    double
-        *elapsed; /* [i]: sum of (time - mean time) of the i snapshots from `first` on, ms; owned */
-    double squares; /* sum of (time - mean time)^2 */
-    double span_ms; /* from its first snapshot to its last */
+    size_t first;    /* index of its first moment */
+    size_t n;        /* moments in it */
+    double *weights; /* [i]: snapshots of the i moments from `first` on; owned */
+    double *elapsed; /* [i]: sum over them of (time - mean time), ms; owned */
+    double squares;  /* sum of (time - mean time)^2 */
+    double span_ms;  /* from its first snapshot to its last */
 };
 
 static void third_finish(struct third *third)
 {
+    free(third->weights);
     free(third->elapsed);
+}
+
+/* When a moment was, and how many snapshots it stands for; *period moves along. */
+static double read_moment(const struct moments *moments, size_t at, size_t *period, double *ret_n)
+{
+    const struct period *next =
+        *period < moments->periods.n ? &moments->periods.items[*period] : NULL;
+
+    *ret_n = 1;
+    if (!next || next->at != at)
+        return (double)moments->times.items[at];
+    (*period)++;
+    *ret_n = (double)next->done;
+    return ((double)next->first_ms + (double)next->last_ms) / 2;
+}
+
+static void weigh(struct third *third, const struct moments *moments)
+{
+    double origin = (double)moments->times.items[third->first], mean = 0, n;
+    size_t begin = moments_period(moments, third->first), period = begin;
+
+    for (size_t i = 0; i < third->n; i++) {
+        double time = read_moment(moments, third->first + i, &period, &n) - origin;
+
+        third->weights[i + 1] = third->weights[i] + n;
+        mean += (time - mean) * n / third->weights[i + 1];
+    }
+    period = begin;
+    for (size_t i = 0; i < third->n; i++) {
+        double distance = read_moment(moments, third->first + i, &period, &n) - origin - mean;
+
+        third->elapsed[i + 1] = third->elapsed[i] + n * distance;
+        third->squares += n * distance * distance;
+    }
 }
 
 static int third_init(struct third *third, const struct sweep *sweep)
 {
-    int64_t last_ms = sweep->times[sweep->n_times - 1];
+    int64_t last_ms = moments_last(sweep->moments);
     int64_t begin_ms = last_ms - (last_ms - sweep->times[0]) / 3;
-    const int64_t *times;
-    double mean = 0;
 
     third->first = sweep_index(sweep, 0, begin_ms);
+    if (third->first == sweep->n_times) /* it begins within the last period */
+        third->first--;
     third->n = sweep->n_times - third->first;
+    third->weights = calloc(third->n + 1, sizeof(*third->weights));
     third->elapsed = calloc(third->n + 1, sizeof(*third->elapsed));
-    if (!third->elapsed)
+    if (!third->elapsed || !third->weights)
         return -ENOMEM;
-    times = sweep->times + third->first;
-    third->span_ms = (double)(last_ms - times[0]);
-    for (size_t i = 0; i < third->n; i++)
-        mean += (double)(times[i] - times[0]) / (double)third->n;
-    for (size_t i = 0; i < third->n; i++) {
-        double distance = (double)(times[i] - times[0]) - mean;
-
-        third->elapsed[i + 1] = third->elapsed[i] + distance;
-        third->squares += distance * distance;
-    }
+    third->span_ms = (double)(last_ms - sweep->times[third->first]);
+    weigh(third, sweep->moments);
     return 0;
 }
 
@@ -58,17 +86,16 @@ struct fit {
     double products; /* sum of count * (time - mean time) */
 };
 
-/* The count was `count` at the snapshots from `first` to before `end`. */
-static void fit_stretch(struct fit *fit, const struct third *third, size_t first, size_t end,
-                        int64_t count)
+static void fit_stretch(struct fit *fit, const struct third *third, const struct stretch *stretch)
 {
-    size_t low = first > third->first ? first - third->first : 0;
-    size_t high = end > third->first ? end - third->first : 0;
+    size_t low = stretch->first > third->first ? stretch->first - third->first : 0;
+    size_t high = stretch->end > third->first ? stretch->end - third->first : 0;
+    double count = stretch->sum / (double)stretch->n;
 
     if (high <= low)
         return;
-    fit->counts += (double)count * (double)(high - low);
-    fit->products += (double)count * (third->elapsed[high] - third->elapsed[low]);
+    fit->counts += count * (third->weights[high] - third->weights[low]);
+    fit->products += count * (third->elapsed[high] - third->elapsed[low]);
 }
 
 static void conclude(struct counted *series, const struct fit *fit, const struct third *third)
@@ -76,11 +103,11 @@ static void conclude(struct counted *series, const struct fit *fit, const struct
     double slope, change, mean;
 
     series->direction = TREND_UNCLEAR;
-    if (third->n < FIT_MIN || third->squares <= 0)
+    if (third->weights[third->n] < FIT_MIN || third->squares <= 0)
         return;
     slope = fit->products / third->squares;
     change = slope * third->span_ms;
-    mean = fit->counts / (double)third->n;
+    mean = fit->counts / third->weights[third->n];
     series->per_hour = slope * MS_PER_HOUR;
     if (fabs(change) <= fmax(2, mean / 10))
         series->direction = TREND_STEADY;
@@ -88,25 +115,20 @@ static void conclude(struct counted *series, const struct fit *fit, const struct
         series->direction = change > 0 ? TREND_GROWING : TREND_SHRINKING;
 }
 
-static void measure(struct counted *series, const struct third *third, size_t n_times)
+static void measure(struct counted *series, const struct third *third, const struct sweep *sweep)
 {
+    struct sweep_walk walk = {0};
     struct fit fit = {0};
-    int64_t count = 0;
-    size_t first = 0;
+    struct stretch stretch;
 
-    for (size_t i = 0; i <= series->changes.n; i++) {
-        size_t end = i < series->changes.n ? series->changes.items[i].at : n_times;
-
-        if (end > first && count > series->max) {
-            series->max = count;
-            series->max_at = first;
+    while (sweep_next(sweep, series, &walk, sweep->n_times, &stretch)) {
+        if (stretch.max > series->max) {
+            series->max = stretch.max;
+            series->max_at = stretch.first;
         }
-        fit_stretch(&fit, third, first, end, count);
-        if (i < series->changes.n)
-            count += series->changes.items[i].delta;
-        first = end;
+        fit_stretch(&fit, third, &stretch);
+        series->now = stretch.last;
     }
-    series->now = count;
     conclude(series, &fit, third);
 }
 
@@ -118,6 +140,6 @@ int sweep_measure(struct sweep *sweep)
     if (r < 0)
         return r;
     for (size_t i = 0; i < sweep->series.n; i++)
-        measure(&sweep->series.items[i], &third, sweep->n_times);
+        measure(&sweep->series.items[i], &third, sweep);
     return 0;
 }

@@ -13,6 +13,10 @@
 #include "rate_rows.h"
 
 #define BUCKETS_MAX 100000
+#define DAY_MS      INT64_C(86400000)
+
+/* What came and went is told of so long before the first snapshot or behind the last one, at most. */
+#define MARGIN_MS (2 * DAY_MS)
 
 /* An answer with more than this is asked for by mistake: it takes 120 bytes each. */
 #define POINTS_MAX 8000000
@@ -28,6 +32,7 @@ struct work {
     struct db *db;                        /* not owned */
     const struct walltime *walltime;      /* not owned */
     const struct rate_question *question; /* not owned */
+    struct kept kept;
     struct rate_span span;
     struct lookup lookup;           /* owned */
     struct rated_services services; /* owned */
@@ -44,16 +49,35 @@ static void work_finish(struct work *work)
     vec_finish(&work->services);
     vec_finish(&work->groups);
     free(work->cover);
-    vec_finish(&work->span.minutes);
+    rate_span_finish(&work->span);
     rates_finish(&work->rates);
 }
 
-/* Takes time down to a whole minute. */
-static int64_t floor_minute(int64_t ms)
+/* The tiers that the file has, and the shortest periods that are there at the begin of the span. */
+static int find_kept(struct work *work, struct err *err)
 {
-    int64_t rest = ms % RATE_PERIOD_MS;
+    struct rate_span *span = &work->span;
+    int64_t from_ms, last_ms, unused;
+    int r = kept_load(&work->kept, work->db, err);
 
-    return ms - (rest < 0 ? rest + RATE_PERIOD_MS : rest);
+    if (r == 0)
+        r = coverage_extent(work->db, &span->first_ms, &last_ms, err);
+    if (r < 0)
+        return r;
+    span->shortest_ms = RATE_PERIOD_MS;
+    if (span->first_ms > last_ms) { /* no snapshot was whole: nothing was added up either */
+        span->first_ms = INT64_MIN / 2;
+        span->last_ms = INT64_MAX / 2;
+        return 0;
+    }
+    walltime_to_record(work->walltime, work->question->since_ms, &from_ms, &unused);
+    if (from_ms < span->first_ms)
+        from_ms = span->first_ms;
+    if (from_ms <= last_ms)
+        span->shortest_ms = tier_length_ms(kept_finest(&work->kept, TIER_MINUTES, from_ms));
+    span->first_ms -= MARGIN_MS;
+    span->last_ms = last_ms + MARGIN_MS;
+    return 0;
 }
 
 static int choose_span(struct work *work, struct err *err)
@@ -64,27 +88,32 @@ static int choose_span(struct work *work, struct err *err)
 
     if (question->until_ms <= question->since_ms ||
         __builtin_sub_overflow(question->until_ms, question->since_ms, &length_ms) ||
-        length_ms > INT64_MAX - RATE_PERIOD_MS || question->since_ms < INT64_MIN + RATE_PERIOD_MS)
+        length_ms > INT64_MAX - DAY_MS || question->since_ms < INT64_MIN + DAY_MS)
         return err_set(err, -EINVAL, "the end of the time asked for does not lie behind its begin");
-    if (step_ms < 0 || step_ms > INT64_MAX - RATE_PERIOD_MS)
+    if (step_ms < 0 || step_ms > INT64_MAX - DAY_MS)
         return err_set(err, -EINVAL, "the step is out of range");
-    span->since_ms = floor_minute(question->since_ms);
+    span->since_ms = floor_to(question->since_ms, span->shortest_ms);
     span->until_ms = question->until_ms;
     length_ms = span->until_ms - span->since_ms;
     if (step_ms == 0)
-        step_ms = buckets_choose_step(length_ms, RATE_PERIOD_MS);
-    span->step_ms = floor_minute(step_ms + RATE_PERIOD_MS - 1);
+        step_ms = buckets_choose_step(length_ms, span->shortest_ms);
+    span->step_ms = floor_to(step_ms + span->shortest_ms - 1, span->shortest_ms);
     if ((length_ms - 1) / span->step_ms >= BUCKETS_MAX)
         return err_set(err, -EINVAL, "more than %d steps: use a longer step or a shorter time",
                        BUCKETS_MAX);
     span->n = (size_t)((length_ms - 1) / span->step_ms + 1);
     walltime_to_record(work->walltime, span->since_ms, &span->from_ms, &unused);
     walltime_to_record(work->walltime, span->until_ms, &unused, &span->end_ms);
-    if (rate_find_minutes(work->walltime, span) < 0)
+    if (rate_find_pieces(work->walltime, &work->kept, span) < 0)
         return err_errno(err, -ENOMEM, "reading the rates");
     work->rates.since_ms = span->since_ms;
     work->rates.until_ms = span->until_ms;
     work->rates.step_ms = span->step_ms;
+    work->rates.shortest_ms = span->shortest_ms;
+    work->rates.tier = TIER_MINUTES;
+    for (size_t i = 0; i < span->points.n; i++)
+        if (span->points.items[i].tier > work->rates.tier)
+            work->rates.tier = span->points.items[i].tier;
     return 0;
 }
 
@@ -204,10 +233,15 @@ int rate_ask(struct db *db, const struct walltime *walltime, const struct rate_q
                        "%s is of an older edition, which has no rates; they are recorded from when "
                        "a recorder of this version writes it",
                        db_path(db));
-    r = choose_span(&work, err);
+    r = find_kept(&work, err);
+    if (r == 0)
+        r = choose_span(&work, err);
     if (r == 0)
         r = coverage_load_in(db, walltime, &question->filter, work.span.from_ms, work.span.end_ms,
-                             &work.rates.coverage, NULL, err);
+                             &work.rates.coverage, NULL, NULL, err);
+    if (r == 0)
+        r = coverage_add_pruned(db, walltime, TIER_DAYS, work.span.from_ms, work.span.end_ms,
+                                &work.rates.coverage, err);
     if (r == 0)
         r = rate_cover(db, walltime, question->measure, &work.span, &work.rates.coverage,
                        &work.cover, err);

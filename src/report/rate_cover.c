@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Which minutes belong to an answer, and how much of its buckets was counted. */
+/* How much of the buckets of an answer was counted. */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "connhist/report/coverage.h"
 #include "connhist/store/db.h"
 #include "rate_rows.h"
-
-#define HALF_MS (RATE_PERIOD_MS / 2)
 
 /* Runs that did not count all, and until when. The first edition counted nothing; without events
  * what came and went between two snapshots lacks, and nobody tells what it carried. */
@@ -27,53 +25,6 @@ static int64_t add(int64_t a, int64_t b)
     if (__builtin_add_overflow(a, b, &sum))
         return b > 0 ? INT64_MAX : INT64_MIN + 1;
     return sum;
-}
-
-static int64_t floor_minute(int64_t ms)
-{
-    int64_t rest = ms % RATE_PERIOD_MS;
-
-    return add(ms, -(rest < 0 ? rest + RATE_PERIOD_MS : rest));
-}
-
-int64_t rate_wall_minute(const struct walltime *walltime, int64_t record_ms)
-{
-    return floor_minute(walltime_of_record(walltime, add(record_ms, HALF_MS)));
-}
-
-static int add_range(struct rate_span *span, int64_t from_ms, int64_t end_ms)
-{
-    struct minute_range *last = span->minutes.n ? &span->minutes.items[span->minutes.n - 1] : NULL;
-    struct minute_range range = {.from_ms = from_ms, .end_ms = end_ms};
-
-    if (from_ms >= end_ms)
-        return 0;
-    if (!last || last->end_ms != from_ms)
-        return vec_push(&span->minutes, range);
-    last->end_ms = end_ms;
-    return 0;
-}
-
-/* A clock that drifts makes many epochs, but few ranges: they touch, and become one. */
-int rate_find_minutes(const struct walltime *walltime, struct rate_span *span)
-{
-    int64_t until_ms = floor_minute(add(span->until_ms, RATE_PERIOD_MS - 1)), next_ms;
-    int64_t end_ms = add(span->end_ms, RATE_PERIOD_MS);
-    int r = 0;
-
-    /* the middles of minutes: these lie in one epoch */
-    for (int64_t at_ms = add(span->from_ms, -RATE_PERIOD_MS); at_ms < end_ms && r == 0;
-         at_ms = next_ms) {
-        int64_t offset_ms = add(walltime_of_record(walltime, at_ms), -at_ms);
-        int64_t first_ms = add(span->since_ms, -offset_ms), last_ms = add(until_ms, -offset_ms);
-
-        next_ms = walltime_until(walltime, at_ms);
-        if (next_ms > end_ms)
-            next_ms = end_ms;
-        r = add_range(span, add(first_ms > at_ms ? first_ms : at_ms, -HALF_MS),
-                      add(last_ms < next_ms ? last_ms : next_ms, -HALF_MS));
-    }
-    return r;
 }
 
 struct survey {

@@ -11,11 +11,11 @@
 /* total() is of double: it can't overflow, whatever stands in the file. */
 #define TOTAL_SQL(what)  \
     "SELECT total(" what \
-    ") FROM rate_rollups WHERE tier = 1 AND service = ?1 AND at_ms >= ?2 AND at_ms < ?3"
+    ") FROM rate_rollups WHERE tier = ?4 AND service = ?1 AND at_ms >= ?2 AND at_ms < ?3"
 #define ALL_CLOSED "closed_local + closed_remote + closed_reset + closed_timeout + closed_unknown"
-#define POINTS_SQL(what)                                                      \
-    "SELECT at_ms, " what                                                     \
-    " FROM rate_rollups WHERE tier = 1 AND service = ?1 AND at_ms >= ?2 AND " \
+#define POINTS_SQL(what)                                                       \
+    "SELECT at_ms, " what                                                      \
+    " FROM rate_rollups WHERE tier = ?4 AND service = ?1 AND at_ms >= ?2 AND " \
     "at_ms < ?3 ORDER BY at_ms"
 
 static const char *totals_sql(enum rate_measure measure)
@@ -53,12 +53,13 @@ static const char *points_sql(enum rate_measure measure)
     return NULL;
 }
 
-static void bind_minutes(struct stmt *stmt, int64_t service, const struct minute_range *range)
+static void bind_piece(struct stmt *stmt, int64_t service, const struct piece *range)
 {
     stmt_reset(stmt);
     stmt_bind_i64(stmt, 1, service);
     stmt_bind_i64(stmt, 2, range->from_ms);
     stmt_bind_i64(stmt, 3, range->end_ms);
+    stmt_bind_i64(stmt, 4, range->tier);
 }
 
 static int load_total(struct stmt *stmt, int64_t service, const struct rate_span *span, double *ret,
@@ -66,10 +67,10 @@ static int load_total(struct stmt *stmt, int64_t service, const struct rate_span
 {
     double total = 0;
 
-    for (size_t i = 0; i < span->minutes.n; i++) {
+    for (size_t i = 0; i < span->totals.n; i++) {
         int r;
 
-        bind_minutes(stmt, service, &span->minutes.items[i]);
+        bind_piece(stmt, service, &span->totals.items[i]);
         r = stmt_step(stmt, err);
         if (r < 0)
             return r;
@@ -125,7 +126,7 @@ int rate_load_other(struct db *db, const struct lookup *lookup,
     return 0;
 }
 
-struct minute_reader {
+struct rate_reader {
     const struct walltime *walltime; /* not owned */
     const struct rate_span *span;    /* not owned */
     enum rate_measure measure;
@@ -133,7 +134,7 @@ struct minute_reader {
     struct histogram_sum *histograms; /* one for each point; NULL: none needed; owned */
 };
 
-static void minute_reader_finish(struct minute_reader *reader)
+static void rate_reader_finish(struct rate_reader *reader)
 {
     free(reader->histograms);
 }
@@ -154,7 +155,7 @@ static bool add_column(struct stmt *stmt, int column, uint64_t *sum)
     return value >= 0 && !__builtin_add_overflow(*sum, (uint64_t)value, sum) && *sum <= COUNT_MAX;
 }
 
-static bool add_histogram(struct minute_reader *reader, struct stmt *stmt, size_t bucket)
+static bool add_histogram(struct rate_reader *reader, struct stmt *stmt, size_t bucket)
 {
     size_t n = 0;
     const void *bytes = stmt_blob(stmt, 1, &n);
@@ -173,7 +174,7 @@ static bool add_bytes(struct stmt *stmt, struct rate_point *point)
     return add_column(stmt, 1, &point->sent_bytes) && add_column(stmt, 2, &point->received_bytes);
 }
 
-static bool add_counts(struct minute_reader *reader, struct stmt *stmt, struct rate_point *point)
+static bool add_counts(struct rate_reader *reader, struct stmt *stmt, struct rate_point *point)
 {
     bool good = true;
 
@@ -192,22 +193,23 @@ static bool add_counts(struct minute_reader *reader, struct stmt *stmt, struct r
     }
 }
 
-static int add_minute(struct minute_reader *reader, struct stmt *stmt, struct err *err)
+static int add_period(struct rate_reader *reader, struct stmt *stmt, enum tier tier,
+                      struct err *err)
 {
     const struct rate_span *span = reader->span;
-    int64_t wall_ms = rate_wall_minute(reader->walltime, stmt_i64(stmt, 0));
-    size_t bucket;
+    int64_t wall_ms = period_middle(reader->walltime, tier, stmt_i64(stmt, 0));
+    size_t bucket = (size_t)((wall_ms - span->since_ms) / span->step_ms);
 
-    if (wall_ms < span->since_ms || wall_ms >= span->until_ms)
-        return damaged(err); /* the ranges hold no such minute */
-    bucket = (size_t)((wall_ms - span->since_ms) / span->step_ms);
+    /* a longer one that nothing finer is kept of may reach over the span, and lie behind its end */
+    if (wall_ms < span->since_ms || bucket >= span->n)
+        return tier == TIER_MINUTES ? damaged(err) : 0;
     if (reader->histograms ? !add_histogram(reader, stmt, bucket)
                            : !add_counts(reader, stmt, &reader->points[bucket]))
         return damaged(err);
     return 0;
 }
 
-static void set_percentiles(struct minute_reader *reader)
+static void set_percentiles(struct rate_reader *reader)
 {
     for (size_t i = 0; i < reader->span->n; i++) {
         const struct histogram_sum *sum = &reader->histograms[i];
@@ -220,15 +222,17 @@ static void set_percentiles(struct minute_reader *reader)
     }
 }
 
-static int read_service(struct minute_reader *reader, struct stmt *stmt, int64_t service,
+static int read_service(struct rate_reader *reader, struct stmt *stmt, int64_t service,
                         struct err *err)
 {
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < reader->span->minutes.n; i++) {
-        bind_minutes(stmt, service, &reader->span->minutes.items[i]);
+    for (size_t i = 0; r == 0 && i < reader->span->points.n; i++) {
+        const struct piece *piece = &reader->span->points.items[i];
+
+        bind_piece(stmt, service, piece);
         while ((r = stmt_step(stmt, err)) > 0) {
-            r = add_minute(reader, stmt, err);
+            r = add_period(reader, stmt, piece->tier, err);
             if (r < 0)
                 return r;
         }
@@ -240,7 +244,7 @@ int rate_load_points(struct db *db, const struct walltime *walltime, enum rate_m
                      const struct rate_span *span, const struct rated_service *services, size_t n,
                      struct rate_point *points, struct err *err)
 {
-    _cleanup_(minute_reader_finish) struct minute_reader reader = {
+    _cleanup_(rate_reader_finish) struct rate_reader reader = {
         .walltime = walltime, .span = span, .measure = measure, .points = points};
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     int r;

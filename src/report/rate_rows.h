@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From the minutes of the file to the points of series. */
+/* From the rates of the file to the points of series. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,10 +10,11 @@
 #include "connhist/report/rate.h"
 #include "lookup.h"
 #include "sweep.h"
+#include "tiers.h"
 
 struct db;
 
-/* A service that has minutes in the span. */
+/* A service that has rates in the span. */
 struct rated_service {
     struct series_key key; /* of the series it counts for */
     int64_t id;            /* services.id */
@@ -24,31 +25,27 @@ struct rated_services {
     VEC_FIELDS(struct rated_service);
 };
 
-/* Minutes of the file: those that begin in [from_ms, end_ms) of record time. */
-struct minute_range {
-    int64_t from_ms;
-    int64_t end_ms;
-};
-
 /* The span of an answer. */
 struct rate_span {
-    int64_t since_ms; /* begin of the first bucket, wall time; a whole minute */
-    int64_t until_ms; /* end of the last one, wall time */
-    int64_t step_ms;  /* width of a bucket; whole minutes */
-    size_t n;         /* how many there are */
-    int64_t from_ms;  /* record time of since_ms, the first if there are two */
-    int64_t end_ms;   /* record time of until_ms, the last */
-    struct {
-        VEC_FIELDS(struct minute_range);
-    } minutes; /* which count: several where the clock was set; ascending; owned */
+    int64_t since_ms;      /* begin of the first bucket, wall time; a multiple of shortest_ms */
+    int64_t until_ms;      /* end of the last one, wall time */
+    int64_t shortest_ms;   /* length of the shortest periods that are there throughout */
+    int64_t step_ms;       /* width of a bucket; likewise */
+    size_t n;              /* how many there are */
+    int64_t from_ms;       /* record time of since_ms, the first if there are two */
+    int64_t end_ms;        /* record time of until_ms, the last */
+    int64_t first_ms;      /* nothing was counted before, record time */
+    int64_t last_ms;       /* ... and nothing from then on */
+    struct pieces minutes; /* which count: several where the clock was set; owned */
+    struct pieces points;  /* the same in longer periods, each in one bucket; owned */
+    struct pieces totals;  /* the same in the longest ones; owned */
 };
 
-/* The minute of the wall clock that a minute of the record is told as: the two may begin at
- * different times, then it is the one in which its middle lies. */
-int64_t rate_wall_minute(const struct walltime *walltime, int64_t record_ms);
-
-/* Sets span->minutes from the rest. 0 or -ENOMEM. */
-int rate_find_minutes(const struct walltime *walltime, struct rate_span *span);
+/* Sets the span's pieces from the rest: a minute of the record counts for that of the wall clock in
+ * which its middle lies. 0 or -ENOMEM. */
+int rate_find_pieces(const struct walltime *walltime, const struct kept *kept,
+                     struct rate_span *span);
+void rate_span_finish(struct rate_span *span);
 
 /* What is known of a bucket. */
 struct bucket_cover {
@@ -75,7 +72,7 @@ int rate_load_other(struct db *db, const struct lookup *lookup,
                     const struct rate_question *question, const struct rate_span *span,
                     int64_t *ret, struct err *err);
 
-/* Adds the minutes of n services to points, of which there are span->n. */
+/* Adds the rates of n services to points, of which there are span->n. */
 int rate_load_points(struct db *db, const struct walltime *walltime, enum rate_measure measure,
                      const struct rate_span *span, const struct rated_service *services, size_t n,
                      struct rate_point *points, struct err *err);

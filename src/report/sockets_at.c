@@ -2,11 +2,13 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "connhist/model/life.h"
 #include "connhist/report/sockets.h"
 #include "connhist/store/db.h"
 #include "coverage_netns.h"
 #include "recordings.h"
 #include "socket_row.h"
+#include "tiers.h"
 
 static const char choose_sql[] =
     "SELECT s.start_ms, r.interval_ms, r.detail, s.unkept FROM snapshots AS s "
@@ -76,13 +78,16 @@ int sockets_choose_in(struct db *db, const struct walltime *walltime, const stru
 {
     _cleanup_(netns_choice_finish) struct netns_choice netns = {0};
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    struct snapshot_choice choice = {0};
+    struct snapshot_choice choice = {.pruned_ms = TIME_UNKNOWN};
     const struct lapse *lapse;
     struct run run = {0};
-    int64_t instant_ms;
+    struct kept kept = {0};
+    int64_t instant_ms = 0, kept_ms;
     int r;
 
     r = find_instant(db, walltime, at_ms, &instant_ms, &choice, err);
+    if (r == 0)
+        r = kept_load(&kept, db, err);
     if (r == 0)
         r = netns_choice_load(&netns, db, filter, err);
     if (r == 0)
@@ -97,7 +102,10 @@ int sockets_choose_in(struct db *db, const struct walltime *walltime, const stru
     r = stmt_step(stmt, err);
     if (r < 0)
         return r;
-    if (r > 0) {
+    kept_ms = kept.from_ms[TIER_DETAIL + 1];
+    if (kept_ms > 0 && (r == 0 || stmt_i64(stmt, 0) < kept_ms)) {
+        choice.pruned_ms = walltime_of_record(walltime, kept_ms);
+    } else if (r > 0) {
         choice.found = true;
         choice.record_ms = stmt_i64(stmt, 0);
         choice.snapshot_ms = walltime_of_record(walltime, choice.record_ms);
@@ -152,14 +160,15 @@ int sockets_at(struct db *db, const struct walltime *walltime, const struct snap
                const struct filter *filter, socket_row_fn fn, void *arg, struct err *err)
 {
     _cleanup_(table_finish) struct table table = {.filter = filter, .at_ms = choice->record_ms};
+    struct life_choice wanted = life_choice_sockets(filter);
     int r;
 
     if (!choice->found)
         return 0;
     r = row_maker_init(&table.maker, db, walltime, filter, err);
     if (r == 0)
-        r = stored_life_each(db, &table.maker.lookup, LIVES_ALL, table.at_ms, table.at_ms, add_life,
-                             &table, err);
+        r = stored_life_each(db, &table.maker.lookup, LIVES_ALL, &wanted, table.at_ms, table.at_ms,
+                             add_life, &table, err);
     if (r < 0)
         return r;
     db_end(db);

@@ -201,19 +201,20 @@ static void order(struct list *list, uint64_t limit)
 static int find_all(struct list *list, struct db *db, struct err *err)
 {
     const struct lookup *lookup = &list->maker.lookup;
+    struct life_choice choice = life_choice_sockets(&list->question->filter);
     int64_t closed_from_ms = list->from_ms;
     int r = 0;
 
     /* of the open ones those in TIME_WAIT were closed, by this end */
     if (!list->question->closed_by || list->question->closed_by >> CLOSED_BY_LOCAL & 1)
-        r = stored_life_each(db, lookup, LIVES_OPEN, list->from_ms, list->until_ms, add_life, list,
-                             err);
+        r = stored_life_each(db, lookup, LIVES_OPEN, &choice, list->from_ms, list->until_ms,
+                             add_life, list, err);
     /* of the closed ones those alone are open whose end lies behind the last snapshot */
     if (list->question->open_only && closed_from_ms < list->maker.last_ms)
         closed_from_ms = list->maker.last_ms;
     if (r == 0 && closed_from_ms != INT64_MAX)
-        r = stored_life_each(db, lookup, LIVES_CLOSED, closed_from_ms, list->until_ms, add_life,
-                             list, err);
+        r = stored_life_each(db, lookup, LIVES_CLOSED, &choice, closed_from_ms, list->until_ms,
+                             add_life, list, err);
     return r;
 }
 

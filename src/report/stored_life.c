@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "stored_life.h"
 
+#include <sys/socket.h>
+
 #include <errno.h>
 
 #include "connhist/store/db.h"
@@ -27,7 +29,14 @@
     " FROM closed AS c LEFT JOIN late AS l ON l.life = c.life "
 #define OLD_CLOSED  CLOSED_COLUMNS " FROM closed AS c "
 #define WHERE_RANGE "WHERE c.key BETWEEN ?1 AND ?2"
-#define WHERE_KEY   "WHERE c.key = ?1"
+
+/* Most rows are passed over by SQLite alone, which takes a fifth of the time. */
+#define WHERE_CHOSEN                                                                      \
+    WHERE_RANGE " AND (?5 = 0 OR c.service IN (SELECT s.id FROM services AS s "           \
+                "WHERE s.port BETWEEN ?3 AND ?4) OR (?5 = 2 AND ((c.local_port & 65535) " \
+                "BETWEEN ?3 AND ?4 OR (c.remote_port & 65535) BETWEEN ?3 AND ?4))) "      \
+                "AND (?6 = 0 OR (typeof(c.remote) = 'integer' AND (c.remote & ?6) = ?7))"
+#define WHERE_KEY "WHERE c.key = ?1"
 
 /* Columns of CLOSED_COLUMNS, of FACT_COLUMNS behind them, twice, and the last one. */
 enum { CLOSED_END = 13, FACTS = 7, LATE = CLOSED_END + FACTS, SAMPLED = LATE + FACTS };
@@ -148,41 +157,114 @@ static int each_open(struct db *db, const struct lookup *lookup, int64_t until_m
     return r;
 }
 
-static int each_of_class(struct stmt *stmt, const struct lookup *lookup, unsigned class,
-                         int64_t from_ms, int64_t until_ms, stored_life_fn fn, void *arg,
-                         struct err *err)
+/* What stored_life_each() is asked for. */
+struct each {
+    struct stmt *stmt;           /* not owned */
+    const struct lookup *lookup; /* not owned */
+    int64_t from_ms;
+    int64_t until_ms;
+    stored_life_fn fn;
+    void *arg;
+};
+
+static int each_in_range(const struct each *each, int64_t first, int64_t last, struct err *err)
 {
     struct stored_life life;
-    int64_t first, last;
     int r;
 
-    file_alive_range(class, from_ms, until_ms, &first, &last);
-    stmt_reset(stmt);
-    stmt_bind_i64(stmt, 1, first);
-    stmt_bind_i64(stmt, 2, last);
-    while ((r = stmt_step(stmt, err)) > 0) {
-        r = read_closed(stmt, lookup, &life, err);
-        if (r == 0 && life.since_ms <= until_ms && life.ended_ms > from_ms)
-            r = fn(arg, &life, err);
+    stmt_reset(each->stmt);
+    stmt_bind_i64(each->stmt, 1, first);
+    stmt_bind_i64(each->stmt, 2, last);
+    while ((r = stmt_step(each->stmt, err)) > 0) {
+        r = read_closed(each->stmt, each->lookup, &life, err);
+        if (r == 0 && life.since_ms <= each->until_ms && life.ended_ms > each->from_ms)
+            r = each->fn(each->arg, &life, err);
         if (r < 0)
             return r;
     }
     return r;
 }
 
-int stored_life_each(struct db *db, const struct lookup *lookup, unsigned which, int64_t from_ms,
-                     int64_t until_ms, stored_life_fn fn, void *arg, struct err *err)
+/* The ranges of keys of two visits may lie upon each other, and no life is given twice. */
+static int each_of_class(const struct each *each, const struct life_choice *choice, unsigned class,
+                         struct err *err)
+{
+    const struct visit whole = {.from_ms = each->from_ms, .until_ms = each->until_ms};
+    const struct visit *visits = choice->n_visits ? choice->visits : &whole;
+    size_t n = choice->n_visits ? choice->n_visits : 1;
+    int64_t done = INT64_MIN, first, last;
+    int r = 0;
+
+    for (size_t i = 0; i < n && r == 0; i++) {
+        file_alive_range(class, visits[i].from_ms, visits[i].until_ms, &first, &last);
+        if (last <= done)
+            continue;
+        if (first <= done)
+            first = done + 1;
+        done = last;
+        r = each_in_range(each, first, last, err);
+    }
+    return r;
+}
+
+struct life_choice life_choice_services(const struct filter *filter)
+{
+    struct life_choice choice = {.ports = filter->n_ports > 0, .low = UINT16_MAX};
+
+    for (size_t i = 0; i < filter->n_ports; i++) {
+        if (filter->ports[i].low < choice.low)
+            choice.low = filter->ports[i].low;
+        if (filter->ports[i].high > choice.high)
+            choice.high = filter->ports[i].high;
+    }
+    return choice;
+}
+
+struct life_choice life_choice_sockets(const struct filter *filter)
+{
+    struct life_choice choice = life_choice_services(filter);
+
+    choice.either_end = true;
+    if (filter->has_peer && filter->peer.family == AF_INET && filter->peer.bits > 0 &&
+        filter->peer.bits <= 32) {
+        choice.mask = (int32_t)(UINT32_MAX << (32 - filter->peer.bits));
+        choice.network = (int32_t)address_ipv4(AF_INET, &filter->peer.base) & choice.mask;
+    }
+    return choice;
+}
+
+static void bind_choice(struct stmt *stmt, const struct life_choice *choice)
+{
+    int ports = choice->either_end ? 2 : 1;
+
+    stmt_bind_i64(stmt, 3, choice->low);
+    stmt_bind_i64(stmt, 4, choice->high);
+    stmt_bind_i64(stmt, 5, choice->ports ? ports : 0);
+    stmt_bind_i64(stmt, 6, choice->mask);
+    stmt_bind_i64(stmt, 7, choice->network);
+}
+
+int stored_life_each(struct db *db, const struct lookup *lookup, unsigned which,
+                     const struct life_choice *choice, int64_t from_ms, int64_t until_ms,
+                     stored_life_fn fn, void *arg, struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    struct each each = {
+        .lookup = lookup, .from_ms = from_ms, .until_ms = until_ms, .fn = fn, .arg = arg};
+    bool some = choice->ports || choice->mask;
     int r = 0;
 
     if (which & LIVES_OPEN)
         r = each_open(db, lookup, until_ms, fn, arg, err);
     if (r < 0 || !(which & LIVES_CLOSED))
         return r;
-    r = prepare_closed(db, FACTS_CLOSED WHERE_RANGE, OLD_CLOSED WHERE_RANGE, &stmt, err);
+    r = prepare_closed(db, some ? FACTS_CLOSED WHERE_CHOSEN : FACTS_CLOSED WHERE_RANGE,
+                       some ? OLD_CLOSED WHERE_CHOSEN : OLD_CLOSED WHERE_RANGE, &stmt, err);
+    if (r == 0 && some)
+        bind_choice(stmt, choice);
+    each.stmt = stmt;
     for (unsigned class = 0; r == 0 && class < FILE_CLASSES; class ++)
-        r = each_of_class(stmt, lookup, class, from_ms, until_ms, fn, arg, err);
+        r = each_of_class(&each, choice, class, err);
     return r;
 }
 

@@ -51,10 +51,35 @@ enum lives_which { LIVES_OPEN = 1, LIVES_CLOSED = 2, LIVES_ALL = 3 };
 
 typedef int (*stored_life_fn)(void *arg, const struct stored_life *life, struct err *err);
 
-/* Gives each life alive at some instant of [from_ms, until_ms], in no order. An error of fn ends
- * it. */
-int stored_life_each(struct db *db, const struct lookup *lookup, unsigned which, int64_t from_ms,
-                     int64_t until_ms, stored_life_fn fn, void *arg, struct err *err);
+/* A time in which lives are looked for, record time. */
+struct visit {
+    int64_t from_ms;
+    int64_t until_ms; /* included */
+};
+
+/* Closed lives that may be left out without reading more of them: whoever asks looks at the others
+ * himself. */
+struct life_choice {
+    const struct visit
+        *visits;     /* those alive in none of these; ascending, none upon another; not owned */
+    size_t n_visits; /* 0: none is left out for that */
+    bool ports;      /* those without a port in [low, high] ... */
+    bool either_end; /* ... as service, or at either end; false: as service */
+    uint16_t low;
+    uint16_t high;
+    int32_t mask; /* those without a remote address of IPv4 that is network under this; 0: none */
+    int32_t network; /* host byte order */
+};
+
+/* What a filter leaves out of services; of sockets. */
+struct life_choice life_choice_services(const struct filter *filter);
+struct life_choice life_choice_sockets(const struct filter *filter);
+
+/* Gives each life alive at some instant of [from_ms, until_ms], in no order, but for closed ones that
+ * choice leaves out. An error of fn ends it. */
+int stored_life_each(struct db *db, const struct lookup *lookup, unsigned which,
+                     const struct life_choice *choice, int64_t from_ms, int64_t until_ms,
+                     stored_life_fn fn, void *arg, struct err *err);
 
 /* Statements that fetch lives again by `row`. */
 struct life_reader {

@@ -34,6 +34,12 @@ void series_key_set_peer(struct series_key *key, uint8_t family, const struct ad
     }
 }
 
+void sweep_init(struct sweep *sweep, const struct moments *moments)
+{
+    *sweep = (struct sweep){
+        .moments = moments, .times = moments->times.items, .n_times = moments->times.n};
+}
+
 size_t sweep_index(const struct sweep *sweep, size_t low, int64_t at_ms)
 {
     size_t high = sweep->n_times;
@@ -150,6 +156,14 @@ int sweep_add(struct sweep *sweep, const struct series_key *key, size_t at, int6
     return vec_push(&series->changes, change);
 }
 
+int sweep_add_period(struct sweep *sweep, const struct series_key *key,
+                     const struct period_count *count)
+{
+    struct counted *series = find_series(sweep, key);
+
+    return series ? vec_push(&series->periods, *count) : -ENOMEM;
+}
+
 int sweep_note(struct sweep *sweep, const struct series_key *key, int64_t since_ms, uint32_t pid,
                int64_t started_ms)
 {
@@ -171,16 +185,106 @@ int sweep_note(struct sweep *sweep, const struct series_key *key, int64_t since_
     return 0;
 }
 
+static int compare_periods(const void *left, const void *right)
+{
+    const struct period_count *a = left, *b = right;
+
+    return (a->at > b->at) - (a->at < b->at);
+}
+
+/* Sorts what is known of periods and adds up what is of the same one. */
+static void add_up(struct counted *series)
+{
+    struct period_count *items = series->periods.items;
+    size_t kept = 0;
+
+    if (series->periods.n > 1)
+        qsort(items, series->periods.n, sizeof(*items), compare_periods);
+    for (size_t i = 0; i < series->periods.n; i++) {
+        struct period_count *sum = kept ? &items[kept - 1] : NULL;
+
+        if (!sum || sum->at != items[i].at) {
+            items[kept++] = items[i];
+            continue;
+        }
+        sum->min += items[i].min;
+        sum->max += items[i].max;
+        sum->last += items[i].last;
+        sum->sum += items[i].sum;
+        sum->moving += items[i].moving;
+    }
+    series->periods.n = kept;
+}
+
 void sweep_settle(struct sweep *sweep)
 {
-    for (size_t i = 0; i < sweep->series.n; i++)
+    for (size_t i = 0; i < sweep->series.n; i++) {
         compact(&sweep->series.items[i]);
+        add_up(&sweep->series.items[i]);
+    }
+}
+
+static void next_period(const struct sweep *sweep, const struct counted *counted,
+                        struct sweep_walk *walk, struct stretch *ret)
+{
+    *ret = (struct stretch){.first = walk->at,
+                            .end = walk->at + 1,
+                            .n = sweep->moments->periods.items[walk->period++].done};
+    while (walk->period_count < counted->periods.n &&
+           counted->periods.items[walk->period_count].at < walk->at)
+        walk->period_count++;
+    if (walk->period_count < counted->periods.n &&
+        counted->periods.items[walk->period_count].at == walk->at) {
+        const struct period_count *count = &counted->periods.items[walk->period_count++];
+
+        ret->min = count->min;
+        ret->max = count->max;
+        ret->last = count->last;
+        ret->sum = (double)count->sum;
+        ret->bounds = count->moving > 1;
+    }
+    walk->at++;
+}
+
+bool sweep_next(const struct sweep *sweep, const struct counted *counted, struct sweep_walk *walk,
+                size_t end, struct stretch *ret)
+{
+    const struct change *changes = counted->changes.items;
+    const struct period *periods = sweep->moments->periods.items;
+    size_t next = end;
+
+    if (walk->at >= end)
+        return false;
+    for (; walk->change < counted->changes.n && changes[walk->change].at <= walk->at;
+         walk->change++)
+        walk->count += changes[walk->change].delta;
+    if (walk->period < sweep->moments->periods.n) {
+        if (periods[walk->period].at == walk->at) {
+            next_period(sweep, counted, walk, ret);
+            return true;
+        }
+        if (periods[walk->period].at < next)
+            next = periods[walk->period].at;
+    }
+    if (walk->change < counted->changes.n && changes[walk->change].at < next)
+        next = changes[walk->change].at;
+    *ret = (struct stretch){.first = walk->at,
+                            .end = next,
+                            .n = (int64_t)(next - walk->at),
+                            .min = walk->count,
+                            .max = walk->count,
+                            .last = walk->count,
+                            .sum = (double)walk->count * (double)(next - walk->at)};
+    walk->at = next;
+    return true;
 }
 
 void sweep_finish(struct sweep *sweep)
 {
-    for (size_t i = 0; i < sweep->series.n; i++)
+    for (size_t i = 0; i < sweep->series.n; i++) {
         vec_finish(&sweep->series.items[i].changes);
+        vec_finish(&sweep->series.items[i].periods);
+    }
     vec_finish(&sweep->series);
     vec_finish(&sweep->places);
 }

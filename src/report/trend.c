@@ -23,8 +23,10 @@ static const char interval_sql[] =
     "(SELECT recording FROM snapshots WHERE start_ms >= ?1 ORDER BY start_ms LIMIT 1) AND "
     "(SELECT recording FROM snapshots WHERE start_ms <= ?2 ORDER BY start_ms DESC LIMIT 1)";
 
-static const char last_sql[] = "SELECT r.interval_ms FROM snapshots AS s JOIN recordings AS r "
-                               "ON r.id = s.recording WHERE s.start_ms = ?1";
+/* The snapshot may be removed by now. */
+static const char last_sql[] =
+    "SELECT interval_ms FROM recordings WHERE id = coalesce((SELECT recording FROM snapshots "
+    "WHERE start_ms = ?1), (SELECT max(id) FROM recordings WHERE started_ms <= ?1))";
 
 /* How late the next snapshot may be before the last one is of the past. */
 #define GRACE_MS 5000
@@ -34,7 +36,11 @@ struct work {
     const struct trend_question *question; /* not owned */
     int64_t from_ms;                       /* record time */
     int64_t until_ms;                      /* record time */
-    struct snapshot_times times;           /* owned */
+    int64_t first_ms;                      /* first complete snapshot of the file, record time */
+    int64_t last_ms;                       /* its last one */
+    struct kept kept;                      /* the file's tiers */
+    struct moments moments;                /* owned */
+    bool apart;                            /* moments are of the namespaces that were asked for */
     struct lookup lookup;                  /* owned */
     struct labels labels;                  /* owned */
     struct buckets buckets;                /* owned */
@@ -44,7 +50,7 @@ struct work {
 
 static void work_finish(struct work *work)
 {
-    vec_finish(&work->times);
+    moments_finish(&work->moments);
     lookup_finish(&work->lookup);
     labels_finish(&work->labels);
     buckets_finish(&work->buckets);
@@ -69,32 +75,6 @@ static int find_interval(struct work *work, int64_t *ret, struct err *err)
     return r < 0 ? r : 0;
 }
 
-static int choose_step(struct work *work, struct err *err)
-{
-    const struct trend_question *question = work->question;
-    int64_t step_ms = question->step_ms, span_ms, interval_ms = 0;
-    int r;
-
-    if (question->until_ms <= question->since_ms ||
-        __builtin_sub_overflow(question->until_ms, question->since_ms, &span_ms))
-        return err_set(err, -EINVAL, "the end of the time asked for does not lie behind its begin");
-    if (step_ms < 0)
-        return err_set(err, -EINVAL, "the step is negative");
-    if (step_ms == 0) {
-        r = find_interval(work, &interval_ms, err);
-        if (r < 0)
-            return r;
-        step_ms = buckets_choose_step(span_ms, interval_ms);
-    }
-    if ((span_ms - 1) / step_ms >= BUCKETS_MAX)
-        return err_set(err, -EINVAL, "more than %d steps: use a longer step or a shorter time",
-                       BUCKETS_MAX);
-    work->trend.since_ms = question->since_ms;
-    work->trend.until_ms = question->until_ms;
-    work->trend.step_ms = step_ms;
-    return 0;
-}
-
 /* Tallies know no addresses and no owners. */
 static bool needs_lives(const struct trend_question *question)
 {
@@ -103,21 +83,80 @@ static bool needs_lives(const struct trend_question *question)
            filter_by_owner(&question->filter);
 }
 
-/* Counts everything at the snapshots in work->times. */
+/* A step is no shorter than the periods that are there where the answer begins, and its buckets
+ * begin as they do. 0: those are snapshots. */
+static int64_t shortest_step(const struct work *work)
+{
+    int64_t from_ms = work->from_ms > work->first_ms ? work->from_ms : work->first_ms;
+
+    if (needs_lives(work->question) || work->first_ms > work->last_ms || from_ms > work->last_ms)
+        return 0;
+    return tier_length_ms(kept_finest(&work->kept, TIER_TICKS, from_ms));
+}
+
+static int choose_span(struct work *work, const struct walltime *walltime, int64_t *ret_span_ms,
+                       struct err *err)
+{
+    const struct trend_question *question = work->question;
+    int64_t unused, span_ms;
+
+    if (question->until_ms <= question->since_ms ||
+        __builtin_sub_overflow(question->until_ms, question->since_ms, &span_ms))
+        return err_set(err, -EINVAL, "the end of the time asked for does not lie behind its begin");
+    if (question->step_ms < 0)
+        return err_set(err, -EINVAL, "the step is negative");
+    walltime_to_record(walltime, question->since_ms, &work->from_ms, &unused);
+    walltime_to_record(walltime, question->until_ms, &unused, &work->until_ms);
+    work->trend.since_ms = question->since_ms;
+    work->trend.until_ms = question->until_ms;
+    work->trend.shortest_ms = shortest_step(work);
+    if (work->trend.shortest_ms) {
+        work->trend.since_ms = floor_to(question->since_ms, work->trend.shortest_ms);
+        walltime_to_record(walltime, work->trend.since_ms, &work->from_ms, &unused);
+        if (__builtin_sub_overflow(question->until_ms, work->trend.since_ms, &span_ms))
+            return err_set(err, -EINVAL, "the time asked for is too long");
+    }
+    *ret_span_ms = span_ms;
+    return 0;
+}
+
+static int choose_step(struct work *work, const struct walltime *walltime, struct err *err)
+{
+    int64_t step_ms = work->question->step_ms, interval_ms = 0, span_ms = 0, shortest_ms;
+    int r = choose_span(work, walltime, &span_ms, err);
+
+    if (r < 0)
+        return r;
+    shortest_ms = work->trend.shortest_ms;
+    if (step_ms == 0) {
+        r = find_interval(work, &interval_ms, err);
+        if (r < 0)
+            return r;
+        step_ms =
+            buckets_choose_step(span_ms, interval_ms > shortest_ms ? interval_ms : shortest_ms);
+    }
+    if (shortest_ms && step_ms > INT64_MAX - shortest_ms)
+        return err_set(err, -EINVAL, "the step is out of range");
+    if (shortest_ms)
+        step_ms = floor_to(step_ms + shortest_ms - 1, shortest_ms);
+    if ((span_ms - 1) / step_ms >= BUCKETS_MAX)
+        return err_set(err, -EINVAL, "more than %d steps: use a longer step or a shorter time",
+                       BUCKETS_MAX);
+    work->trend.step_ms = step_ms;
+    return 0;
+}
+
+/* Counts everything at the moments. */
 static int count(struct work *work, struct err *err)
 {
     int r;
 
-    work->sweep.times = work->times.items;
-    work->sweep.n_times = work->times.n;
-    if (work->times.n == 0)
+    sweep_init(&work->sweep, &work->moments);
+    if (work->moments.times.n == 0)
         return 0;
-    r = lookup_load(&work->lookup, work->db, &work->question->filter, err);
-    if (r < 0)
-        return r;
     if (needs_lives(work->question))
-        r = trend_load_lives(work->db, &work->lookup, work->question, &work->labels, &work->sweep,
-                             &work->trend.unkept, err);
+        r = trend_load_lives(work->db, &work->lookup, work->question, &work->labels, &work->kept,
+                             &work->sweep, &work->trend.unkept, err);
     else
         r = trend_load(work->db, &work->lookup, work->question, &work->labels, &work->sweep, err);
     if (r < 0)
@@ -130,13 +169,13 @@ static int count(struct work *work, struct err *err)
 /* How many sockets at most are counted where their port can't be known any more. */
 static int count_other(struct work *work, struct err *err)
 {
-    _cleanup_(sweep_finish) struct sweep other = {.times = work->times.items,
-                                                  .n_times = work->times.n};
+    _cleanup_(sweep_finish) struct sweep other = {0};
     struct trend_question question = *work->question;
     int r;
 
-    if (question.filter.n_ports == 0 || work->times.n == 0)
+    if (question.filter.n_ports == 0 || work->moments.times.n == 0)
         return 0;
+    sweep_init(&other, &work->moments);
     question.by = 0;
     for (size_t i = 0; i < work->lookup.services.n; i++) {
         struct known_service *service = &work->lookup.services.items[i];
@@ -209,9 +248,9 @@ static int find_last(struct work *work, const struct walltime *walltime, struct 
     int r;
 
     work->trend.last_ms = work->trend.stale_ms = TIME_UNKNOWN;
-    if (work->times.n == 0)
+    if (work->moments.times.n == 0)
         return 0;
-    at_ms = work->times.items[work->times.n - 1];
+    at_ms = moments_last(&work->moments);
     r = db_prepare(work->db, last_sql, &stmt, err);
     if (r < 0)
         return r;
@@ -235,10 +274,12 @@ static size_t select_series(struct work *work)
     for (size_t i = 0; i < work->sweep.series.n; i++) {
         struct counted series = items[i];
 
-        if (series.max == 0)
+        if (series.max == 0) {
             vec_finish(&series.changes);
-        else
+            vec_finish(&series.periods);
+        } else {
             items[kept++] = series;
+        }
     }
     work->sweep.series.n = kept;
     if (kept > 1)
@@ -270,7 +311,8 @@ static void name_series(const struct work *work, const struct counted *counted,
         series->uid = counted->key.uid;
     series->pid = process && process->pid ? process->pid : present->pid;
     if (present->any)
-        series->oldest_ms = work->times.items[work->times.n - 1] - present->since_ms;
+        series->oldest_ms =
+            work->moments.times.items[work->moments.times.n - 1] - present->since_ms;
 }
 
 static int add_series(struct work *work, const struct walltime *walltime,
@@ -282,21 +324,26 @@ static int add_series(struct work *work, const struct walltime *walltime,
         .state = counted->key.state,
         .port = counted->key.port,
         .max = counted->max,
-        .max_at_ms = walltime_of_record(walltime, work->times.items[counted->max_at]),
+        .max_at_ms = walltime_of_record(walltime, moments_first(&work->moments, counted->max_at)),
         .now = counted->now,
         .per_hour = counted->per_hour,
         .direction = counted->direction,
         .uid = -1,
         .oldest_ms = -1,
     };
+    struct trend_series *added;
 
     name_series(work, counted, &series);
     if (counted->key.peer_family)
         address_format(counted->key.peer_family, &counted->key.peer, series.peer);
     if (vec_push(&work->trend.series, series) < 0)
         return -ENOMEM;
-    return buckets_fill(&work->buckets, counted,
-                        &work->trend.series.items[work->trend.series.n - 1]);
+    added = &work->trend.series.items[work->trend.series.n - 1];
+    if (buckets_fill(&work->buckets, &work->sweep, counted, added) < 0)
+        return -ENOMEM;
+    for (size_t i = 0; i < added->points.n; i++)
+        work->trend.bounds |= added->points.items[i].bounds;
+    return 0;
 }
 
 static int answer(struct work *work, const struct walltime *walltime, struct err *err)
@@ -316,18 +363,58 @@ static int answer(struct work *work, const struct walltime *walltime, struct err
 
 /* Where the clock was set back, some snapshots of the stretch were taken at wall times that nobody
  * asked for. */
-static int fill_buckets(struct work *work, const struct walltime *walltime)
+static int put_in_buckets(struct work *work, const struct walltime *walltime)
 {
-    const struct trend_question *question = work->question;
-    size_t all = work->times.n;
-    int r = buckets_init(&work->buckets, walltime, question->since_ms, question->until_ms,
-                         work->trend.step_ms, &work->times);
+    struct trend *trend = &work->trend;
+    int r = buckets_init(&work->buckets, walltime, trend->since_ms, trend->until_ms, trend->step_ms,
+                         &work->moments);
 
     if (r < 0)
         return r;
-    work->trend.coverage.done -= (int64_t)(all - work->times.n);
-    work->trend.coverage.planned -= (int64_t)(all - work->times.n);
+    trend->coverage.done -= work->buckets.outside;
+    trend->coverage.planned -= work->buckets.outside;
+    trend->tier = moments_coarsest(&work->moments);
     return 0;
+}
+
+/* Snapshots that were complete in some namespaces are not added up for them: ticks are read. */
+static int fill_apart(struct work *work, const struct walltime *walltime, struct err *err)
+{
+    struct piece piece = {
+        .tier = TIER_TICKS, .from_ms = work->from_ms, .end_ms = work->until_ms + 1};
+    int r = vec_push(&work->moments.pieces, piece);
+
+    if (r == 0)
+        r = put_in_buckets(work, walltime);
+    return r < 0 ? err_errno(err, r, "counting the sockets") : 0;
+}
+
+static int fill_buckets(struct work *work, const struct walltime *walltime, struct err *err)
+{
+    const struct trend *trend = &work->trend;
+    struct grid grid = {
+        .walltime = walltime,
+        .kept = &work->kept,
+        .since_ms = trend->since_ms,
+        .until_ms = trend->until_ms,
+        .step_ms = trend->step_ms,
+        .finest = needs_lives(work->question) ? TIER_DETAIL : TIER_TICKS,
+    };
+    int64_t from_ms = work->from_ms > work->first_ms ? work->from_ms : work->first_ms;
+    int64_t until_ms = work->until_ms < work->last_ms ? work->until_ms : work->last_ms;
+    int r = trend_adds_up(&work->lookup, &work->labels, work->question, &grid.fine);
+
+    if (r < 0)
+        return err_errno(err, r, "counting the sockets");
+    if (work->apart)
+        return fill_apart(work, walltime, err);
+    if (from_ms <= until_ms && grid_cut(&grid, from_ms, until_ms + 1, &work->moments.pieces) < 0)
+        return err_errno(err, -ENOMEM, "reading the snapshots");
+    r = moments_load(&work->moments, work->db, err);
+    if (r < 0)
+        return r;
+    r = put_in_buckets(work, walltime);
+    return r < 0 ? err_errno(err, r, "counting the sockets") : 0;
 }
 
 /* Names are what the answer keeps of the labels. */
@@ -345,25 +432,38 @@ static int keep_texts(struct work *work)
     return 0;
 }
 
+static int prepare(struct work *work, const struct walltime *walltime, struct err *err)
+{
+    const struct trend_question *question = work->question;
+    int r = kept_load(&work->kept, work->db, err);
+
+    if (r == 0)
+        r = coverage_extent(work->db, &work->first_ms, &work->last_ms, err);
+    if (r == 0)
+        r = lookup_load(&work->lookup, work->db, &question->filter, err);
+    if (r == 0)
+        r = choose_step(work, walltime, err);
+    if (r == 0)
+        r = coverage_load_in(work->db, walltime, &question->filter, work->from_ms, work->until_ms,
+                             &work->trend.coverage, &work->moments.times, &work->apart, err);
+    if (r == 0 && !work->apart) /* they are read as the answer needs them */
+        vec_clear(&work->moments.times);
+    if (r == 0)
+        r = coverage_add_pruned(work->db, walltime, needs_lives(question) ? TIER_DETAIL : TIER_DAYS,
+                                work->from_ms, work->until_ms, &work->trend.coverage, err);
+    return r;
+}
+
 int trend_ask(struct db *db, const struct walltime *walltime, const struct trend_question *question,
               struct trend *ret, struct err *err)
 {
     _cleanup_(work_finish) struct work work = {.db = db, .question = question};
-    int64_t unused;
-    int r;
+    int r = prepare(&work, walltime, err);
 
-    walltime_to_record(walltime, question->since_ms, &work.from_ms, &unused);
-    walltime_to_record(walltime, question->until_ms, &unused, &work.until_ms);
-    r = choose_step(&work, err);
     if (r == 0)
-        r = coverage_load_in(db, walltime, &question->filter, work.from_ms, work.until_ms,
-                             &work.trend.coverage, &work.times, err);
-    if (r < 0)
-        return r;
-    r = fill_buckets(&work, walltime);
-    if (r < 0)
-        return err_errno(err, r, "counting the sockets");
-    r = count(&work, err);
+        r = fill_buckets(&work, walltime, err);
+    if (r == 0)
+        r = count(&work, err);
     if (r == 0)
         r = count_other(&work, err);
     if (r == 0)

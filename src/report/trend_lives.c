@@ -7,6 +7,7 @@
 #include "connhist/model/life.h"
 #include "stored_life.h"
 #include "trend_rows.h"
+#include "visits.h"
 
 struct life_counter {
     struct lookup *lookup;                 /* not owned */
@@ -153,36 +154,66 @@ static int count_life(void *arg, const struct stored_life *life, struct err *err
     return r;
 }
 
-/* What the tallies count beyond the lives, at most. */
-static int count_unkept(struct db *db, const struct life_counter *counter, int64_t *ret,
-                        struct err *err)
+/* What the tallies count beyond the lives, at most, as far as they are kept tick by tick. */
+static int count_unkept(struct db *db, const struct life_counter *counter, const struct kept *kept,
+                        int64_t *ret, struct err *err)
 {
-    _cleanup_(sweep_finish) struct sweep tallies = {.times = counter->sweep->times,
-                                                    .n_times = counter->sweep->n_times};
+    _cleanup_(sweep_finish) struct sweep tallies = {0};
+    struct moments moments = *counter->sweep->moments;
+    struct piece piece = {.tier = TIER_TICKS, .end_ms = INT64_MAX};
     struct trend_question total = *counter->question;
-    const struct counted *series;
-    int64_t more = 0;
+    struct sweep_walk walk = {0};
+    struct stretch stretch;
+    int64_t lives = 0;
+    size_t at = 0;
     int r;
 
     total.by = 0;
+    piece.from_ms = kept->from_ms[TIER_TICKS + 1];
+    moments.pieces.items = &piece;
+    moments.pieces.n = 1;
+    sweep_init(&tallies, &moments);
     r = trend_load(db, counter->lookup, &total, NULL, &tallies, err);
     if (r < 0 || tallies.series.n == 0)
         return r;
     sweep_settle(&tallies);
-    series = &tallies.series.items[0];
-    for (size_t at = 0, i = 0; at < tallies.n_times; at++) {
-        more -= counter->kept[at];
-        for (; i < series->changes.n && series->changes.items[i].at == at; i++)
-            more += series->changes.items[i].delta;
-        if (more > *ret)
-            *ret = more;
-    }
+    while (sweep_next(&tallies, &tallies.series.items[0], &walk, tallies.n_times, &stretch))
+        for (; at < stretch.end; at++) {
+            lives += counter->kept[at];
+            if (stretch.max - lives > *ret)
+                *ret = stretch.max - lives;
+        }
     return 0;
 }
 
+/* Where ports were asked for the hours in which their services had sockets are looked through, no
+ * others. */
+static int count_lives(struct db *db, struct life_counter *counter, const struct kept *kept,
+                       struct err *err)
+{
+    struct life_choice choice = life_choice_services(&counter->question->filter);
+    const struct sweep *sweep = counter->sweep;
+    int64_t first_ms = sweep->times[0], last_ms = sweep->times[sweep->n_times - 1];
+    struct visits visits = {0};
+    unsigned which = LIVES_ALL;
+    int r = 0;
+
+    if (choice.ports) {
+        r = visits_find(&visits, db, counter->lookup, kept, first_ms, last_ms, err);
+        which = visits.n ? LIVES_ALL : LIVES_OPEN;
+    }
+    choice.visits = visits.items;
+    choice.n_visits = visits.n;
+    if (r == 0)
+        r = stored_life_each(db, counter->lookup, which, &choice, first_ms, last_ms, count_life,
+                             counter, err);
+    vec_finish(&visits);
+    return r;
+}
+
 int trend_load_lives(struct db *db, struct lookup *lookup, const struct trend_question *question,
-                     struct labels *labels, struct sweep *sweep, int64_t *ret_unkept,
-                     struct err *err)
+                     struct labels *labels, const struct kept *kept_tiers, struct sweep *sweep,
+                     int64_t *ret_unkept, struct err *err)
 {
     _cleanup_free_ int64_t *kept = calloc(sweep->n_times + 1, sizeof(*kept));
     struct life_counter counter = {
@@ -191,7 +222,6 @@ int trend_load_lives(struct db *db, struct lookup *lookup, const struct trend_qu
 
     if (!kept)
         return err_errno(err, -ENOMEM, "counting the sockets");
-    r = stored_life_each(db, lookup, LIVES_ALL, sweep->times[0], sweep->times[sweep->n_times - 1],
-                         count_life, &counter, err);
-    return r < 0 ? r : count_unkept(db, &counter, ret_unkept, err);
+    r = count_lives(db, &counter, kept_tiers, err);
+    return r < 0 ? r : count_unkept(db, &counter, kept_tiers, ret_unkept, err);
 }

@@ -10,13 +10,18 @@
 
 struct db;
 
-/* From tallies: exact and quick, but they know no addresses and no owners. labels may be NULL where
+/* Whether series are sums of counts that are kept one by one: of a sum a tier does not tell fewest and
+ * most. 0 or -ENOMEM. */
+int trend_adds_up(const struct lookup *lookup, struct labels *labels,
+                  const struct trend_question *question, bool *ret);
+
+/* From tallies, of the tiers in the sweep's pieces: exact and quick, but they know no addresses and no owners. labels may be NULL where
  * the question does not tell namespaces apart. */
 int trend_load(struct db *db, const struct lookup *lookup, const struct trend_question *question,
                struct labels *labels, struct sweep *sweep, struct err *err);
 
-/* From lives and their states, counted at complete snapshots alone. *ret_unkept: as in struct trend;
+/* From lives and their states, counted at complete snapshots alone: there are no periods among the moments. *ret_unkept: as in struct trend;
  * it stays where there is nothing of that kind. */
 int trend_load_lives(struct db *db, struct lookup *lookup, const struct trend_question *question,
-                     struct labels *labels, struct sweep *sweep, int64_t *ret_unkept,
-                     struct err *err);
+                     struct labels *labels, const struct kept *kept, struct sweep *sweep,
+                     int64_t *ret_unkept, struct err *err);

@@ -459,6 +459,7 @@ int who_ask(struct db *db, const struct walltime *walltime, const struct who_que
 {
     _cleanup_(who_finish) struct who who = {
         .question = question, .times = times, .coverage = coverage};
+    struct life_choice choice = life_choice_sockets(&question->filter);
     int r = row_maker_init(&who.maker, db, walltime, &question->filter, err);
 
     if (r == 0)
@@ -466,7 +467,7 @@ int who_ask(struct db *db, const struct walltime *walltime, const struct who_que
     if (r == 0)
         r = db_prepare(db, before_sql, &who.before, err);
     if (r == 0)
-        r = stored_life_each(db, &who.maker.lookup, LIVES_ALL, question->from_ms,
+        r = stored_life_each(db, &who.maker.lookup, LIVES_ALL, &choice, question->from_ms,
                              question->until_ms, add_life, &who, err);
     if (r == 0)
         r = make_rows(&who, err);

@@ -86,6 +86,7 @@ void stmt_free(struct stmt *stmt)
 {
     if (!stmt)
         return;
+    stmt->db->vm_steps += stmt_vm_steps(stmt);
     sqlite3_finalize(stmt->stmt);
     free(stmt);
 }
@@ -187,4 +188,9 @@ const void *stmt_blob(struct stmt *stmt, int column, size_t *ret_n)
 int64_t stmt_vm_steps(struct stmt *stmt)
 {
     return sqlite3_stmt_status(stmt->stmt, SQLITE_STMTSTATUS_VM_STEP, 0);
+}
+
+int64_t db_vm_steps(const struct db *db)
+{
+    return db->vm_steps;
 }

@@ -13,6 +13,7 @@ struct db {
     char *path;          /* as it was given */
     int edition;         /* PRAGMA user_version when it was opened */
     int64_t deadline_ns; /* CLOCK_BOOTTIME; 0: none */
+    int64_t vm_steps;    /* of statements that are gone */
     int64_t limit_ns;    /* what db_begin() sets the deadline to, from then; 0: leaves it */
     bool late;           /* the running statement was ended at the deadline */
     bool user;           /* a user's statement is being prepared: the authorizer is stricter */

@@ -12,6 +12,7 @@
 #include "bench.h"
 #include "connhist/model/history.h"
 #include "connhist/store/store.h"
+#include "connhist/store/upkeep.h"
 
 #define CLOCK_FROM   INT64_C(1767225600000) /* 2026-01-01 */
 #define DAY_MS       INT64_C(86400000)
@@ -255,6 +256,7 @@ static void take_tick(struct world *world, uint64_t sockets)
 {
     struct batch *batch = begin_batch(world);
     struct err err = {0};
+    int r;
 
     if (world->tick == 0)
         open_listeners(world, batch);
@@ -272,6 +274,10 @@ static void take_tick(struct world *world, uint64_t sockets)
     if (store_write(world->store, batch, &err) < 0)
         bench_die("%s", err.text);
     batch_free(batch);
+    while ((r = store_upkeep(world->store, now_ms(world), &err)) > 0)
+        ;
+    if (r < 0)
+        bench_die("%s", err.text);
 }
 
 static struct store *open_file(const char *path, int64_t interval_ms)

@@ -73,7 +73,7 @@ def rows(path, sql):
         database.close()
 
 
-def make_past(path, dice, editions=None, hours=30, series=30):
+def make_past(path, dice, editions=None, hours=30, series=30, clock=(0, 3_600_000, -3_600_000, 50_000)):
     """What a recorder wrote that never added up: counts that change, anchors, snapshots that failed, pauses."""
     database = sqlite3.connect(path)
     database.execute("PRAGMA journal_mode = WAL")
@@ -106,7 +106,7 @@ def make_past(path, dice, editions=None, hours=30, series=30):
                 (n, state, at, max(0, dice.randrange(least, 50)))
                 for n in range(1, series) for state in (1, 6) if dice.random() < share])
         if dice.random() < 0.01:
-            epoch = dice.choice([0, 3_600_000, -3_600_000, 50_000])
+            epoch = dice.choice(clock)
             database.execute("INSERT OR REPLACE INTO epochs VALUES (?, ?)", (at + 1, epoch))
         at += dice.choice([30_000] * 30 + [90_000, 1_000_000])
     database.executemany("INSERT OR IGNORE INTO rate_rollups VALUES (1, ?, ?, 3, 1, 1, 0, 0, 0, 10, 20, x'0302', x'0401')", [

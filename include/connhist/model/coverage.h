@@ -13,10 +13,19 @@ struct gap {
     char reason[96];        /* for people: "recorder not running", "3 ticks missed" … */
     int64_t record_from_ms; /* both once more, on the record's clock */
     int64_t record_until_ms;
+    bool pruned; /* it was recorded, and is removed by now */
 };
 
 struct gap_vec {
     VEC_FIELDS(struct gap);
+};
+
+/* What was removed of a span, to keep the file small. */
+struct pruned {
+    int64_t from_ms;   /* wall time */
+    int64_t until_ms;  /* wall time */
+    const char *what;  /* "detail", "ticks", "minutes", "hours" or "days"; static */
+    const char *cause; /* "age" or "size"; static */
 };
 
 /* What runs of the recorder kept of connections; a set of bits. */
@@ -36,6 +45,9 @@ struct coverage {
     unsigned details;    /* enum coverage_detail of the runs that took snapshots here */
     struct gap_vec gaps; /* oldest first; owned */
     struct gap_vec deaf; /* when events were lost, by end: short connections may lack; owned */
+    struct {
+        VEC_FIELDS(struct pruned);
+    } pruned; /* oldest first; owned */
 };
 
 /* The bit of "on", "anonymous" or "off"; 0: none of these. */

@@ -12,6 +12,7 @@
 #include "connhist/report/filter.h"
 #include "connhist/report/trend.h"
 #include "connhist/report/walltime.h"
+#include "connhist/store/upkeep.h"
 
 struct db;
 
@@ -29,7 +30,8 @@ enum rate_measure {
 /* The filter's states and addresses do not count: minutes know neither. */
 struct rate_question {
     struct filter filter;
-    int64_t since_ms; /* wall time; taken down to a whole minute */
+    int64_t
+        since_ms; /* wall time; taken down to a whole minute, hour or day: the shortest that is kept */
     int64_t until_ms; /* wall time, > since_ms; a minute that begins before it counts whole */
     int64_t step_ms;  /* width of a bucket, taken up to whole minutes; 0: chosen, about 60 buckets
                          of a round width */
@@ -67,6 +69,9 @@ struct rates {
     int64_t since_ms; /* wall time, as used */
     int64_t until_ms;
     int64_t step_ms;
+    int64_t shortest_ms; /* length of the shortest periods that are there at the begin: since_ms and
+                              step_ms are multiples of it */
+    enum tier tier;      /* the coarsest that was read from */
     size_t series_hidden;  /* left out by `top` */
     int64_t other_sockets; /* with ports in the filter: how many client sockets came, or went, whose
                               service was not told apart; theirs may be among them */

@@ -92,10 +92,13 @@ struct snapshot_choice {
                           * set back between them */
     bool in_gap;         /* more than 1.5 intervals of its recording away on the record's clock, or
                           * the wall time asked for was jumped over */
-    bool ambiguous;  /* the wall time happened twice (clock set back): the later one was taken */
-    bool earlier;    /* the clock was set back and the record does not reach that wall time
+    bool ambiguous; /* the wall time happened twice (clock set back): the later one was taken */
+    bool earlier;   /* the clock was set back and the record does not reach that wall time
                       * again: what was before is taken */
-    int64_t unkept;  /* sockets that were counted at it, but not kept: they lack */
+    int64_t unkept; /* sockets that were counted at it, but not kept: they lack */
+    int64_t
+        pruned_ms; /* not found: what was before this wall time is removed; TIME_UNKNOWN: it is not
+                        * that */
     char detail[16]; /* detail of its recording */
 };
 

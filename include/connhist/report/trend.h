@@ -11,6 +11,7 @@
 #include "connhist/model/coverage.h"
 #include "connhist/report/filter.h"
 #include "connhist/report/walltime.h"
+#include "connhist/store/upkeep.h"
 
 struct db;
 
@@ -49,6 +50,9 @@ struct trend_point {
     int64_t max;
     int64_t last; /* at the bucket's last complete snapshot */
     double avg;   /* over the bucket's complete snapshots */
+    bool
+        bounds; /* the count is a sum, and what it is a sum of is kept added up one by one: no fewer
+                     than min, no more than max */
 };
 
 enum trend_direction { TREND_STEADY, TREND_GROWING, TREND_SHRINKING, TREND_UNCLEAR };
@@ -75,7 +79,7 @@ struct trend_series {
         VEC_FIELDS(struct trend_point);
     } points;          /* one for each bucket, oldest first */
     int64_t max;       /* highest count at any complete snapshot of the span */
-    int64_t max_at_ms; /* when that was first, wall time */
+    int64_t max_at_ms; /* when that was first, wall time; of a period the first snapshot */
     int64_t now;       /* count at the last complete snapshot of the span */
     double per_hour; /* slope over the last third of the recorded span (least squares), sockets per
                         hour */
@@ -84,10 +88,14 @@ struct trend_series {
 };
 
 struct trend {
-    int64_t since_ms; /* wall time, as asked */
+    int64_t since_ms; /* wall time, as asked; taken down to a multiple of shortest_ms */
     int64_t until_ms;
-    int64_t step_ms;       /* as used */
-    size_t series_hidden;  /* left out by `top` */
+    int64_t step_ms;      /* as used */
+    int64_t shortest_ms;  /* what was recorded at the begin is added up over periods of this length,
+                            and the step is a multiple of it; 0: the snapshots are there */
+    enum tier tier;       /* the coarsest that was read from */
+    bool bounds;          /* points of series have bounds for min and max */
+    size_t series_hidden; /* left out by `top` */
     int64_t other_sockets; /* with ports in the filter: how many client sockets there were at most
                               whose service was not told apart; theirs may be among them */
     struct {

@@ -99,3 +99,6 @@ const void *stmt_blob(struct stmt *stmt, int column, size_t *ret_n);
 /* Virtual machine steps that the statement took since it was prepared: for tests that bound the
  * work. */
 int64_t stmt_vm_steps(struct stmt *stmt);
+
+/* The same of all statements that were freed, together. */
+int64_t db_vm_steps(const struct db *db);

@@ -77,6 +77,7 @@ static void json_is_one_object_with_a_row_a_line(void **unused)
     struct gap gaps[] = {{.from_ms = 1000, .until_ms = 2000, .reason = "not \"running\""},
                          {.from_ms = 5000, .until_ms = 6000, .reason = ""}};
     struct gap deaf = {.from_ms = 7000, .until_ms = 7001, .reason = "the \"buffer\""};
+    struct pruned pruned = {.from_ms = 10, .until_ms = 20, .what = "ticks", .cause = "age"};
     struct coverage coverage = {.planned = 10,
                                 .done = 7,
                                 .interrupted = 1,
@@ -85,7 +86,8 @@ static void json_is_one_object_with_a_row_a_line(void **unused)
                                 .unkept = 7,
                                 .details = COVERAGE_DETAIL_ON | COVERAGE_DETAIL_OFF,
                                 .gaps = {.items = gaps, .n = 2},
-                                .deaf = {.items = &deaf, .n = 1}};
+                                .deaf = {.items = &deaf, .n = 1},
+                                .pruned = {.items = &pruned, .n = 1}};
     const struct field fields[] = {{"since_ms", cell_time(1000)}, {"step_ms", cell_null()}};
     struct document document = {.schema = "connhist/report/1",
                                 .fields = fields,
@@ -106,7 +108,9 @@ static void json_is_one_object_with_a_row_a_line(void **unused)
            "{\"from_ms\": 1000, \"until_ms\": 2000, \"reason\": \"not \\\"running\\\"\"}, "
            "{\"from_ms\": 5000, \"until_ms\": 6000, \"reason\": \"\"}], "
            "\"events_lost_spans\": ["
-           "{\"from_ms\": 7000, \"until_ms\": 7001, \"reason\": \"the \\\"buffer\\\"\"}]},\n"
+           "{\"from_ms\": 7000, \"until_ms\": 7001, \"reason\": \"the \\\"buffer\\\"\"}], "
+           "\"pruned\": ["
+           "{\"tier\": \"ticks\", \"from_ms\": 10, \"until_ms\": 20, \"cause\": \"age\"}]},\n"
            "\"rows\": [\n"
            "{\"at_ms\": 1763780400000, \"process\": \"ngi\\\"nx\", \"count\": -3, \"avg\": 0.1},\n"
            "{\"at_ms\": null, \"process\": null, \"count\": 9223372036854775807, \"avg\": null}\n"
