@@ -130,7 +130,7 @@ int coverage_load_in(struct db *db, const struct walltime *walltime, const struc
     if (ret_apart)
         *ret_apart = survey.netns.apart;
     if (!survey.netns.apart)
-        return coverage_load(db, walltime, from_ms, until_ms, ret, times, err);
+        return coverage_load(db, walltime, from_ms, until_ms, ret, ret_apart ? NULL : times, err);
     r = runs_load(&survey.runs, db, err);
     if (r == 0)
         r = look(&survey, times, err);

@@ -446,8 +446,6 @@ static int prepare(struct work *work, const struct walltime *walltime, struct er
     if (r == 0)
         r = coverage_load_in(work->db, walltime, &question->filter, work->from_ms, work->until_ms,
                              &work->trend.coverage, &work->moments.times, &work->apart, err);
-    if (r == 0 && !work->apart) /* they are read as the answer needs them */
-        vec_clear(&work->moments.times);
     if (r == 0)
         r = coverage_add_pruned(work->db, walltime, needs_lives(question) ? TIER_DETAIL : TIER_DAYS,
                                 work->from_ms, work->until_ms, &work->trend.coverage, err);

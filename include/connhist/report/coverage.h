@@ -32,7 +32,7 @@ int coverage_load(struct db *db, const struct walltime *walltime, int64_t from_m
 
 /* The same where the filter names a namespace: the snapshots that are complete there count, and
  * there are gaps where it was not recorded. NULL: none is named. *ret_apart (may be NULL): its
- * coverage is not that of all. */
+ * coverage is not that of all; who asks this gets times only then. */
 int coverage_load_in(struct db *db, const struct walltime *walltime, const struct filter *filter,
                      int64_t from_ms, int64_t until_ms, struct coverage *ret,
                      struct snapshot_times *times, bool *ret_apart, struct err *err);
