@@ -15,6 +15,7 @@
 #include "context.h"
 #include "netstat_tables.h"
 #include "question.h"
+#include "snapshot_words.h"
 #include "socket_table.h"
 
 static const struct option_row rows[] = {
@@ -143,32 +144,6 @@ static int netstat_now(struct context *ctx)
     return end_table(&table, &filter, r, &err);
 }
 
-/* What the table can't tell, in one line each. */
-static void complain_choice(const struct context *ctx, const struct snapshot_choice *choice)
-{
-    char distance[TIME_TEXT_MAX], shown[TIME_TEXT_MAX];
-
-    duration_format(llabs(choice->distance_ms), distance);
-    time_format(choice->snapshot_ms, ctx->utc, false, shown);
-    if (choice->in_gap)
-        complain("nothing was recorded at that time: shown is the last snapshot before, of %s, "
-                 "%s %s",
-                 shown, distance, choice->distance_ms < 0 ? "later by the clock" : "earlier");
-    if (choice->earlier)
-        complain("the clock was set back after that time: shown is what was before");
-    if (choice->ambiguous)
-        complain("the clock was set back, so that this time was twice: the later one is shown");
-    if (choice->unkept)
-        complain(
-            "%lld half-open connections of that snapshot are not shown: beyond a bound they are "
-            "counted (see connhist report), not kept",
-            (long long)choice->unkept);
-    if (strcmp(choice->detail, "off") == 0)
-        complain("only listening sockets are shown: the record was kept with `detail: off`");
-    else if (strcmp(choice->detail, "anonymous") == 0)
-        complain("remote addresses are cut: the record was kept with `detail: anonymous`");
-}
-
 /* The line above the table that says how old it is. */
 static void print_choice(const struct context *ctx, const struct snapshot_choice *choice,
                          int64_t at_ms)
@@ -253,7 +228,7 @@ static int netstat_at(struct context *ctx)
 
     if (status != EXIT_ANSWERED)
         return status;
-    complain_choice(ctx, &choice);
+    snapshot_complain(ctx, &choice);
     return put_table_at(ctx, &choice, at_ms, &filter);
 }
 
