@@ -13,6 +13,7 @@
 #include "command.h"
 #include "complain.h"
 #include "context.h"
+#include "netstat_repeat.h"
 #include "netstat_tables.h"
 #include "question.h"
 #include "snapshot_words.h"
@@ -40,6 +41,8 @@ static const struct option_row rows[] = {
     {OPT_STATISTICS, REPEAT_LAST, 's', "statistics", NULL, "the kernel's counters by protocol"},
     {OPT_AT, REPEAT_NOT, 0, "at", "TIME",
      "as it was then: 03:14, -2h, yesterday 18:00 …\n(now, from the kernel itself)"},
+    {OPT_REPEATS, REPEAT_NOT, 0, "count", "N",
+     "with INTERVAL: end after so many tables (0: none but\nSIGINT ends it)"},
     ROW_PORT("only with these ports at either end: 80, 80,443,\n8000-8010, http, 53/udp"),
     ROW_STATE("only in these states: LISTEN, time-wait …"),
     ROW_ROLE,
@@ -72,16 +75,26 @@ static struct names *shown_names(const struct context *ctx)
     return options_has(&ctx->options, OPT_NUMERIC) ? NULL : ctx->names;
 }
 
-/* Whether remote addresses are shown by name: a first pass over the table is to collect them. */
-static int begin_names(const struct context *ctx, struct socket_table *table)
+/* What is kept from one repetition to the next. */
+struct kept {
+    struct resolver *resolver; /* names of remote addresses; NULL: -f was not given; owned */
+};
+
+static void kept_finish(struct kept *kept)
+{
+    resolver_free(kept->resolver);
+}
+
+static int kept_init(const struct context *ctx, struct kept *kept)
 {
     if (!options_has(&ctx->options, OPT_FQDN))
         return EXIT_ANSWERED;
-    table->resolver = resolver_new();
-    return table->resolver ? EXIT_ANSWERED : cannot_answer("out of memory");
+    kept->resolver = resolver_new();
+    return kept->resolver ? EXIT_ANSWERED : cannot_answer("out of memory");
 }
 
-/* r: what that pass gave. What it could not read the second one tells of. */
+/* Where remote addresses are shown by name, a first pass over the table collects them. r: what it
+ * gave. What it could not read the second one tells of. */
 static void end_names(struct socket_table *table, int r)
 {
     if (r >= 0 && resolver_wait(table->resolver, RESOLVER_PATIENCE_MS) < 0)
@@ -113,9 +126,10 @@ static int end_table(struct socket_table *table, const struct filter *filter, in
     return status;
 }
 
-static int netstat_now(struct context *ctx)
+static int netstat_now(struct context *ctx, const struct kept *kept)
 {
-    _cleanup_(socket_table_finish) struct socket_table table = {.kind = SOCKETS_LIVE};
+    _cleanup_(socket_table_finish) struct socket_table table = {.kind = SOCKETS_LIVE,
+                                                                .resolver = kept->resolver};
     const struct field fields[] = {{"at_ms", cell_time(ctx->now_ms)}};
     const struct document document = {
         .schema = "connhist/netstat/1", .fields = fields, .n_fields = 1};
@@ -132,12 +146,10 @@ static int netstat_now(struct context *ctx)
     table.names = shown_names(ctx);
     choose_owners(ctx, &table);
     table.pids |= filter_by_owner(&filter); /* who chooses by owner sees whom he got */
-    status = begin_names(ctx, &table);
     if (table.resolver)
         end_names(&table, sockets_live(&filter, filter_by_owner(&filter), socket_table_want_name,
                                        &table, &err));
-    if (status == EXIT_ANSWERED)
-        status = socket_table_begin(&table, ctx, &document);
+    status = socket_table_begin(&table, ctx, &document);
     if (status != EXIT_ANSWERED)
         return status;
     r = sockets_live(&filter, table.pids || table.programs, socket_table_row, &table, &err);
@@ -183,9 +195,10 @@ static int read_at(struct context *ctx, struct filter *filter, int64_t *ret_at_m
 }
 
 static int put_table_at(struct context *ctx, const struct snapshot_choice *choice, int64_t at_ms,
-                        const struct filter *filter)
+                        const struct filter *filter, const struct kept *kept)
 {
-    _cleanup_(socket_table_finish) struct socket_table table = {.kind = SOCKETS_AT};
+    _cleanup_(socket_table_finish) struct socket_table table = {.kind = SOCKETS_AT,
+                                                                .resolver = kept->resolver};
     const struct field fields[] = {
         {"at_ms", cell_time(at_ms)},
         {"snapshot_ms", cell_time(choice->snapshot_ms)},
@@ -202,12 +215,9 @@ static int put_table_at(struct context *ctx, const struct snapshot_choice *choic
 
     table.names = shown_names(ctx);
     choose_owners(ctx, &table);
-    status = begin_names(ctx, &table);
     if (table.resolver)
         end_names(&table, sockets_at(ctx->db, &ctx->walltime, choice, filter,
                                      socket_table_want_name, &table, &err));
-    if (status != EXIT_ANSWERED)
-        return status;
     if (ctx->format == FORMAT_TABLE)
         print_choice(ctx, choice, at_ms);
     status = socket_table_choose_netns(&table, ctx, filter);
@@ -219,7 +229,7 @@ static int put_table_at(struct context *ctx, const struct snapshot_choice *choic
     return end_table(&table, filter, r, &err);
 }
 
-static int netstat_at(struct context *ctx)
+static int netstat_at(struct context *ctx, const struct kept *kept)
 {
     struct snapshot_choice choice = {0};
     struct filter filter = {0};
@@ -229,10 +239,11 @@ static int netstat_at(struct context *ctx)
     if (status != EXIT_ANSWERED)
         return status;
     snapshot_complain(ctx, &choice);
-    return put_table_at(ctx, &choice, at_ms, &filter);
+    return put_table_at(ctx, &choice, at_ms, &filter, kept);
 }
 
-static int netstat_run(struct context *ctx)
+/* One table; arg: struct kept. */
+static int show(struct context *ctx, void *arg)
 {
     struct table_choice choice = {0};
     int status;
@@ -242,22 +253,39 @@ static int netstat_run(struct context *ctx)
     status = netstat_tables_choose(ctx, &choice); /* refuses what goes with other tables */
     if (status != EXIT_ANSWERED)
         return status;
-    return options_has(&ctx->options, OPT_AT) ? netstat_at(ctx) : netstat_now(ctx);
+    return options_has(&ctx->options, OPT_AT) ? netstat_at(ctx, arg) : netstat_now(ctx, arg);
+}
+
+static int netstat_run(struct context *ctx)
+{
+    _cleanup_(kept_finish) struct kept kept = {0};
+    struct repetition repetition = {0};
+    int status = netstat_repeat_read(ctx, &repetition);
+
+    if (status == EXIT_ANSWERED)
+        status = kept_init(ctx, &kept);
+    if (status != EXIT_ANSWERED)
+        return status;
+    return repetition.interval_ms ? netstat_repeat(ctx, &repetition, show, &kept)
+                                  : show(ctx, &kept);
 }
 
 static int netstat_check(struct context *ctx)
 {
+    struct repetition repetition = {0};
     struct filter filter = {0};
+    int status = netstat_repeat_read(ctx, &repetition);
 
-    return read_filter(ctx, &filter);
+    return status == EXIT_ANSWERED ? read_filter(ctx, &filter) : status;
 }
 
 const struct command cmd_netstat = {
     .name = "netstat",
-    .args = "",
+    .args = "[INTERVAL]",
     .summary = "the socket table, now or at a recorded instant; routes, counters",
     .notes = "Without -a: connections that are not listening. Options combine: -an --at 03:14.\n"
-             "Other tables in place of sockets, alone or together: -e, -r, -s; -es, -rn.",
+             "Other tables in place of sockets, alone or together: -e, -r, -s; -es, -rn.\n"
+             "With INTERVAL (2, 0.5, 500ms, 1m) it shows them again until Ctrl+C.",
     .options = OPTION_TABLE(rows),
     .needs = NEEDS_NOTHING,
     .run = netstat_run,

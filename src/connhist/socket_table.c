@@ -433,6 +433,5 @@ int socket_table_end(struct socket_table *table)
 void socket_table_finish(struct socket_table *table)
 {
     writer_free(table->writer);
-    resolver_free(table->resolver);
     users_finish(&table->users);
 }

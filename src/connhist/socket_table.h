@@ -29,7 +29,7 @@ enum socket_table_kind {
 struct socket_table {
     enum socket_table_kind kind;
     struct names *names;       /* names of ports in tables; NULL: numbers */
-    struct resolver *resolver; /* names of remote addresses; NULL: numbers; owned */
+    struct resolver *resolver; /* names of remote addresses; NULL: numbers; not owned */
     uint64_t limit;            /* rows shown at most; 0: all */
     uint64_t rows;             /* shown so far */
     bool cut;                  /* there were more than limit */
