@@ -52,6 +52,7 @@ complete -c connhist -n '__fish_seen_subcommand_from netstat' -l by -x -a interf
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s r -l route -d 'Routes'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -l table -x -a 'main local default all' -d 'Table of routes'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s s -l statistics -d 'Counters by protocol'
+complete -c connhist -n '__fish_seen_subcommand_from netstat list diff' -l no-pager -d 'No pager'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -l count -x -d 'End after so many tables'
 complete -c connhist -n '__fish_seen_subcommand_from netstat who' -l at -x -a 'now today yesterday' -d 'Instant'
 complete -c connhist -n '__fish_seen_subcommand_from list' -l open -d 'Only those still open'

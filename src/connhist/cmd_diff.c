@@ -15,6 +15,7 @@
 #include "complain.h"
 #include "context.h"
 #include "coverage_words.h"
+#include "pager.h"
 #include "question.h"
 #include "snapshot_words.h"
 #include "socket_table.h"
@@ -40,6 +41,7 @@ static const struct option_row rows[] = {
     ROW_LOCAL,
     ROWS_OWNER,
     ROW_NETNS,
+    ROW_NO_PAGER,
 };
 
 /* Fields for programs. */
@@ -402,6 +404,7 @@ static int diff_run(struct context *ctx)
         status = load(ctx, &answer);
     if (status != EXIT_ANSWERED)
         return status;
+    pager_start(ctx);
     sums = diff_sums(answer.diff);
     if (people) {
         print_instant(ctx, "From", &answer.from, answer.from_ms);

@@ -15,6 +15,7 @@
 #include "context.h"
 #include "netstat_repeat.h"
 #include "netstat_tables.h"
+#include "pager.h"
 #include "question.h"
 #include "snapshot_words.h"
 #include "socket_table.h"
@@ -50,6 +51,7 @@ static const struct option_row rows[] = {
     ROW_LOCAL,
     ROWS_OWNER,
     ROW_NETNS,
+    ROW_NO_PAGER,
 };
 
 static int read_filter(struct context *ctx, struct filter *filter)
@@ -266,8 +268,10 @@ static int netstat_run(struct context *ctx)
         status = kept_init(ctx, &kept);
     if (status != EXIT_ANSWERED)
         return status;
-    return repetition.interval_ms ? netstat_repeat(ctx, &repetition, show, &kept)
-                                  : show(ctx, &kept);
+    if (repetition.interval_ms)
+        return netstat_repeat(ctx, &repetition, show, &kept);
+    pager_start(ctx);
+    return show(ctx, &kept);
 }
 
 static int netstat_check(struct context *ctx)

@@ -71,6 +71,11 @@ extern const struct command cmd_report, cmd_netstat, cmd_diff, cmd_list, cmd_who
         OPT_NETNS, REPEAT_NOT, 0, "netns", "NAME",                 \
             "only this network namespace: a name, or inode:NUMBER" \
     }
+#define ROW_NO_PAGER                                           \
+    {                                                          \
+        OPT_NO_PAGER, REPEAT_LAST, 0, "no-pager", NULL,        \
+            "no pager for tables on a terminal ($PAGER, less)" \
+    }
 /* Four rows: which owner sockets have. */
 #define ROWS_OWNER                                                                             \
     {OPT_PROCESS,                                                                              \

@@ -49,6 +49,7 @@ enum option_id {
     OPT_TO,
     OPT_LISTEN,
     OPT_REPEATS,
+    OPT_NO_PAGER,
     OPT_OPEN,
     OPT_CLOSED_BY,
     OPT_LIMIT,

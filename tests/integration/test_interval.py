@@ -141,3 +141,37 @@ def test_a_resize_is_survived(listen, start):
 def test_wrong_intervals_are_refused_in_one_line(args, words):
     done = connhist("netstat", *args, status=2)
     assert words in done.stderr and done.stderr.count("\n") == 1 and done.stdout == ""
+
+
+def on_terminal(command, **environment):
+    """What a program shows on a terminal."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs,
+                               env={**os.environ, "TERM": "xterm", **environment})
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:  # no end of that terminal is open any more
+            chunk = b""
+        if not chunk:
+            break
+        shown += chunk
+    os.close(ours)
+    assert process.wait(PATIENCE) == 0
+    return shown.decode()
+
+
+def test_tables_on_a_terminal_go_through_the_pager(netns, listen, tmp_path):
+    listen(80)
+    command, paged = netns.command(CONNHIST, "netstat", "-an"), tmp_path / "paged"
+    pager = {"PAGER": f"cat > {paged}"}
+    assert "127.0.0.1:80" not in on_terminal(command, **pager)
+    assert "127.0.0.1:80" in paged.read_text()
+    paged.unlink()
+    for args, environment in ((["--no-pager"], pager), (["--count", "1", "1"], pager), (["--format", "json"], pager),
+                              ([], {"PAGER": ""}), ([], {"PAGER": "cat"}), ([], {**pager, "TERM": "dumb"})):
+        assert "80" in on_terminal([*command, *args], **environment) and not paged.exists()
+    done = connhist("netstat", "-an", netns=netns, env={**os.environ, "TERM": "xterm", **pager})
+    assert "127.0.0.1:80" in done.stdout and not paged.exists()
