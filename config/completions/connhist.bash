@@ -6,9 +6,10 @@ _connhist_options() {
     local common="--db --config --format --color --utc --help --version"
     case $1 in
     report) echo "$common --netns --port --proto --state --role --by --peer --since --until --step --top --measure --process --unit --container --pid" ;;
-    netstat) echo "$common --netns --all --numeric --owner --program --fqdn --proto --ethernet --by --route --table --statistics --at --port --state --peer --local --role --process --unit --container --pid" ;;
-    list) echo "$common --netns --port --proto --peer --local --state --role --since --until --open --closed-by --limit --process --unit --container --pid" ;;
+    netstat) echo "$common --netns --all --numeric --owner --program --fqdn --proto --ethernet --by --route --table --statistics --at --count --no-pager --port --state --peer --local --role --process --unit --container --pid" ;;
+    list) echo "$common --no-pager --netns --port --proto --peer --local --state --role --since --until --open --closed-by --limit --process --unit --container --pid" ;;
     who) echo "$common --netns --port --proto --at --since --until" ;;
+    diff) echo "$common --no-pager --netns --from --to --listen --numeric --port --proto --state --role --peer --local --process --unit --container --pid" ;;
     sql) echo "$common --timeout" ;;
     status) echo "$common" ;;
     *) echo "$common --netns" ;;
@@ -29,7 +30,7 @@ _connhist_values() {
     --state)
         echo "ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING"
         ;;
-    --since | --until | --at) echo "now today yesterday" ;;
+    --since | --until | --at | --from | --to) echo "now today yesterday" ;;
     --log-level) echo "error warning notice info debug" ;;
     --process | --unit | --container | --pid) echo ;;
     --port | --peer | --local | --step | --top | --limit | --timeout | --netns | --interval | --count) echo ;;
@@ -43,7 +44,7 @@ _connhist_command() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
         --db | --config | --format | --color | --netns) i=$((i + 1)) ;;
-        report | netstat | list | who | status | sql) echo "${COMP_WORDS[i]}" && return ;;
+        report | netstat | list | who | diff | status | sql) echo "${COMP_WORDS[i]}" && return ;;
         esac
     done
 }
@@ -63,7 +64,7 @@ _connhist() {
     fi
     command=$(_connhist_command)
     if [ -z "$command" ] && [ "${word:0:1}" != - ]; then
-        _connhist_reply "report netstat list who status sql" "$word"
+        _connhist_reply "report netstat list who diff status sql" "$word"
     else
         _connhist_reply "$(_connhist_options "$command")" "$word"
     fi

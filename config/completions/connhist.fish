@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: MIT
 # Completion of connhist and connhistd for fish.
 
-set -l commands report netstat list who status sql
+set -l commands report netstat list who diff status sql
 set -l states ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING
-set -l some "__fish_seen_subcommand_from report netstat list"
-set -l ports "__fish_seen_subcommand_from report netstat list who"
+set -l some "__fish_seen_subcommand_from report netstat list diff"
+set -l ports "__fish_seen_subcommand_from report netstat list who diff"
 
 complete -c connhist -f
 complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a report -d 'Counts over time'
 complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a netstat -d 'The socket table, now or at an instant'
 complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a list -d 'Sockets with their lives'
 complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a who -d 'Who held a port, and when'
+complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a diff -d 'What changed between two instants'
 complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a status -d 'The health of the recorder'
 complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a sql -d 'Ask in SQL, read-only'
 
@@ -35,13 +36,13 @@ complete -c connhist -n $some -l pid -x -d 'Process id of the owner'
 complete -c connhist -n '__fish_seen_subcommand_from who' -l proto -x -a 'tcp udp' -d 'Protocol'
 complete -c connhist -n '__fish_seen_subcommand_from report list who' -l since -x -a 'today yesterday' -d 'Begin'
 complete -c connhist -n '__fish_seen_subcommand_from report list who' -l until -x -a 'now today yesterday' -d 'End'
-complete -c connhist -n '__fish_seen_subcommand_from netstat list' -l local -x -d 'Local addresses'
+complete -c connhist -n '__fish_seen_subcommand_from netstat list diff' -l local -x -d 'Local addresses'
 complete -c connhist -n '__fish_seen_subcommand_from report' -l by -x -a 'port state role peer process pid unit container uid netns' -d 'What tells series apart'
 complete -c connhist -n '__fish_seen_subcommand_from report' -l step -x -d 'Width of a bucket'
 complete -c connhist -n '__fish_seen_subcommand_from report' -l top -x -d 'Only the highest'
 complete -c connhist -n '__fish_seen_subcommand_from report' -l measure -x -a 'opened closed bytes duration rtt' -d 'What came and went'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s a -l all -d 'Listening ones, too'
-complete -c connhist -n '__fish_seen_subcommand_from netstat' -s n -l numeric -d 'Ports as numbers'
+complete -c connhist -n '__fish_seen_subcommand_from netstat diff' -s n -l numeric -d 'Ports as numbers'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s o -l owner -d 'Process ids'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s b -l program -d 'Programs'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s f -l fqdn -d 'Names of remote addresses'
@@ -51,10 +52,15 @@ complete -c connhist -n '__fish_seen_subcommand_from netstat' -l by -x -a interf
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s r -l route -d 'Routes'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -l table -x -a 'main local default all' -d 'Table of routes'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s s -l statistics -d 'Counters by protocol'
+complete -c connhist -n '__fish_seen_subcommand_from netstat list diff' -l no-pager -d 'No pager'
+complete -c connhist -n '__fish_seen_subcommand_from netstat' -l count -x -d 'End after so many tables'
 complete -c connhist -n '__fish_seen_subcommand_from netstat who' -l at -x -a 'now today yesterday' -d 'Instant'
 complete -c connhist -n '__fish_seen_subcommand_from list' -l open -d 'Only those still open'
 complete -c connhist -n '__fish_seen_subcommand_from list' -l closed-by -x -a 'local remote reset timeout unknown' -d 'How it ended'
 complete -c connhist -n '__fish_seen_subcommand_from list' -l limit -x -d 'At most so many'
+complete -c connhist -n '__fish_seen_subcommand_from diff' -l from -x -a 'today yesterday' -d 'The earlier instant'
+complete -c connhist -n '__fish_seen_subcommand_from diff' -l to -x -a 'now today yesterday' -d 'The later instant'
+complete -c connhist -n '__fish_seen_subcommand_from diff' -l listen -d 'Listening ports only'
 complete -c connhist -n '__fish_seen_subcommand_from sql' -l timeout -x -d 'End after'
 
 complete -c connhistd -f

@@ -14,6 +14,7 @@
 #include "complain.h"
 #include "context.h"
 #include "coverage_words.h"
+#include "pager.h"
 #include "question.h"
 #include "socket_table.h"
 
@@ -36,6 +37,7 @@ static const struct option_row rows[] = {
      "only those that ended so: local, remote, reset,\ntimeout, unknown"},
     {OPT_LIMIT, REPEAT_NOT, 0, "limit", "N", "at most N rows, 0: all (0)"},
     ROW_NETNS,
+    ROW_NO_PAGER,
 };
 
 /* Adds "local,reset" to the bits of enum closed_by. */
@@ -145,6 +147,7 @@ static int list_run(struct context *ctx)
     question.limit = table.limit ? table.limit + 1 : 0; /* one more tells that there are more */
     table.names = ctx->names;
     table.open_only = question.open_only;
+    pager_start(ctx);
     status = put_rows(ctx, &question, &coverage, &table);
     if (status != EXIT_ANSWERED)
         return status;

@@ -13,8 +13,11 @@
 #include "command.h"
 #include "complain.h"
 #include "context.h"
+#include "netstat_repeat.h"
 #include "netstat_tables.h"
+#include "pager.h"
 #include "question.h"
+#include "snapshot_words.h"
 #include "socket_table.h"
 
 static const struct option_row rows[] = {
@@ -39,6 +42,8 @@ static const struct option_row rows[] = {
     {OPT_STATISTICS, REPEAT_LAST, 's', "statistics", NULL, "the kernel's counters by protocol"},
     {OPT_AT, REPEAT_NOT, 0, "at", "TIME",
      "as it was then: 03:14, -2h, yesterday 18:00 …\n(now, from the kernel itself)"},
+    {OPT_REPEATS, REPEAT_NOT, 0, "count", "N",
+     "with INTERVAL: end after so many tables (0: none but\nSIGINT ends it)"},
     ROW_PORT("only with these ports at either end: 80, 80,443,\n8000-8010, http, 53/udp"),
     ROW_STATE("only in these states: LISTEN, time-wait …"),
     ROW_ROLE,
@@ -46,6 +51,7 @@ static const struct option_row rows[] = {
     ROW_LOCAL,
     ROWS_OWNER,
     ROW_NETNS,
+    ROW_NO_PAGER,
 };
 
 static int read_filter(struct context *ctx, struct filter *filter)
@@ -71,16 +77,26 @@ static struct names *shown_names(const struct context *ctx)
     return options_has(&ctx->options, OPT_NUMERIC) ? NULL : ctx->names;
 }
 
-/* Whether remote addresses are shown by name: a first pass over the table is to collect them. */
-static int begin_names(const struct context *ctx, struct socket_table *table)
+/* What is kept from one repetition to the next. */
+struct kept {
+    struct resolver *resolver; /* names of remote addresses; NULL: -f was not given; owned */
+};
+
+static void kept_finish(struct kept *kept)
+{
+    resolver_free(kept->resolver);
+}
+
+static int kept_init(const struct context *ctx, struct kept *kept)
 {
     if (!options_has(&ctx->options, OPT_FQDN))
         return EXIT_ANSWERED;
-    table->resolver = resolver_new();
-    return table->resolver ? EXIT_ANSWERED : cannot_answer("out of memory");
+    kept->resolver = resolver_new();
+    return kept->resolver ? EXIT_ANSWERED : cannot_answer("out of memory");
 }
 
-/* r: what that pass gave. What it could not read the second one tells of. */
+/* Where remote addresses are shown by name, a first pass over the table collects them. r: what it
+ * gave. What it could not read the second one tells of. */
 static void end_names(struct socket_table *table, int r)
 {
     if (r >= 0 && resolver_wait(table->resolver, RESOLVER_PATIENCE_MS) < 0)
@@ -112,9 +128,10 @@ static int end_table(struct socket_table *table, const struct filter *filter, in
     return status;
 }
 
-static int netstat_now(struct context *ctx)
+static int netstat_now(struct context *ctx, const struct kept *kept)
 {
-    _cleanup_(socket_table_finish) struct socket_table table = {.kind = SOCKETS_LIVE};
+    _cleanup_(socket_table_finish) struct socket_table table = {.kind = SOCKETS_LIVE,
+                                                                .resolver = kept->resolver};
     const struct field fields[] = {{"at_ms", cell_time(ctx->now_ms)}};
     const struct document document = {
         .schema = "connhist/netstat/1", .fields = fields, .n_fields = 1};
@@ -131,42 +148,14 @@ static int netstat_now(struct context *ctx)
     table.names = shown_names(ctx);
     choose_owners(ctx, &table);
     table.pids |= filter_by_owner(&filter); /* who chooses by owner sees whom he got */
-    status = begin_names(ctx, &table);
     if (table.resolver)
         end_names(&table, sockets_live(&filter, filter_by_owner(&filter), socket_table_want_name,
                                        &table, &err));
-    if (status == EXIT_ANSWERED)
-        status = socket_table_begin(&table, ctx, &document);
+    status = socket_table_begin(&table, ctx, &document);
     if (status != EXIT_ANSWERED)
         return status;
     r = sockets_live(&filter, table.pids || table.programs, socket_table_row, &table, &err);
     return end_table(&table, &filter, r, &err);
-}
-
-/* What the table can't tell, in one line each. */
-static void complain_choice(const struct context *ctx, const struct snapshot_choice *choice)
-{
-    char distance[TIME_TEXT_MAX], shown[TIME_TEXT_MAX];
-
-    duration_format(llabs(choice->distance_ms), distance);
-    time_format(choice->snapshot_ms, ctx->utc, false, shown);
-    if (choice->in_gap)
-        complain("nothing was recorded at that time: shown is the last snapshot before, of %s, "
-                 "%s %s",
-                 shown, distance, choice->distance_ms < 0 ? "later by the clock" : "earlier");
-    if (choice->earlier)
-        complain("the clock was set back after that time: shown is what was before");
-    if (choice->ambiguous)
-        complain("the clock was set back, so that this time was twice: the later one is shown");
-    if (choice->unkept)
-        complain(
-            "%lld half-open connections of that snapshot are not shown: beyond a bound they are "
-            "counted (see connhist report), not kept",
-            (long long)choice->unkept);
-    if (strcmp(choice->detail, "off") == 0)
-        complain("only listening sockets are shown: the record was kept with `detail: off`");
-    else if (strcmp(choice->detail, "anonymous") == 0)
-        complain("remote addresses are cut: the record was kept with `detail: anonymous`");
 }
 
 /* The line above the table that says how old it is. */
@@ -208,9 +197,10 @@ static int read_at(struct context *ctx, struct filter *filter, int64_t *ret_at_m
 }
 
 static int put_table_at(struct context *ctx, const struct snapshot_choice *choice, int64_t at_ms,
-                        const struct filter *filter)
+                        const struct filter *filter, const struct kept *kept)
 {
-    _cleanup_(socket_table_finish) struct socket_table table = {.kind = SOCKETS_AT};
+    _cleanup_(socket_table_finish) struct socket_table table = {.kind = SOCKETS_AT,
+                                                                .resolver = kept->resolver};
     const struct field fields[] = {
         {"at_ms", cell_time(at_ms)},
         {"snapshot_ms", cell_time(choice->snapshot_ms)},
@@ -227,12 +217,9 @@ static int put_table_at(struct context *ctx, const struct snapshot_choice *choic
 
     table.names = shown_names(ctx);
     choose_owners(ctx, &table);
-    status = begin_names(ctx, &table);
     if (table.resolver)
         end_names(&table, sockets_at(ctx->db, &ctx->walltime, choice, filter,
                                      socket_table_want_name, &table, &err));
-    if (status != EXIT_ANSWERED)
-        return status;
     if (ctx->format == FORMAT_TABLE)
         print_choice(ctx, choice, at_ms);
     status = socket_table_choose_netns(&table, ctx, filter);
@@ -244,7 +231,7 @@ static int put_table_at(struct context *ctx, const struct snapshot_choice *choic
     return end_table(&table, filter, r, &err);
 }
 
-static int netstat_at(struct context *ctx)
+static int netstat_at(struct context *ctx, const struct kept *kept)
 {
     struct snapshot_choice choice = {0};
     struct filter filter = {0};
@@ -253,11 +240,12 @@ static int netstat_at(struct context *ctx)
 
     if (status != EXIT_ANSWERED)
         return status;
-    complain_choice(ctx, &choice);
-    return put_table_at(ctx, &choice, at_ms, &filter);
+    snapshot_complain(ctx, &choice);
+    return put_table_at(ctx, &choice, at_ms, &filter, kept);
 }
 
-static int netstat_run(struct context *ctx)
+/* One table; arg: struct kept. */
+static int show(struct context *ctx, void *arg)
 {
     struct table_choice choice = {0};
     int status;
@@ -267,22 +255,41 @@ static int netstat_run(struct context *ctx)
     status = netstat_tables_choose(ctx, &choice); /* refuses what goes with other tables */
     if (status != EXIT_ANSWERED)
         return status;
-    return options_has(&ctx->options, OPT_AT) ? netstat_at(ctx) : netstat_now(ctx);
+    return options_has(&ctx->options, OPT_AT) ? netstat_at(ctx, arg) : netstat_now(ctx, arg);
+}
+
+static int netstat_run(struct context *ctx)
+{
+    _cleanup_(kept_finish) struct kept kept = {0};
+    struct repetition repetition = {0};
+    int status = netstat_repeat_read(ctx, &repetition);
+
+    if (status == EXIT_ANSWERED)
+        status = kept_init(ctx, &kept);
+    if (status != EXIT_ANSWERED)
+        return status;
+    if (repetition.interval_ms)
+        return netstat_repeat(ctx, &repetition, show, &kept);
+    pager_start(ctx);
+    return show(ctx, &kept);
 }
 
 static int netstat_check(struct context *ctx)
 {
+    struct repetition repetition = {0};
     struct filter filter = {0};
+    int status = netstat_repeat_read(ctx, &repetition);
 
-    return read_filter(ctx, &filter);
+    return status == EXIT_ANSWERED ? read_filter(ctx, &filter) : status;
 }
 
 const struct command cmd_netstat = {
     .name = "netstat",
-    .args = "",
+    .args = "[INTERVAL]",
     .summary = "the socket table, now or at a recorded instant; routes, counters",
     .notes = "Without -a: connections that are not listening. Options combine: -an --at 03:14.\n"
-             "Other tables in place of sockets, alone or together: -e, -r, -s; -es, -rn.",
+             "Other tables in place of sockets, alone or together: -e, -r, -s; -es, -rn.\n"
+             "With INTERVAL (2, 0.5, 500ms, 1m) it shows them again until Ctrl+C.",
     .options = OPTION_TABLE(rows),
     .needs = NEEDS_NOTHING,
     .run = netstat_run,

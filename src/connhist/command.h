@@ -28,7 +28,8 @@ struct command {
     int (*check)(struct context *ctx);
 };
 
-extern const struct command cmd_report, cmd_netstat, cmd_list, cmd_who, cmd_status, cmd_sql;
+extern const struct command cmd_report, cmd_netstat, cmd_diff, cmd_list, cmd_who, cmd_status,
+    cmd_sql;
 
 /* Rows that several commands have. */
 #define ROW_PORT(words)                                 \
@@ -69,6 +70,11 @@ extern const struct command cmd_report, cmd_netstat, cmd_list, cmd_who, cmd_stat
     {                                                              \
         OPT_NETNS, REPEAT_NOT, 0, "netns", "NAME",                 \
             "only this network namespace: a name, or inode:NUMBER" \
+    }
+#define ROW_NO_PAGER                                           \
+    {                                                          \
+        OPT_NO_PAGER, REPEAT_LAST, 0, "no-pager", NULL,        \
+            "no pager for tables on a terminal ($PAGER, less)" \
     }
 /* Four rows: which owner sockets have. */
 #define ROWS_OWNER                                                                             \

@@ -140,8 +140,11 @@ int context_open(struct context *ctx, bool as_of_now)
 int context_names(struct context *ctx)
 {
     const struct config_service_vec *services = &ctx->config.services;
-    int r = ctx->names ? 0 : names_new(&ctx->names);
+    int r;
 
+    if (ctx->names && ctx->repetition > 0)
+        return EXIT_ANSWERED;
+    r = ctx->names ? 0 : names_new(&ctx->names);
     if (r >= 0 && ctx->db)
         r = names_add_file(ctx->names, ctx->db);
     for (size_t i = 0; r >= 0 && i < services->n; i++)
@@ -173,6 +176,8 @@ int context_writer(const struct context *ctx, struct writer **ret)
         .utc = ctx->utc,
         .color = ctx->color,
         .width = context_width(),
+        .continued = ctx->repetition > 0,
+        .stamp_ms = ctx->repeats ? ctx->now_ms : 0,
     };
     int r = writer_new(&options, ret);
 

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "connhist/config/config.h"
 #include "connhist/render/writer.h"
@@ -19,7 +20,10 @@ struct context {
     struct options options; /* all that were given, before and behind the command */
     char **words;           /* what is no option, behind the command; in argv */
     int n_words;
-    int64_t now_ms;           /* when the program started, wall time */
+    int64_t now_ms;           /* when the program started, or began this repetition; wall time */
+    uint64_t repetition;      /* tables of this command shown so far */
+    pid_t pager;              /* where stdout leads; 0: none */
+    bool repeats;             /* the command shows its table again and again */
     bool utc;                 /* --utc */
     bool color;               /* colour may be used on stdout */
     bool chart;               /* --format chart, or the default of a command that charts */

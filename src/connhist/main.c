@@ -11,9 +11,10 @@
 #include "command.h"
 #include "complain.h"
 #include "context.h"
+#include "pager.h"
 
 static const struct command *const commands[] = {
-    &cmd_report, &cmd_netstat, &cmd_list, &cmd_who, &cmd_status, &cmd_sql,
+    &cmd_report, &cmd_netstat, &cmd_list, &cmd_who, &cmd_diff, &cmd_status, &cmd_sql,
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -165,6 +166,7 @@ int main(int argc, char **argv)
     ctx.now_ms = clock_realtime_ns(&clock) / NS_PER_MS;
     config_init(&ctx.config);
     status = enter(&ctx, argc, argv);
+    pager_finish(&ctx);
     context_finish(&ctx);
     return status;
 }

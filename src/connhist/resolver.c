@@ -42,6 +42,7 @@ struct pool {
 struct resolver {
     struct pool *pool; /* shared */
     void *tree;        /* of tsearch(): the pool's questions by address */
+    bool fresh;        /* some were not waited for yet */
 };
 
 static void pool_free(struct pool *pool)
@@ -212,8 +213,10 @@ int resolver_want(struct resolver *resolver, uint8_t family, const struct addres
         free(question);
         return -ENOMEM;
     }
-    if (add_question(resolver->pool, question) == 0)
+    if (add_question(resolver->pool, question) == 0) {
+        resolver->fresh = true;
         return 0;
+    }
     tdelete(question, &resolver->tree, compare);
     free(question);
     return -ENOMEM;
@@ -246,6 +249,9 @@ int resolver_wait(struct resolver *resolver, int64_t patience_ms)
     struct timespec until;
     int r;
 
+    if (!resolver->fresh) /* what had its time is shown when it comes */
+        return 0;
+    resolver->fresh = false;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += patience_ms / 1000;
     until.tv_nsec += patience_ms % 1000 * 1000000;

@@ -24,7 +24,8 @@ DEFINE_CLEANUP(struct resolver *, resolver_free)
  * not asked again. Wildcards are left out. 0 or -ENOMEM. */
 int resolver_want(struct resolver *resolver, uint8_t family, const struct address *address);
 
-/* Asks for what is wanted, and waits for the answers, at most patience_ms. 0, or a negative errno when
+/* Asks for what is wanted, and waits for the answers, at most patience_ms; not at all when all of it
+ * was waited for before. 0, or a negative errno when
  * nobody can be asked. */
 int resolver_wait(struct resolver *resolver, int64_t patience_ms);
 

@@ -2,7 +2,6 @@
 #include "socket_table.h"
 
 #include <errno.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,11 +13,7 @@
 #include "complain.h"
 #include "quoted.h"
 
-#define SCOPED_MAX     (ADDRESS_TEXT_MAX + IF_NAMESIZE + 2)
-#define PROCESS_MAX    260
-#define EARLIER_MAX    (PROCESS_MAX * 8)
-#define NAME_SHOWN_MAX 253
-#define ENDPOINT_MAX   (NAME_SHOWN_MAX + 70)
+#define EARLIER_MAX (PROCESS_MAX * 8)
 
 /* Fields for programs: a live table has the first ones, the record's tables more. */
 static const struct column fields[] = {
@@ -119,10 +114,8 @@ static bool is_link_local(uint8_t family, const struct address *address)
            ((b[0] == 0xfe && (b[1] & 0xc0) == 0x80) || (b[0] == 0xff && (b[1] & 0x0f) == 0x02));
 }
 
-/* The address with its interface if that belongs to it: by name for the live table of this
- * namespace, as a number for others and the record's, since names of interfaces change hands. */
-static const char *scoped(const struct socket_table *table, const struct socket_row *row,
-                          const struct address *address, char buf[static SCOPED_MAX])
+const char *socket_table_address(const struct socket_table *table, const struct socket_row *row,
+                                 const struct address *address, char buf[static SCOPED_MAX])
 {
     char name[IF_NAMESIZE];
     size_t used;
@@ -144,10 +137,9 @@ static const char *remote_name(const struct socket_table *table, const struct so
     return table->resolver ? resolver_name(table->resolver, row->family, &row->remote) : NULL;
 }
 
-/* "192.0.2.7:http", "[::1]:80", "0.0.0.0:*", "host.example.org:443". */
-static const char *endpoint(const struct socket_table *table, const struct socket_row *row,
-                            const struct address *address, uint16_t port,
-                            char buf[static ENDPOINT_MAX])
+const char *socket_table_endpoint(const struct socket_table *table, const struct socket_row *row,
+                                  const struct address *address, uint16_t port,
+                                  char buf[static ENDPOINT_MAX])
 {
     const char *name = NULL, *host = address == &row->remote ? remote_name(table, row) : NULL;
     char text[SCOPED_MAX], number[8];
@@ -155,7 +147,7 @@ static const char *endpoint(const struct socket_table *table, const struct socke
     snprintf(number, sizeof(number), "%u", (unsigned)port);
     if (port && table->names)
         name = names_of_port(table->names, row->protocol, port);
-    scoped(table, row, address, text);
+    socket_table_address(table, row, address, text);
     snprintf(buf, ENDPOINT_MAX, row->family == AF_INET6 && !host ? "[%s]:%s" : "%s:%s",
              host ? host : text,
              !port  ? "*"
@@ -238,8 +230,7 @@ static struct cell program_cell(const struct socket_row *row)
     return owner_cell(row, *owner_text(row, NAME_EXE) ? NAME_EXE : NAME_COMM);
 }
 
-/* "nginx/812"; without a process the unit. */
-static const char *process_text(const struct socket_row *row, char buf[static PROCESS_MAX])
+const char *socket_process_text(const struct socket_row *row, char buf[static PROCESS_MAX])
 {
     char quoted[QUOTED_MAX];
     const char *name = quoted_name(owner_text(row, NAME_COMM), quoted);
@@ -278,9 +269,9 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
         cell_text(row->netns),
         cell_text(protocol_name(row->protocol)),
         cell_text(state_name(row->state)),
-        cell_text(scoped(table, row, &row->local, local)),
+        cell_text(socket_table_address(table, row, &row->local, local)),
         cell_int(row->local_port),
-        cell_text(scoped(table, row, &row->remote, remote)),
+        cell_text(socket_table_address(table, row, &row->remote, remote)),
         cell_int(row->remote_port),
         cell_text(remote_name(table, row)),
         known_int(row->recv_queue),
@@ -324,12 +315,12 @@ static int row_for_people(struct socket_table *table, const struct socket_row *r
     char local[ENDPOINT_MAX], remote[ENDPOINT_MAX];
     char lived[TIME_TEXT_MAX], rx[TIME_TEXT_MAX], tx[TIME_TEXT_MAX], words[PROCESS_MAX];
     char idle[TIME_TEXT_MAX];
-    const char *process = process_text(row, words);
+    const char *process = socket_process_text(row, words);
     const struct cell cells[HEADINGS_LIST] = {
         cell_text(*row->netns ? row->netns : FILTER_NETNS_OWN),
         cell_text(protocol_name(row->protocol)),
-        cell_text(endpoint(table, row, &row->local, row->local_port, local)),
-        cell_text(endpoint(table, row, &row->remote, row->remote_port, remote)),
+        cell_text(socket_table_endpoint(table, row, &row->local, row->local_port, local)),
+        cell_text(socket_table_endpoint(table, row, &row->remote, row->remote_port, remote)),
         cell_text(state_name(row->state)),
         known_int(row->uid),
         cell_text(process),
@@ -442,6 +433,5 @@ int socket_table_end(struct socket_table *table)
 void socket_table_finish(struct socket_table *table)
 {
     writer_free(table->writer);
-    resolver_free(table->resolver);
     users_finish(&table->users);
 }

@@ -3,6 +3,7 @@
  * its port. */
 #pragma once
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,6 +15,11 @@
 #include "resolver.h"
 #include "users.h"
 
+#define SCOPED_MAX     (ADDRESS_TEXT_MAX + IF_NAMESIZE + 2)
+#define PROCESS_MAX    260
+#define NAME_SHOWN_MAX 253
+#define ENDPOINT_MAX   (NAME_SHOWN_MAX + 70)
+
 enum socket_table_kind {
     SOCKETS_LIVE, /* what the kernel tells now */
     SOCKETS_AT,   /* and what the record knows about it */
@@ -23,7 +29,7 @@ enum socket_table_kind {
 struct socket_table {
     enum socket_table_kind kind;
     struct names *names;       /* names of ports in tables; NULL: numbers */
-    struct resolver *resolver; /* names of remote addresses; NULL: numbers; owned */
+    struct resolver *resolver; /* names of remote addresses; NULL: numbers; not owned */
     uint64_t limit;            /* rows shown at most; 0: all */
     uint64_t rows;             /* shown so far */
     bool cut;                  /* there were more than limit */
@@ -58,5 +64,19 @@ int socket_table_row(void *arg, const struct socket_row *row);
 
 /* Ends the output. Returns an exit status. */
 int socket_table_end(struct socket_table *table);
+
+/* The address with its interface if that belongs to it: by name for the live table of this
+ * namespace, as a number for others and the record's, since names of interfaces change hands. Returns
+ * buf. */
+const char *socket_table_address(const struct socket_table *table, const struct socket_row *row,
+                                 const struct address *address, char buf[static SCOPED_MAX]);
+
+/* "192.0.2.7:http", "[::1]:80", "0.0.0.0:*", "host.example.org:443". Returns buf. */
+const char *socket_table_endpoint(const struct socket_table *table, const struct socket_row *row,
+                                  const struct address *address, uint16_t port,
+                                  char buf[static ENDPOINT_MAX]);
+
+/* "nginx/812"; without a process the unit; "": neither is known. May return buf. */
+const char *socket_process_text(const struct socket_row *row, char buf[static PROCESS_MAX]);
 
 void socket_table_finish(struct socket_table *table);

@@ -38,6 +38,10 @@ static int csv_begin(struct writer *writer)
     const struct document *document = writer->document;
     FILE *out = writer->options.out;
 
+    if (writer->options.continued)
+        return 0;
+    if (writer->options.stamp_ms)
+        fputs("at_ms,", out);
     for (size_t i = 0; i < document->n_columns; i++) {
         if (i > 0)
             putc(',', out);
@@ -51,13 +55,15 @@ static int csv_row(struct writer *writer, const struct cell *cells)
 {
     FILE *out = writer->options.out;
 
+    if (writer->options.stamp_ms)
+        fprintf(out, "%" PRId64 ",", writer->options.stamp_ms);
     for (size_t i = 0; i < writer->document->n_columns; i++) {
         if (i > 0)
             putc(',', out);
         write_field(out, &cells[i]);
     }
     /* readers skip a line with nothing on it */
-    if (writer->document->n_columns == 1 && is_empty(&cells[0]))
+    if (writer->document->n_columns == 1 && !writer->options.stamp_ms && is_empty(&cells[0]))
         fputs("\"\"", out);
     putc('\n', out);
     return 0;

@@ -38,8 +38,12 @@ void json_write_row(struct writer *writer, const struct cell *cells)
     const struct document *document = writer->document;
     FILE *out = writer->options.out;
 
+    const bool stamped = writer->options.format == FORMAT_JSONL && writer->options.stamp_ms;
+
+    if (stamped)
+        fprintf(out, "{\"at_ms\": %" PRId64, writer->options.stamp_ms);
     for (size_t i = 0; i < document->n_columns; i++) {
-        fputs(i == 0 ? "{" : ", ", out);
+        fputs(i == 0 && !stamped ? "{" : ", ", out);
         write_name(out, document->columns[i].name);
         write_value(out, &cells[i]);
     }

@@ -332,7 +332,7 @@ static int compare_numbers(int64_t a, int64_t b)
     return (a > b) - (a < b);
 }
 
-static int compare_rows(const void *left, const void *right)
+int socket_rows_compare(const void *left, const void *right)
 {
     const struct socket_row *a = left, *b = right;
     int r = compare_numbers(a->protocol, b->protocol);
@@ -359,7 +359,7 @@ static int compare_rows(const void *left, const void *right)
 void socket_rows_sort(struct socket_row *rows, size_t n)
 {
     if (n > 1)
-        qsort(rows, n, sizeof(*rows), compare_rows);
+        qsort(rows, n, sizeof(*rows), socket_rows_compare);
 }
 
 int socket_rows_give(const struct socket_row_vec *rows, socket_row_fn fn, void *arg)

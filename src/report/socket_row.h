@@ -60,7 +60,8 @@ int row_maker_make(struct row_maker *maker, const struct stored_life *life,
 /* Whether one of a socket's ports is chosen: both ends of a connection are its business. */
 bool socket_ports_match(const struct filter *filter, uint16_t local_port, uint16_t remote_port);
 
-/* Sorts: protocol, listeners first, local port, local, remote. */
+/* The order of tables, for qsort(): protocol, listeners first, local port, local, remote. */
+int socket_rows_compare(const void *left, const void *right);
 void socket_rows_sort(struct socket_row *rows, size_t n);
 
 /* Gives each row to fn. */

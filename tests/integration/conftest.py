@@ -17,6 +17,7 @@ CONNHIST = BUILD / "src" / "connhist" / "connhist"
 CONNHISTD = BUILD / "src" / "connhistd" / "connhistd"
 # "asan", "tsan" or "": sanitized programs are some times slower and larger.
 SANITIZER = os.environ.get("CONNHIST_SANITIZER", "")
+os.environ["PAGER"] = "cat"  # terminals of tests are read by the test
 PATIENCE = 60 if SANITIZER else 20  # s; for waiting until something is true, never for measuring
 
 

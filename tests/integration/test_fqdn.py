@@ -15,6 +15,7 @@ SERVER = r"""
 import socket, struct, sys, threading, time
 names = {2: b"web.example.org", 3: b"db-1.example.org", 4: b"evil\x1b[31m.example.org", 5: b"10.1.2.3",
          6: b"two words.example.org", 7: b"-rf.example.org"}
+asked_for = [0]
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 udp.bind(("127.0.0.1", 53))
 print("ready", flush=True)
@@ -30,7 +31,9 @@ def reply(question, peer):
         return  # never an answer
     if last == 8:
         time.sleep(0.3)
-    name = names.get(last, b"slow.example.org" if last == 8 else None)
+    if last == 11:
+        asked_for[0] += 1
+    name = b"asked-%d.example.org" % asked_for[0] if last == 11 else names.get(last, b"slow.example.org" if last == 8 else None)
     head = question[:2] + struct.pack("!HHHHH", 0x8180 if name else 0x8183, 1, 1 if name else 0, 0, 0)
     if not name:
         udp.sendto(head + asked, peer)
@@ -160,3 +163,17 @@ def test_what_the_record_has_is_named_too(ask_names, held, server, record, netns
     recorder.stop()
     done = ask_names("--db", str(db), "netstat", "-f", "--at", "now", "--format", "csv")
     assert remote(done.stdout) == {2: "web.example.org", 3: "db-1.example.org"}
+
+
+def test_repetitions_ask_once(ask_names, held, server):
+    held(11)
+    text = ask_names("netstat", "-f", "--format", "csv", "--port", "4711", "--count", "4", "0.1").stdout
+    rows = [row for row in csv.DictReader(io.StringIO(text)) if row["local_port"] == "4711"]
+    assert len(rows) == len({row["at_ms"] for row in rows}) == 4
+    assert len({row["remote_name"] for row in rows} - {""}) == 1 and rows[-1]["remote_name"].startswith("asked-")
+
+
+def test_options_about_addresses_are_refused_by_other_tables(ask_names):
+    for option in ("-s", "-e", "-r"):
+        done = subprocess.run([CONNHIST, "netstat", option, "-f"], text=True, capture_output=True, check=False, timeout=60)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and "--fqdn" in done.stderr

@@ -78,10 +78,13 @@ struct document {
 
 struct writer_options {
     enum format format;
-    FILE *out;  /* not owned */
-    bool utc;   /* tables: times in UTC */
-    bool color; /* tables: colour may be used */
-    int width;  /* tables: columns of the terminal; 0: no limit */
+    FILE *out;        /* not owned */
+    bool utc;         /* tables: times in UTC */
+    bool color;       /* tables: colour may be used */
+    int width;        /* tables: columns of the terminal; 0: no limit */
+    bool continued;   /* csv: the same table stands before, with its header line */
+    int64_t stamp_ms; /* jsonl, csv: one of several tables, each row of which begins with this time
+                         as at_ms; 0: none */
 };
 
 struct writer;
