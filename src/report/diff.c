@@ -132,8 +132,9 @@ static int read_table(struct diff *diff, struct db *db, int64_t at_ms, struct it
                       struct err *err)
 {
     struct reading reading = {.diff = diff, .items = items, .at_ms = at_ms};
-    int r =
-        stored_life_each(db, &diff->maker.lookup, LIVES_ALL, at_ms, at_ms, add_life, &reading, err);
+    const struct life_choice all = {0}; /* what the filter lets in now it may not have then */
+    int r = stored_life_each(db, &diff->maker.lookup, LIVES_ALL, &all, at_ms, at_ms, add_life,
+                             &reading, err);
 
     if (r == 0 && items->n > 1)
         qsort(items->items, items->n, sizeof(struct item), compare_ends);
