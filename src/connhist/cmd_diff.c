@@ -136,7 +136,7 @@ static int choose(struct context *ctx, struct answer *answer, int64_t at_ms,
     if (sockets_choose_in(ctx->db, &ctx->walltime, &answer->question.filter, at_ms, ret, &err) < 0)
         return cannot_answer("%s", err.text);
     if (!ret->found)
-        return question_no_snapshot(ctx, at_ms);
+        return question_no_snapshot(ctx, at_ms, ret->pruned_ms);
     return EXIT_ANSWERED;
 }
 
@@ -165,7 +165,9 @@ static int load(struct context *ctx, struct answer *answer)
         return status;
     check_details(answer);
     if (coverage_load_in(ctx->db, &ctx->walltime, &answer->question.filter, answer->from.record_ms,
-                         answer->to.record_ms, &answer->coverage, NULL, &err) < 0)
+                         answer->to.record_ms, &answer->coverage, NULL, NULL, &err) < 0 ||
+        coverage_add_pruned(ctx->db, &ctx->walltime, TIER_DETAIL, answer->from.record_ms,
+                            answer->to.record_ms, &answer->coverage, &err) < 0)
         return cannot_answer("%s", err.text);
     status = socket_table_choose_netns(&answer->table, ctx, &answer->question.filter);
     if (status != EXIT_ANSWERED)
