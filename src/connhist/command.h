@@ -28,7 +28,8 @@ struct command {
     int (*check)(struct context *ctx);
 };
 
-extern const struct command cmd_report, cmd_netstat, cmd_list, cmd_who, cmd_status, cmd_sql;
+extern const struct command cmd_report, cmd_netstat, cmd_list, cmd_who, cmd_status, cmd_export,
+    cmd_sql;
 
 /* Rows that several commands have. */
 #define ROW_PORT(words)                                 \
