@@ -332,6 +332,43 @@ def test_a_wrong_export_is_refused(model, args, words):
     assert words in connhist("--db", model, "export", *args, status=2).stderr
 
 
+def test_the_size_is_told_by_part_as_sqlite_counts_it(model):
+    """SQLite's dbstat reads every page; status must not."""
+    told = json.loads(connhist("--db", model, "status", "--format", "json").stdout)["rows"][0]
+    pages = dict(rows(model, "SELECT m.tbl_name, sum(d.pgsize) FROM dbstat AS d JOIN sqlite_schema AS m"
+                             " ON m.name = d.name GROUP BY 1"))
+    assert told["ticks_bytes"] == pages["tallies"]
+    assert told["detail_bytes"] == sum(pages[name] for name in (
+        "open", "closed", "late", "open_facts", "holders", "queues", "owner_changes", "snapshots"))
+    assert told["names_bytes"] == sum(pages[name] for name in (
+        "services", "netns", "service_names", "owners", "processes", "programs", "cgroups", "addresses"))
+    assert told["minutes_bytes"] + told["hours_bytes"] + told["days_bytes"] == sum(
+        pages[name] for name in ("tally_rollups", "rate_rollups", "cover_rollups"))
+    assert told["minutes_bytes"] > told["hours_bytes"]
+    assert sum(told[part + "_bytes"] for part in (
+        "detail", "ticks", "minutes", "hours", "days", "names", "rest", "free")) == told["file_bytes"]
+    assert told["minutes_since_ms"] == rows(model, "SELECT min(at_ms) FROM cover_rollups WHERE tier = 1")[0][0]
+    assert told["max_bytes"] is None and told["full_days"] is None and told["day_bytes"] > 0
+
+
+def test_the_budget_is_told_and_when_it_will_be_reached(netns, db, record, tmp_path):
+    config = tmp_path / "small.yaml"
+    config.write_text("namespaces: {include: []}\nretention: {max_size: 64MiB}\n")
+    record(netns, "--config", config, "--count", "2", "--interval", "100ms").wait()
+    told = json.loads(connhist("--db", db, "status", "--format", "json").stdout)["rows"][0]
+    assert told["max_bytes"] == 64 << 20 and told["day_bytes"] is None, "two snapshots are no growth"
+    assert "64.0 MiB" in connhist("--db", db, "status").stdout
+    database = sqlite3.connect(db)  # a day later
+    database.execute("INSERT INTO snapshots SELECT start_ms + 86400000, recording, 0, 0, sockets, 1, 0, 0, 0 FROM snapshots"
+                     " ORDER BY start_ms DESC LIMIT 1")
+    database.commit()
+    database.close()
+    told = json.loads(connhist("--db", db, "status", "--format", "json").stdout)["rows"][0]
+    left = told["max_bytes"] - told["file_bytes"] - told["wal_bytes"]
+    assert told["full_days"] == left // told["day_bytes"] > 0
+    assert f"at this rate full in {told['full_days']} days" in connhist("--db", db, "status").stdout
+
+
 def test_a_recorder_that_writes_is_not_disturbed(netns, db, record, tmp_path):
     recorder = record(netns, "--interval", "100ms")
     recorder.wait_snapshots()
