@@ -13,6 +13,9 @@ CREATE TABLE tiers (                     -- what there is, from the finest to th
 ) STRICT;
 INSERT INTO tiers VALUES (-1, 'detail', 0, 0), (0, 'ticks', 0, 0), (1, 'minutes', 0, 0), (2, 'hours', 0, 0), (3, 'days', 0, 0);
 
+INSERT INTO loss_kinds VALUES (8, 'file damaged');
+ALTER TABLE recordings ADD COLUMN max_bytes INTEGER; -- what the file and its companions may take (retention: max_size); 0: no bound; NULL: not noted
+
 CREATE TABLE tally_rollups (             -- sockets of a service in a state, over a period in which there was one
     tier        INTEGER NOT NULL,        -- 1 minutes, 2 hours, 3 days
     service     INTEGER NOT NULL REFERENCES services (id), -- service

@@ -10,6 +10,7 @@ _connhist_options() {
     list) echo "$common --no-pager --netns --port --proto --peer --local --state --role --since --until --open --closed-by --limit --process --unit --container --pid" ;;
     who) echo "$common --netns --port --proto --at --since --until" ;;
     diff) echo "$common --no-pager --netns --from --to --listen --numeric --port --proto --state --role --peer --local --process --unit --container --pid" ;;
+    export) echo "$common --to-sqlite --since --until" ;;
     sql) echo "$common --timeout" ;;
     status) echo "$common" ;;
     *) echo "$common --netns" ;;
@@ -44,7 +45,7 @@ _connhist_command() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
         --db | --config | --format | --color | --netns) i=$((i + 1)) ;;
-        report | netstat | list | who | diff | status | sql) echo "${COMP_WORDS[i]}" && return ;;
+        report | netstat | list | who | diff | status | export | sql) echo "${COMP_WORDS[i]}" && return ;;
         esac
     done
 }
@@ -56,7 +57,7 @@ _connhist_reply() {
 _connhist() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command values
     case $before in
-    --db | --config) mapfile -t COMPREPLY < <(compgen -f -- "$word") && return ;;
+    --db | --config | --to | --to-sqlite) mapfile -t COMPREPLY < <(compgen -f -- "$word") && return ;;
     esac
     if values=$(_connhist_values "$before"); then
         _connhist_reply "$values" "$word"
@@ -64,7 +65,7 @@ _connhist() {
     fi
     command=$(_connhist_command)
     if [ -z "$command" ] && [ "${word:0:1}" != - ]; then
-        _connhist_reply "report netstat list who diff status sql" "$word"
+        _connhist_reply "report netstat list who diff status export sql" "$word"
     else
         _connhist_reply "$(_connhist_options "$command")" "$word"
     fi
@@ -73,12 +74,12 @@ _connhist() {
 _connhistd() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} values
     case $before in
-    --db | --config) mapfile -t COMPREPLY < <(compgen -f -- "$word") && return ;;
+    --db | --config | --to | --to-sqlite) mapfile -t COMPREPLY < <(compgen -f -- "$word") && return ;;
     esac
     if values=$(_connhist_values "$before"); then
         _connhist_reply "$values" "$word"
     else
-        _connhist_reply "--config --db --interval --once --count --log-level --help --version" "$word"
+        _connhist_reply "--config --db --interval --once --count --log-level --check --repair --to --help --version" "$word"
     fi
 }
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Completion of connhist and connhistd for fish.
 
-set -l commands report netstat list who diff status sql
+set -l commands report netstat list who diff status export sql
 set -l states ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING
 set -l some "__fish_seen_subcommand_from report netstat list diff"
 set -l ports "__fish_seen_subcommand_from report netstat list who diff"
@@ -14,6 +14,7 @@ complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a who -d 'W
 complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a diff -d 'What changed between two instants'
 complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a status -d 'The health of the recorder'
 complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a sql -d 'Ask in SQL, read-only'
+complete -c connhist -n "not __fish_seen_subcommand_from $commands" -a export -d 'A copy of the record'
 
 complete -c connhist -l db -r -F -d 'The record'
 complete -c connhist -l config -r -F -d 'The configuration'
@@ -34,8 +35,8 @@ complete -c connhist -n $some -l unit -x -d 'Systemd unit of the owner'
 complete -c connhist -n $some -l container -x -d 'Container of the owner'
 complete -c connhist -n $some -l pid -x -d 'Process id of the owner'
 complete -c connhist -n '__fish_seen_subcommand_from who' -l proto -x -a 'tcp udp' -d 'Protocol'
-complete -c connhist -n '__fish_seen_subcommand_from report list who' -l since -x -a 'today yesterday' -d 'Begin'
-complete -c connhist -n '__fish_seen_subcommand_from report list who' -l until -x -a 'now today yesterday' -d 'End'
+complete -c connhist -n '__fish_seen_subcommand_from report list who export' -l since -x -a 'today yesterday' -d 'Begin'
+complete -c connhist -n '__fish_seen_subcommand_from report list who export' -l until -x -a 'now today yesterday' -d 'End'
 complete -c connhist -n '__fish_seen_subcommand_from netstat list diff' -l local -x -d 'Local addresses'
 complete -c connhist -n '__fish_seen_subcommand_from report' -l by -x -a 'port state role peer process pid unit container uid netns' -d 'What tells series apart'
 complete -c connhist -n '__fish_seen_subcommand_from report' -l step -x -d 'Width of a bucket'
@@ -61,6 +62,7 @@ complete -c connhist -n '__fish_seen_subcommand_from list' -l limit -x -d 'At mo
 complete -c connhist -n '__fish_seen_subcommand_from diff' -l from -x -a 'today yesterday' -d 'The earlier instant'
 complete -c connhist -n '__fish_seen_subcommand_from diff' -l to -x -a 'now today yesterday' -d 'The later instant'
 complete -c connhist -n '__fish_seen_subcommand_from diff' -l listen -d 'Listening ports only'
+complete -c connhist -n '__fish_seen_subcommand_from export' -l to-sqlite -r -F -d 'A new SQLite file'
 complete -c connhist -n '__fish_seen_subcommand_from sql' -l timeout -x -d 'End after'
 
 complete -c connhistd -f
@@ -70,5 +72,8 @@ complete -c connhistd -l interval -x -d 'Time between snapshots'
 complete -c connhistd -l once -d 'One snapshot'
 complete -c connhistd -l count -x -d 'End after so many snapshots'
 complete -c connhistd -l log-level -x -a 'error warning notice info debug' -d 'Least grave lines'
+complete -c connhistd -l check -d 'Whether the file is whole'
+complete -c connhistd -l repair -d 'Save what can be saved'
+complete -c connhistd -l to -r -F -d 'The new file of --repair'
 complete -c connhistd -l help -d 'Print a summary'
 complete -c connhistd -l version -d 'Print the version'

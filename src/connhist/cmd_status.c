@@ -11,6 +11,7 @@
 #include "connhist/render/text.h"
 #include "connhist/report/status.h"
 
+#include "budget_words.h"
 #include "command.h"
 #include "complain.h"
 #include "context.h"
@@ -95,6 +96,18 @@ static void recording_words(const struct context *ctx, const struct status *stat
     line("last snapshot", "%s, %lld sockets in %.1f ms%s",
          ago(ctx, status->last_snapshot_ms, when, sizeof(when)), (long long)status->last_sockets,
          (double)status->last_took_us / 1000.0, is_late(ctx, status) ? ": THE NEXT IS LATE" : "");
+}
+
+/* Parts that take nothing are left out. */
+static void size_words(const struct context *ctx, const struct status *status,
+                       const struct budget *budget)
+{
+    char words[BUDGET_WORDS_MAX];
+
+    for (enum size_part part = 0; part < SIZE_PARTS; part++)
+        if (budget->bytes[part] > 0)
+            line(size_part_name(part), "%s", budget_part_words(budget, part, ctx->utc, words));
+    line("budget", "%s", budget_words(budget, status->file_bytes + status->wal_bytes, words));
 }
 
 static void cost_words(const struct status *status)
@@ -200,12 +213,14 @@ static void event_words(const struct status *status)
     buffer_words(status);
 }
 
-static int put_words(const struct context *ctx, const struct status *status)
+static int put_words(const struct context *ctx, const struct status *status,
+                     const struct budget *budget)
 {
     line("record", "%s", db_path(ctx->db));
     recorder_words(ctx, status);
     recording_words(ctx, status);
     cost_words(status);
+    size_words(ctx, status, budget);
     namespace_words(status);
     owner_words(status);
     event_words(status);
@@ -225,15 +240,44 @@ struct fact {
     struct cell value;
 };
 
-#define FACTS_MAX 36
+#define FACTS_MAX 56
 
 static struct cell pid_cell(int pid)
 {
     return pid > 0 ? cell_int(pid) : cell_null();
 }
 
+#define SIZE_FACTS 16
+
+static size_t collect_sizes(const struct status *s, const struct budget *b, struct fact *facts)
+{
+    int64_t days = budget_full_days(b, s->file_bytes + s->wal_bytes);
+    const struct fact sizes[] = {
+        {"detail_bytes", cell_int(b->bytes[SIZE_DETAIL])},
+        {"ticks_bytes", cell_int(b->bytes[SIZE_TICKS])},
+        {"minutes_bytes", cell_int(b->bytes[SIZE_MINUTES])},
+        {"hours_bytes", cell_int(b->bytes[SIZE_HOURS])},
+        {"days_bytes", cell_int(b->bytes[SIZE_DAYS])},
+        {"names_bytes", cell_int(b->bytes[SIZE_NAMES])},
+        {"rest_bytes", cell_int(b->bytes[SIZE_REST])},
+        {"free_bytes", cell_int(b->bytes[SIZE_FREE])},
+        {"detail_since_ms", cell_time(b->since_ms[SIZE_DETAIL])},
+        {"ticks_since_ms", cell_time(b->since_ms[SIZE_TICKS])},
+        {"minutes_since_ms", cell_time(b->since_ms[SIZE_MINUTES])},
+        {"hours_since_ms", cell_time(b->since_ms[SIZE_HOURS])},
+        {"days_since_ms", cell_time(b->since_ms[SIZE_DAYS])},
+        {"max_bytes", b->max_bytes > 0 ? cell_int(b->max_bytes) : cell_null()},
+        {"day_bytes", b->day_bytes >= 0 ? cell_int(b->day_bytes) : cell_null()},
+        {"full_days", days >= 0 ? cell_int(days) : cell_null()},
+    };
+
+    _Static_assert(sizeof(sizes) == SIZE_FACTS * sizeof(*sizes), "SIZE_FACTS is wrong");
+    memcpy(facts, sizes, sizeof(sizes));
+    return SIZE_FACTS;
+}
+
 /* Writes facts[] and returns how many. */
-static size_t collect(const struct context *ctx, const struct status *s,
+static size_t collect(const struct context *ctx, const struct status *s, const struct budget *b,
                       struct fact facts[static FACTS_MAX])
 {
     const struct fact all[] = {
@@ -275,12 +319,14 @@ static size_t collect(const struct context *ctx, const struct status *s,
         {"wal_bytes", cell_int(s->wal_bytes)},
     };
 
-    _Static_assert(sizeof(all) <= FACTS_MAX * sizeof(*all), "FACTS_MAX is too small");
+    _Static_assert(sizeof(all) <= (FACTS_MAX - SIZE_FACTS) * sizeof(*all),
+                   "FACTS_MAX is too small");
     memcpy(facts, all, sizeof(all));
-    return sizeof(all) / sizeof(all[0]);
+    return sizeof(all) / sizeof(all[0]) + collect_sizes(s, b, facts + sizeof(all) / sizeof(all[0]));
 }
 
-static int put_row(const struct context *ctx, const struct status *status)
+static int put_row(const struct context *ctx, const struct status *status,
+                   const struct budget *budget)
 {
     _cleanup_(cleanup_writer_free) struct writer *writer = NULL;
     struct fact facts[FACTS_MAX];
@@ -295,7 +341,7 @@ static int put_row(const struct context *ctx, const struct status *status)
                                 .n_fields = 2,
                                 .coverage = &status->coverage,
                                 .columns = columns,
-                                .n_columns = collect(ctx, status, facts)};
+                                .n_columns = collect(ctx, status, budget, facts)};
     int r, exit = context_writer(ctx, &writer);
 
     if (exit != EXIT_ANSWERED)
@@ -315,13 +361,16 @@ static int put_row(const struct context *ctx, const struct status *status)
 static int status_run(struct context *ctx)
 {
     _cleanup_(status_finish) struct status status = {0};
+    struct budget budget = {0};
     struct err err = {0};
     int exit;
 
-    if (status_ask(ctx->db, &ctx->walltime, ctx->now_ms, &status, &err) < 0)
+    if (status_ask(ctx->db, &ctx->walltime, ctx->now_ms, &status, &err) < 0 ||
+        budget_ask(ctx->db, &ctx->walltime, &budget, &err) < 0)
         return cannot_answer("%s", err.text);
     db_end(ctx->db);
-    exit = ctx->format == FORMAT_TABLE ? put_words(ctx, &status) : put_row(ctx, &status);
+    exit = ctx->format == FORMAT_TABLE ? put_words(ctx, &status, &budget)
+                                       : put_row(ctx, &status, &budget);
     if (exit == EXIT_ANSWERED)
         coverage_warn(ctx, &status.coverage);
     return exit;

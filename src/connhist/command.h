@@ -29,7 +29,7 @@ struct command {
 };
 
 extern const struct command cmd_report, cmd_netstat, cmd_diff, cmd_list, cmd_who, cmd_status,
-    cmd_sql;
+    cmd_export, cmd_sql;
 
 /* Rows that several commands have. */
 #define ROW_PORT(words)                                 \

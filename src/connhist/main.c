@@ -14,7 +14,7 @@
 #include "pager.h"
 
 static const struct command *const commands[] = {
-    &cmd_report, &cmd_netstat, &cmd_list, &cmd_who, &cmd_diff, &cmd_status, &cmd_sql,
+    &cmd_report, &cmd_netstat, &cmd_list, &cmd_who, &cmd_diff, &cmd_status, &cmd_export, &cmd_sql,
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -54,6 +54,7 @@ enum option_id {
     OPT_CLOSED_BY,
     OPT_LIMIT,
     OPT_TIMEOUT,
+    OPT_TO_SQLITE,
     OPT_COUNT,
 };
 

@@ -8,6 +8,7 @@
 #include "build_config.h"
 #include "connhist/kernel/host.h"
 #include "service.h"
+#include "upkeep.h"
 
 /* Help that could not be written was not given. */
 static int flushed(void)
@@ -35,6 +36,8 @@ int main(int argc, char **argv)
         printf("connhistd %s\n", CONNHIST_VERSION);
         return flushed();
     }
+    if (options.check || options.repair)
+        return upkeep_run(&options);
     /* a reader of our log that goes away is no reason to end */
     signal(SIGPIPE, SIG_IGN);
     /* two threads allocate: an arena each would cost more memory than it saves time */

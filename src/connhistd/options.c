@@ -20,6 +20,9 @@ enum option_id {
     OPT_ONCE,
     OPT_COUNT,
     OPT_LOG_LEVEL,
+    OPT_CHECK,
+    OPT_REPAIR,
+    OPT_TO,
     OPT_HELP,
     OPT_VERSION
 };
@@ -38,6 +41,9 @@ static const struct row {
     {"once", NULL, "record one snapshot and end", OPT_ONCE},
     {"count", "N", "record N snapshots and end", OPT_COUNT},
     {"log-level", "LEVEL", "error, warning, notice, info or debug", OPT_LOG_LEVEL},
+    {"check", NULL, "tell whether the file is whole, and end", OPT_CHECK},
+    {"repair", NULL, "save what can be saved of a damaged file, and end", OPT_REPAIR},
+    {"to", "NEW", "the new file that --repair makes", OPT_TO},
     {"help", NULL, "show this help and end", OPT_HELP},
     {"version", NULL, "show the version and end", OPT_VERSION},
 };
@@ -108,6 +114,15 @@ static int apply(struct daemon_options *options, int id, const char *value, stru
         return 0;
     case OPT_LOG_LEVEL:
         return read_level(value, &options->log_level, err);
+    case OPT_CHECK:
+        options->check = true;
+        return 0;
+    case OPT_REPAIR:
+        options->repair = true;
+        return 0;
+    case OPT_TO:
+        options->to = value;
+        return *value ? 0 : err_set(err, -EINVAL, "--to: needs a file name");
     case OPT_HELP:
         options->help = true;
         return 0;
@@ -135,6 +150,24 @@ static int refuse(const char *word, int reason, struct err *err)
     if (nearest)
         return err_set(err, -EINVAL, "%s: unknown option; did you mean --%s?", word, nearest);
     return err_set(err, -EINVAL, "%s: unknown option; see connhistd --help", word);
+}
+
+/* Recording and the two kinds of work on a file are three different things. */
+static int check_work(const struct daemon_options *options, struct err *err)
+{
+    bool records = options->count > 0 || options->interval_ms > 0;
+
+    if (options->check && options->repair)
+        return err_set(err, -EINVAL, "--check and --repair contradict each other");
+    if ((options->check || options->repair) && records)
+        return err_set(err, -EINVAL,
+                       "--%s records nothing: --interval, --once and --count mean nothing to it",
+                       options->check ? "check" : "repair");
+    if (options->repair && !options->to)
+        return err_set(err, -EINVAL, "--repair needs --to NEW: the file is not changed");
+    if (options->to && !options->repair)
+        return err_set(err, -EINVAL, "--to is for --repair alone");
+    return 0;
 }
 
 int options_read(int argc, char **argv, struct daemon_options *ret, struct err *err)
@@ -165,6 +198,9 @@ int options_read(int argc, char **argv, struct daemon_options *ret, struct err *
                        argv[optind]);
     if (once && counted)
         return err_set(err, -EINVAL, "--once and --count contradict each other");
+    id = check_work(&options, err);
+    if (id < 0)
+        return id;
     *ret = options;
     return 0;
 }

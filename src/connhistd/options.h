@@ -11,8 +11,11 @@ struct daemon_options {
     const char *config;   /* --config; NULL: the default path, if it is there */
     const char *database; /* --db; NULL: the configuration's */
     int64_t interval_ms;  /* --interval; 0: the configuration's */
+    const char *to;       /* --to; NULL: not given */
     uint64_t count;       /* --count, --once; 0: no end */
     int log_level;        /* --log-level; -1: the configuration's */
+    bool check;           /* --check */
+    bool repair;          /* --repair */
     bool help;            /* --help */
     bool version;         /* --version */
 };

@@ -3,9 +3,9 @@
 
 const char *loss_kind_name(unsigned kind)
 {
-    static const char *const names[] = {"?",           "ticks missed",  "dump failed",
-                                        "queue full",  "write failed",  "recorder died",
-                                        "events lost", "detail dropped"};
+    static const char *const names[] = {"?",           "ticks missed",   "dump failed",
+                                        "queue full",  "write failed",   "recorder died",
+                                        "events lost", "detail dropped", "file damaged"};
 
     return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : names[0];
 }

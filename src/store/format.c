@@ -70,11 +70,21 @@ static int apply(sqlite3 *db, int number, struct err *err)
     return err_prefix(err, r, "bringing the file to edition %d (%s)", number, migration->name);
 }
 
-int format_migrate(sqlite3 *db, int edition, struct err *err)
+static int apply_until(sqlite3 *db, int edition, int last, struct err *err)
 {
     int r = 0;
 
-    for (int number = edition + 1; number <= file_edition() && r >= 0; number++)
+    for (int number = edition + 1; number <= last && r >= 0; number++)
         r = apply(db, number, err);
     return r;
+}
+
+int format_migrate(sqlite3 *db, int edition, struct err *err)
+{
+    return apply_until(db, edition, file_edition(), err);
+}
+
+int format_make(sqlite3 *db, int edition, struct err *err)
+{
+    return apply_until(db, 0, edition, err);
 }

@@ -13,3 +13,6 @@ int format_check(sqlite3 *db, int *ret_edition, struct err *err);
 
 /* Applies the migrations behind `edition`, each in a transaction of its own. */
 int format_migrate(sqlite3 *db, int edition, struct err *err);
+
+/* Makes an empty database one of that edition, which may be older than the newest. */
+int format_make(sqlite3 *db, int edition, struct err *err);

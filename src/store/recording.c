@@ -87,7 +87,7 @@ static int add_recording(struct store *store, const struct recording *recording,
 {
     static const char sql[] =
         "INSERT INTO recordings (boot, started_ms, interval_ms, pid, uid, "
-        "detail, version, events_asked) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        "detail, version, events_asked, max_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
     int r = sql_prepare(store->db, sql, &stmt, err);
 
@@ -97,6 +97,8 @@ static int add_recording(struct store *store, const struct recording *recording,
     sql_bind_string(stmt, 6, recording->detail);
     sql_bind_string(stmt, 7, recording->version);
     sqlite3_bind_int64(stmt, 8, recording->events_asked);
+    if (store->retention.set)
+        sqlite3_bind_int64(stmt, 9, store->retention.wanted.max_bytes);
     r = sql_run(stmt, err);
     if (r >= 0)
         *ret = sqlite3_last_insert_rowid(store->db);

@@ -85,8 +85,8 @@ int sql_fail(sqlite3 *db, int rc, struct err *err)
 
     if (path && *path && code == -EBADMSG)
         return err_set(err, code,
-                       "%s is damaged (%s): '.recover' of sqlite3 saves what can still be read",
-                       path, words);
+                       "%s is damaged (%s): connhistd --repair saves what can still be read", path,
+                       words);
     if (path && *path)
         return err_set(err, code, "%s: %s", path, words);
     return err_set(err, code, "%s", words);

@@ -15,6 +15,7 @@ enum loss_kind {
     LOSS_EVENTS = 6, /* destroy events were lost, or nobody listened: how many nobody knows */
     LOSS_DETAIL = 7, /* sockets were counted, but not recorded one by one: they did not fit into the
                         file, or its -wal; `count` snapshots */
+    LOSS_FILE = 8,   /* the file was damaged, and `count` pages of it could not be saved */
 };
 
 /* "ticks missed", "dump failed" …; "?" otherwise. */

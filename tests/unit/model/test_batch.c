@@ -107,7 +107,8 @@ static void losses_have_names(void **state)
     assert_string_equal(loss_kind_name(0), "?");
     assert_string_equal(loss_kind_name(LOSS_EVENTS), "events lost");
     assert_string_equal(loss_kind_name(LOSS_DETAIL), "detail dropped");
-    assert_string_equal(loss_kind_name(8), "?");
+    assert_string_equal(loss_kind_name(LOSS_FILE), "file damaged");
+    assert_string_equal(loss_kind_name(9), "?");
 }
 
 int main(void)

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "repair.h"
+#include "senses.h"
+#include "sql.h"
+
+static int mend_senses(struct repair *repair, struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < senses_n && r >= 0; i++) {
+        const struct sense *sense = &senses[i];
+        int64_t n = 0;
+
+        progress_show(repair->work->progress, "mending", (int64_t)i, (int64_t)senses_n);
+        if (sense->edition > repair->edition)
+            continue;
+        r = senses_count(repair->db, sense, &n, err);
+        if (r < 0 || n == 0)
+            continue;
+        repair_tell(repair, "%s: %lld row%s %s%s", sense->table, (long long)n, n > 1 ? "s" : "",
+                    sense->words, sense->mend ? "" : ": left out");
+        r = senses_mend(repair->db, sense, err);
+    }
+    return r < 0 ? r : 0;
+}
+
+struct unsound {
+    sqlite3_stmt *stmt;
+    int64_t n, first_ms, last_ms;
+    struct err *err;
+};
+
+static int note(void *arg, int64_t start_ms)
+{
+    struct unsound *unsound = arg;
+
+    if (unsound->n++ == 0)
+        unsound->first_ms = start_ms;
+    unsound->last_ms = start_ms;
+    SQL_BIND(unsound->stmt, start_ms);
+    return sql_run(unsound->stmt, unsound->err);
+}
+
+/* A snapshot whose counts are not all there is not complete: then nobody takes what lacks for 0. */
+static int mend_counts(struct repair *repair, struct err *err)
+{
+    _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    struct unsound unsound = {.err = err};
+    int r = sql_exec(repair->db, "CREATE TEMP TABLE unsound (start_ms INTEGER PRIMARY KEY)", err);
+
+    if (r >= 0)
+        r = sql_prepare(repair->db, "INSERT OR IGNORE INTO temp.unsound VALUES (?1)", &stmt, err);
+    unsound.stmt = stmt;
+    if (r >= 0)
+        r = senses_each_unsound(repair->db, repair->edition, note, &unsound, err);
+    if (r >= 0 && unsound.n > 0)
+        repair_tell(repair,
+                    "tallies: %lld snapshots between %lld and %lld ms lack counts: they are no "
+                    "longer complete ones",
+                    (long long)unsound.n, (long long)unsound.first_ms, (long long)unsound.last_ms);
+    if (r >= 0)
+        r = sql_exec(repair->db,
+                     "UPDATE snapshots SET status = 1 WHERE start_ms IN (SELECT start_ms FROM "
+                     "temp.unsound); DROP TABLE temp.unsound",
+                     err);
+    return r;
+}
+
+/* Where snapshots are gone, or no longer complete, nothing is known. */
+static int mend_pauses(struct repair *repair, struct err *err)
+{
+    static const char sql[] =
+        "INSERT OR REPLACE INTO pauses "
+        "SELECT p.from_ms, p.until_ms, p.before, p.after, (SELECT count(*) FROM snapshots AS i "
+        "WHERE i.start_ms > p.from_ms AND i.start_ms < p.until_ms) FROM ("
+        "SELECT w.*, max(b.interval_ms, a.interval_ms) AS interval_ms, "
+        "coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= w.until_ms ORDER BY "
+        "e.from_ms DESC LIMIT 1), 0) - coalesce((SELECT e.offset_ms FROM epochs AS e WHERE "
+        "e.from_ms <= w.from_ms ORDER BY e.from_ms DESC LIMIT 1), 0) AS set_ms FROM ("
+        "SELECT lag(s.start_ms) OVER later AS from_ms, s.start_ms AS until_ms, "
+        "lag(s.recording) OVER later AS before, s.recording AS after "
+        "FROM snapshots AS s WHERE s.status = 0 WINDOW later AS (ORDER BY s.start_ms)) AS w "
+        "JOIN recordings AS b ON b.id = w.before JOIN recordings AS a ON a.id = w.after) AS p "
+        "WHERE p.until_ms - p.from_ms + max(p.set_ms, 0) > p.interval_ms + p.interval_ms / 2;"
+        "DELETE FROM pauses WHERE EXISTS (SELECT 1 FROM pauses AS p WHERE p.from_ms <= "
+        "pauses.from_ms AND p.until_ms >= pauses.until_ms AND (p.from_ms < pauses.from_ms OR "
+        "p.until_ms > pauses.until_ms))";
+
+    return repair->edition < 3 ? 0 : sql_exec(repair->db, sql, err);
+}
+
+/* Readers of the new file shall know: the whole record may lack something. */
+static int note_loss(struct repair *repair, struct err *err)
+{
+    static const char sql[] =
+        "INSERT INTO losses (from_ms, until_ms, kind, count, text) "
+        "SELECT min(coalesce((SELECT min(start_ms) FROM snapshots), p.last_ms), p.last_ms), "
+        "p.last_ms, 8, ?1, 'the file was damaged and repaired' FROM program AS p";
+    _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    int r =
+        sql_exec(repair->db, "INSERT OR IGNORE INTO loss_kinds VALUES (8, 'file damaged')", err);
+
+    if (r >= 0)
+        r = sql_prepare(repair->db, sql, &stmt, err);
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, repair->lost_pages);
+    return sql_run(stmt, err);
+}
+
+int repair_mend(struct repair *repair, struct err *err)
+{
+    int r = senses_register(repair->db, err);
+
+    if (r >= 0)
+        r = mend_senses(repair, err);
+    if (r >= 0)
+        r = mend_counts(repair, err);
+    if (r >= 0 && repair->lost > 0) {
+        r = mend_pauses(repair, err);
+        if (r >= 0)
+            r = note_loss(repair, err);
+    }
+    return r;
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+#include "senses.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "connhist/model/history.h"
+#include "connhist/store/file.h"
+#include "connhist/store/histogram.h"
+#include "sql.h"
+
+#define LOST_FROM "1000000" /* namespaces that stand for lost ones are numbered from here on */
+
+/* Columns that refer to a service, and namespaces for services that are in no table any more. */
+#define LOST_SERVICE(table, since)                                                             \
+    {                                                                                          \
+        table, "of an unknown service", "service NOT IN (SELECT id FROM services)",            \
+            "INSERT INTO services (id, netns, protocol, role, port) SELECT DISTINCT service, " \
+            "" LOST_FROM " + service, 6, 2, -1 FROM " table                                    \
+            " WHERE service NOT IN (SELECT id FROM services)",                                 \
+            since                                                                              \
+    }
+#define LOST_LOCAL(table)                                                                   \
+    {                                                                                       \
+        table, "with an unknown local address", "local NOT IN (SELECT id FROM addresses)",  \
+            "INSERT OR IGNORE INTO addresses (bytes) VALUES (zeroblob(4)), (zeroblob(16));" \
+            "UPDATE " table " SET local = (SELECT id FROM addresses WHERE bytes = "         \
+            "iif(typeof(remote) = 'integer', zeroblob(4), zeroblob(16))) "                  \
+            "WHERE local NOT IN (SELECT id FROM addresses)",                                \
+            1                                                                               \
+    }
+#define LOST_NETNS(table, since)                                                              \
+    {                                                                                         \
+        table, "of an unknown namespace", "netns NOT IN (SELECT id FROM netns)",              \
+            "INSERT INTO netns (id, inode, name) SELECT DISTINCT netns, 0, 'lost-' || netns " \
+            "FROM " table " WHERE netns NOT IN (SELECT id FROM netns)",                       \
+            since                                                                             \
+    }
+#define LOST_NAME(table, column, names)                                             \
+    {                                                                               \
+        table, "of an unknown " column,                                             \
+            column " IS NOT NULL AND " column " NOT IN (SELECT id FROM " names ")", \
+            "UPDATE " table " SET " column " = NULL WHERE " column                  \
+            " NOT IN (SELECT id FROM " names ")",                                   \
+            1                                                                       \
+    }
+#define LOST_BOOT(table)                                                                         \
+    {                                                                                            \
+        table, "of an unknown boot", "boot IS NOT NULL AND boot NOT IN (SELECT id FROM boots)",  \
+            "INSERT INTO boots (id, boot_id, base_ms) SELECT DISTINCT boot, 'lost-' || boot, 0 " \
+            "FROM " table " WHERE boot IS NOT NULL AND boot NOT IN (SELECT id FROM boots)",      \
+            1                                                                                    \
+    }
+#define LIFE(table)                                                                           \
+    {table, "with a damaged history of states", "history_last(states) = 0", NULL, 1},         \
+        LOST_SERVICE(table, 1), LOST_LOCAL(table),                                            \
+    {                                                                                         \
+        table, "with a state that is none", "traits < 0 OR traits & 15 NOT BETWEEN 1 AND 11", \
+            NULL, 1                                                                           \
+    }
+#define COUNTED(table) "NOT EXISTS (SELECT 1 FROM states WHERE states.state = " table ".state)"
+
+const struct sense senses[] = {
+    {"closed", "whose key does not match their duration",
+     "key < 0 OR duration_ms < 0 OR late_ms < 0 OR key >> 58 <> duration_class(duration_ms + "
+     "late_ms)",
+     NULL, 1},
+    LIFE("closed"),
+    LIFE("open"),
+    LOST_SERVICE("tallies", 1),
+    LOST_SERVICE("tally_rollups", 3),
+    LOST_SERVICE("rate_rollups", 3),
+    LOST_NETNS("services", 1),
+    LOST_NETNS("incomplete", 2),
+    LOST_NETNS("netns_spans", 2),
+    {"services", "that can't be one",
+     "protocol NOT IN (6, 17) OR role NOT IN (1, 2) OR port NOT BETWEEN -1 AND 65535", NULL, 1},
+    LOST_NAME("closed", "owner", "owners"),
+    LOST_NAME("open", "owner", "owners"),
+    {"holders", "of an unknown owner", "owner NOT IN (SELECT id FROM owners)", NULL, 1},
+    {"owner_changes", "of an unknown owner",
+     "owner IS NOT NULL AND owner NOT IN (SELECT id FROM owners)",
+     "UPDATE owner_changes SET owner = NULL WHERE owner NOT IN (SELECT id FROM owners)", 2},
+    LOST_NAME("owners", "process", "processes"),
+    LOST_NAME("owners", "program", "programs"),
+    LOST_NAME("owners", "cgroup", "cgroups"),
+    {"addresses", "that can't be one", "length(bytes) NOT IN (4, 16)", NULL, 1},
+    {"open_facts", "without their socket", "life NOT IN (SELECT life FROM open)", NULL, 2},
+    {"snapshots", "of an unknown run", "recording NOT IN (SELECT id FROM recordings)",
+     "INSERT OR IGNORE INTO boots (id, boot_id, base_ms) SELECT 1, 'lost-1', 0 "
+     "WHERE NOT EXISTS (SELECT 1 FROM boots);"
+     "INSERT INTO recordings (id, boot, started_ms, interval_ms, detail, version, pid, uid) "
+     "SELECT recording, (SELECT max(id) FROM boots), min(start_ms), "
+     "max(100, (max(start_ms) - min(start_ms)) / max(count(*) - 1, 1)), 'on', 'lost', 0, 0 "
+     "FROM snapshots WHERE recording NOT IN (SELECT id FROM recordings) GROUP BY recording",
+     1},
+    {"snapshots", "that can't be one",
+     "status NOT IN (0, 1) OR anchor NOT IN (0, 1) OR sockets < 0", NULL, 1},
+    LOST_BOOT("recordings"),
+    LOST_BOOT("processes"),
+    LOST_BOOT("netns"),
+    {"tallies", "that can't be a count", "count < 0 OR " COUNTED("tallies"), NULL, 1},
+    {"tally_rollups", "that can't be a count",
+     "tier NOT BETWEEN 1 AND 3 OR min < 0 OR max < 1 OR last NOT BETWEEN min AND max OR sum < max "
+     "OR " COUNTED("tally_rollups"),
+     NULL, 3},
+    {"cover_rollups", "that can't be right",
+     "tier NOT BETWEEN 1 AND 3 OR done < 0 OR interrupted < 0 OR (done = 0) <> (first_ms IS NULL) "
+     "OR last_ms < first_ms",
+     NULL, 3},
+    {"rate_rollups", "with a damaged histogram",
+     "tier NOT BETWEEN 1 AND 3 OR NOT histogram_whole(durations) OR NOT histogram_whole(rtts)",
+     NULL, 3},
+    {"pauses", "that can't be one", "until_ms <= from_ms", NULL, 3},
+    {"pauses", "of an unknown run",
+     "before NOT IN (SELECT id FROM recordings) OR after NOT IN (SELECT id FROM recordings)", NULL,
+     3},
+    {"losses", "that can't be one", "until_ms < from_ms", NULL, 1},
+    {"program", "that would give numbers again",
+     "next_life <= (SELECT coalesce(max(life), 0) FROM open) OR "
+     "last_ms < (SELECT coalesce(max(start_ms), 0) FROM snapshots)",
+     "UPDATE program SET next_life = max(next_life, (SELECT coalesce(max(life), 0) + 1 FROM "
+     "open)), "
+     "last_ms = max(last_ms, (SELECT coalesce(max(start_ms), 0) FROM snapshots))",
+     1},
+    {"tiers", "that were added up further than they tell",
+     "tier > 0 AND until_ms <= (SELECT max(c.at_ms) FROM cover_rollups AS c WHERE c.tier = "
+     "tiers.tier)",
+     "UPDATE tiers SET until_ms = (SELECT max(c.at_ms) FROM cover_rollups AS c WHERE c.tier = "
+     "tiers.tier) + CASE tier WHEN 1 THEN 60000 WHEN 2 THEN 3600000 ELSE 86400000 END "
+     "WHERE tier > 0 AND until_ms <= (SELECT max(c.at_ms) FROM cover_rollups AS c WHERE c.tier = "
+     "tiers.tier)",
+     3},
+};
+const size_t senses_n = sizeof(senses) / sizeof(senses[0]);
+
+/* history_last(states): the last state; 0: the bytes are damaged */
+static void f_history_last(sqlite3_context *context, int n, sqlite3_value **values)
+{
+    const uint8_t *bytes = sqlite3_value_blob(values[0]);
+    size_t size = (size_t)sqlite3_value_bytes(values[0]), offset = 0;
+    struct history_change change = {0};
+    int r;
+
+    (void)n;
+    while ((r = history_next(bytes, size, &offset, &change)) > 0) {
+    }
+    sqlite3_result_int(context, r < 0 ? 0 : change.state);
+}
+
+/* histogram_whole(bytes): whether it can be read; so can NULL */
+static void f_histogram_whole(sqlite3_context *context, int n, sqlite3_value **values)
+{
+    struct histogram_sum sum = {0};
+    const void *bytes = sqlite3_value_blob(values[0]);
+
+    (void)n;
+    sqlite3_result_int(
+        context, histogram_add_packed(&sum, bytes, (size_t)sqlite3_value_bytes(values[0])) >= 0);
+}
+
+static void f_duration_class(sqlite3_context *context, int n, sqlite3_value **values)
+{
+    (void)n;
+    sqlite3_result_int64(context, file_closed_class(sqlite3_value_int64(values[0])));
+}
+
+int senses_register(sqlite3 *db, struct err *err)
+{
+    static const struct {
+        const char *name;
+        void (*fn)(sqlite3_context *, int, sqlite3_value **);
+    } functions[] = {
+        {"history_last", f_history_last},
+        {"histogram_whole", f_histogram_whole},
+        {"duration_class", f_duration_class},
+    };
+
+    for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+        int rc = sqlite3_create_function(db, functions[i].name, 1,
+                                         SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS,
+                                         NULL, functions[i].fn, NULL, NULL);
+
+        if (rc != SQLITE_OK)
+            return sql_fail(db, rc, err);
+    }
+    return 0;
+}
+
+int senses_count(sqlite3 *db, const struct sense *sense, int64_t *ret, struct err *err)
+{
+    char sql[1024];
+
+    snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s WHERE %s", sense->table, sense->bad);
+    return sql_query_i64(db, sql, ret, err);
+}
+
+int senses_mend(sqlite3 *db, const struct sense *sense, struct err *err)
+{
+    char sql[1024];
+
+    if (sense->mend)
+        return sql_exec(db, sense->mend, err);
+    snprintf(sql, sizeof(sql), "DELETE FROM %s WHERE %s", sense->table, sense->bad);
+    return sql_exec(db, sql, err);
+}

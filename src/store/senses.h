@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* What must hold of the rows of a file beyond what SQLite knows: to check a file by, and to mend one. */
+#pragma once
+
+#include <sqlite3.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "connhist/base/err.h"
+
+struct sense {
+    const char *table;
+    const char *words; /* what is wrong, behind "N rows" */
+    const char *bad;   /* condition of the rows in which it is */
+    const char *mend;  /* what makes it right; NULL: such rows are removed */
+    int edition;       /* the first one that this holds for */
+};
+
+/* In the order in which they are mended: what a later one rests on comes first. */
+extern const struct sense senses[];
+extern const size_t senses_n;
+
+/* The functions that the conditions use. */
+int senses_register(sqlite3 *db, struct err *err);
+
+/* How many rows are wrong. */
+int senses_count(sqlite3 *db, const struct sense *sense, int64_t *ret, struct err *err);
+
+/* Mends them. */
+int senses_mend(sqlite3 *db, const struct sense *sense, struct err *err);
+
+/* Gives the start of each complete snapshot whose counts, as the rules of connhist-schema(5) read them,
+ * are not as many as the sockets that it saw; 0 or what fn returned below 0. */
+int senses_each_unsound(sqlite3 *db, int edition, int (*fn)(void *arg, int64_t start_ms), void *arg,
+                        struct err *err);
