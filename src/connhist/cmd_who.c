@@ -135,7 +135,7 @@ static struct cell process_cell(const struct who_table *table, const struct who_
                                 char quoted[static QUOTED_MAX])
 {
     if (row->owner_source == OWNER_IS_KERNEL)
-        return cell_text("(kernel)");
+        return table->ctx->format == FORMAT_TABLE ? cell_text("(kernel)") : cell_null();
     if (row->owner && *row->owner->comm)
         return cell_text(table->ctx->format == FORMAT_TABLE ? quoted_name(row->owner->comm, quoted)
                                                             : row->owner->comm);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "connhist/base/timetext.h"
+#include "connhist/model/life.h"
 #include "connhist/render/text.h"
 
 #include "complain.h"
@@ -24,6 +25,7 @@ enum {
     COLUMN_PROCESS,
     COLUMN_PID,
     COLUMN_EXE,
+    COLUMN_SOURCE,
     COLUMN_UNIT,
     COLUMN_CONTAINER,
     COLUMN_UID,
@@ -51,6 +53,7 @@ static const struct {
     {{"process", "PROCESS", false}, TREND_BY_PROCESS | TREND_BY_PID},
     {{"pid", "PID", true}, TREND_BY_OWNER},
     {{"exe", "PROGRAM", false}, TREND_BY_PROCESS | TREND_BY_PID},
+    {{"owner_source", NULL, false}, TREND_BY_PROCESS | TREND_BY_PID},
     {{"unit", "UNIT", false}, TREND_BY_UNIT},
     {{"container", "CONTAINER", false}, TREND_BY_CONTAINER},
     {{"uid", "UID", true}, TREND_BY_UID},
@@ -119,13 +122,15 @@ static struct cell name_cell(const struct rows *rows, const char *name, const ch
     return cell_text(name ? none : "(unknown)");
 }
 
-/* One of the kernel has no path, not even an empty one. */
+/* The kernel is a process for people alone. */
 static struct cell process_cell(const struct rows *rows, const struct trend_series *series,
                                 char quoted[static QUOTED_MAX])
 {
     const char *name = series->process;
 
-    if (rows->ctx->format == FORMAT_TABLE && name && series->exe)
+    if (series->kernel)
+        return rows->ctx->format == FORMAT_TABLE ? cell_text(name) : cell_null();
+    if (rows->ctx->format == FORMAT_TABLE && name)
         name = quoted_name(name, quoted);
     return name_cell(rows, name, "(unknown)");
 }
@@ -137,6 +142,8 @@ static void owner_cells(struct rows *rows, const struct trend_series *series,
     cells[COLUMN_PROCESS] = process_cell(rows, series, quoted);
     cells[COLUMN_PID] = series->pid ? cell_int(series->pid) : cell_null();
     cells[COLUMN_EXE] = cell_text(series->exe);
+    cells[COLUMN_SOURCE] =
+        series->kernel ? cell_text(owner_source_name(OWNER_IS_KERNEL, 0)) : cell_null();
     cells[COLUMN_UNIT] = name_cell(rows, series->unit, "(none)");
     cells[COLUMN_CONTAINER] = name_cell(rows, series->container, "(none)");
     cells[COLUMN_UID] = series->uid < 0 ? cell_null() : cell_int(series->uid);

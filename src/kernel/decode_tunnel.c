@@ -11,14 +11,18 @@
 
 #include "attr.h"
 
-/* Kinds of devices, and the attribute of their port: all of them two bytes in network byte order. */
-static const struct {
-    const char *kind;
-    uint16_t attribute;
-} kinds[] = {
-    {"vxlan", IFLA_VXLAN_PORT},
-    {"geneve", IFLA_GENEVE_PORT},
-    {"bareudp", IFLA_BAREUDP_PORT},
+/* Kinds of devices: the attribute of their port, two bytes in network byte order; those that only
+ * devices of IPv6 have; and that of those that take both (drivers/net: vxlan_core.c, geneve.c). 0: none.
+ * The socket of bareudp is of IPv6 and takes IPv4, where the kernel has IPv6. */
+struct kind {
+    const char *name;
+    uint16_t port, ipv6[2], both;
+};
+
+static const struct kind kinds[] = {
+    {"vxlan", IFLA_VXLAN_PORT, {IFLA_VXLAN_GROUP6, IFLA_VXLAN_LOCAL6}, IFLA_VXLAN_COLLECT_METADATA},
+    {"geneve", IFLA_GENEVE_PORT, {IFLA_GENEVE_REMOTE6, 0}, IFLA_GENEVE_COLLECT_METADATA},
+    {"bareudp", IFLA_BAREUDP_PORT, {0, 0}, IFLA_BAREUDP_PORT},
 };
 
 static struct attr_walk walk_of(const void *at, size_t n)
@@ -44,35 +48,65 @@ static int find(struct attr_walk walk, uint16_t type, const struct nlattr **ret)
     return r;
 }
 
-static uint16_t attribute_of(const struct nlattr *kind)
+static const struct kind *kind_of(const struct nlattr *attr)
 {
-    const char *text = (const char *)(kind + 1);
-    size_t n = kind->nla_len - sizeof(*kind);
+    const char *text = (const char *)(attr + 1);
+    size_t n = attr->nla_len - sizeof(*attr);
 
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-        if (n >= strlen(kinds[i].kind) && n <= strlen(kinds[i].kind) + 1 &&
-            memcmp(text, kinds[i].kind, strlen(kinds[i].kind)) == 0 &&
-            (n == strlen(kinds[i].kind) || !text[n - 1]))
-            return kinds[i].attribute;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        size_t length = strlen(kinds[i].name);
+
+        if (n >= length && n <= length + 1 && memcmp(text, kinds[i].name, length) == 0 &&
+            (n == length || !text[n - 1]))
+            return &kinds[i];
+    }
+    return NULL;
+}
+
+/* Whether an attribute is there and, if it has a value, that is not 0. */
+static int is_set(struct attr_walk walk, uint16_t type, bool *ret)
+{
+    const struct nlattr *attr = NULL;
+    int r = type ? find(walk, type, &attr) : 0;
+
+    *ret = attr && (attr->nla_len == sizeof(*attr) || *(const uint8_t *)(attr + 1) ||
+                    attr->nla_len > sizeof(*attr) + 1);
+    return r;
+}
+
+static int decode_families(struct attr_walk data, const struct kind *kind, struct tunnel_port *ret)
+{
+    bool group, local, both;
+    int r = is_set(data, kind->ipv6[0], &group);
+
+    if (r == 0)
+        r = is_set(data, kind->ipv6[1], &local);
+    if (r == 0)
+        r = is_set(data, kind->both, &both);
+    if (r < 0)
+        return r;
+    ret->ipv6 = both || group || local;
+    ret->ipv4 = both || !ret->ipv6;
     return 0;
 }
 
 static int decode_info(const struct nlattr *info, struct tunnel_port *ret)
 {
-    const struct nlattr *kind, *data, *port = NULL;
+    const struct nlattr *name, *data, *port = NULL;
+    const struct kind *kind;
     uint16_t value;
-    int r = find(walk_into(info), IFLA_INFO_KIND, &kind);
+    int r = find(walk_into(info), IFLA_INFO_KIND, &name);
 
     if (r == 0)
         r = find(walk_into(info), IFLA_INFO_DATA, &data);
-    if (r < 0 || !kind || !data || !attribute_of(kind))
+    if (r < 0 || !name || !data || !(kind = kind_of(name)))
         return r;
-    r = find(walk_into(data), attribute_of(kind), &port);
+    r = find(walk_into(data), kind->port, &port);
     if (r < 0 || !port || port->nla_len < sizeof(*port) + sizeof(value))
         return r;
     memcpy(&value, port + 1, sizeof(value));
     ret->port = ntohs(value);
-    return 0;
+    return decode_families(walk_into(data), kind, ret);
 }
 
 int decode_tunnel(const void *message, size_t n, struct tunnel_port *ret)

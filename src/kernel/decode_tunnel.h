@@ -5,10 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The UDP port at which the kernel listens for a device. */
-struct tunnel_port {
-    uint16_t port; /* host byte order; 0: it has none */
-};
+#include "connhist/kernel/tunnels.h"
 
 /* message: payload of the netlink message, 4-byte aligned: struct ifinfomsg and attributes. 0, or -EPROTO
  * where a length can't be; attributes and kinds that are not known are passed over. */

@@ -22,7 +22,7 @@ struct link_request {
 
 /* Ports gathered so far. */
 struct gathered {
-    uint16_t *ports;
+    struct tunnel_port *ports;
     size_t n, max;
 };
 
@@ -74,7 +74,7 @@ static int take_replies(const void *buffer, size_t n, const struct request *requ
         if (r < 0)
             return r;
         if (tunnel.port && gathered->n < gathered->max)
-            gathered->ports[gathered->n++] = tunnel.port;
+            gathered->ports[gathered->n++] = tunnel;
     }
 }
 
@@ -100,7 +100,7 @@ static int receive_links(int fd, const struct request *request, struct gathered 
     return r < 0 ? r : 0;
 }
 
-int tunnels_read_ports(uint16_t *ret, size_t max, struct err *err)
+int tunnels_read_ports(struct tunnel_port *ret, size_t max, struct err *err)
 {
     struct gathered gathered = {.ports = ret, .max = max};
     struct request request = {.seq = 1, .n = 1, .type = RTM_NEWLINK};

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <syslog.h>
 
+#include "connhist/kernel/tunnels.h"
 #include "connhist/record/ledger_owners.h"
 #include "recorder_private.h"
 
@@ -120,7 +121,7 @@ static int check_owner(void *arg, const struct owner *owner)
 
 void feed_kernel_ports(struct recorder *recorder)
 {
-    uint16_t ports[KERNEL_PORTS_MAX];
+    struct tunnel_port ports[KERNEL_PORTS_MAX];
     int n;
 
     if (!ledger_wants_kernel_ports(recorder->ledger))

@@ -53,6 +53,7 @@ void ledger_free(struct ledger *ledger)
     vec_finish(&ledger->sampled_entries);
     vec_finish(&ledger->places);
     vec_finish(&ledger->asks);
+    vec_finish(&ledger->claims);
     vec_finish(&ledger->gone);
     vec_finish(&ledger->perhaps_kernels);
     vec_finish(&ledger->pasts);
@@ -224,6 +225,7 @@ void ledger_begin(struct ledger *ledger, int64_t start_ms, struct batch *batch)
     vec_clear(&ledger->perhaps_kernels);
     memset(ledger->lacks, 0, sizeof(ledger->lacks));
     ledger->decided = ledger->interrupted = false;
+    ledger->taking = true;
     ledger_places_begin(ledger);
     owner_table_sweep(&ledger->owners);
     services_begin(&ledger->services);
@@ -353,6 +355,8 @@ static void give_scratch_back(struct ledger *ledger)
     give_back(&ledger->listeners);
     give_back(&ledger->sampled_entries);
     give_back(&ledger->asks);
+    if (ledger->claims.n == 0)
+        give_back(&ledger->claims);
     if (ledger->touched.n == 0) /* else they wait to be told */
         give_back(&ledger->touched);
 }
@@ -423,6 +427,7 @@ int ledger_end(struct ledger *ledger, enum snapshot_status status, bool anchor, 
 {
     int r = end_snapshot(ledger, status, anchor, full);
 
+    ledger->taking = false;
     ledger->n_interrupted = r == 0 && !ledger->interrupted ? 0 : ledger->n_interrupted + 1;
     give_scratch_back(ledger);
     return r;
@@ -436,6 +441,7 @@ static size_t scratch_bytes(const struct ledger *ledger)
             ledger->sampled_entries.capacity) *
                sizeof(uint32_t) +
            ledger->asks.capacity * sizeof(struct ask) +
+           ledger->claims.capacity * sizeof(struct claim) +
            ledger->pasts.capacity * sizeof(struct owner_past);
 }
 

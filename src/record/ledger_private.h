@@ -105,9 +105,15 @@ struct ledger {
     uint32_t next_recheck; /* likewise for recheck */
     uint32_t recheck_pass; /* how often that went through all owners */
     uint32_t listeners_at; /* the snapshot that listeners are of */
+    struct {
+        VEC_FIELDS(struct claim);
+    } claims;                          /* what may yet be the listener's, of the snapshot before */
     uint64_t unseen_ports[65536 / 64]; /* bits: TCP ports at which a socket that no snapshot saw
                                           may have listened since the last complete one */
-    bool any_unseen;                   /* one of them is set */
+    uint64_t unseen_late[65536 / 64];  /* likewise, told while this one was taken: what came to it
+                                          the next one may show first */
+    bool any_unseen;                   /* one of these is set */
+    bool taking;                       /* between ledger_begin() and ledger_end() */
     bool looked;                       /* there were wants at the look before */
     bool gone_taken;                   /* gone was taken */
     bool last;                         /* no snapshot comes after this one */

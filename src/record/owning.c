@@ -331,22 +331,31 @@ static int look(struct ledger *ledger, enum round round, bool again, ledger_look
     return r;
 }
 
-/* fresh: it began in this snapshot. Later on who listened there then can't be told any more. */
-static int inherit(struct ledger *ledger, uint32_t index, bool fresh)
+/* Who listened when a life began is told by the snapshot that shows it first or, where that one is not
+ * sure of it, by the next. Later on it can't be told any more. */
+enum arrival { ARRIVED_NOW, ARRIVED_JUST_BEFORE, ARRIVED_EARLIER };
+
+static int inherit(struct ledger *ledger, uint32_t index, enum arrival arrival)
 {
     const struct entry *entry = lives_get(&ledger->lives, index);
+    struct claim claim = {.number = entry->number, .index = index};
     unsigned source = owning_source(entry);
+    bool put_off;
     uint32_t owner = 0;
-    int r;
+    int r = 0;
 
     if (!entry->number || entry->past || /* a process was seen to have it */
-        (!fresh && !owning_is_queued(entry)) ||
+        (arrival == ARRIVED_EARLIER && !owning_is_queued(entry)) ||
         (source != OWNER_BY_NOTHING && (source != OWNER_BY_LISTENER || !owning_is_queued(entry))))
         return 0;
     owner = owning_of_listener(ledger, entry);
-    if (owner == entry->owner || (!owner && !is_stale(ledger, entry))) {
+    put_off = owner && arrival != ARRIVED_EARLIER &&
+              owning_is_early(ledger, entry, arrival == ARRIVED_NOW);
+    if (put_off)
+        r = vec_push(&ledger->claims, claim);
+    if (r < 0 || put_off || owner == entry->owner || (!owner && !is_stale(ledger, entry))) {
         owner_table_drop(&ledger->owners, owner);
-        return 0;
+        return r;
     }
     r = set_owner(ledger, index, owner, owner ? OWNER_BY_LISTENER : OWNER_BY_NOTHING);
     owner_table_drop(&ledger->owners, owner);
@@ -357,14 +366,26 @@ static int inherit(struct ledger *ledger, uint32_t index, bool fresh)
  * accepted to what listens there now. */
 static int inherit_all(struct ledger *ledger)
 {
+    size_t n_claims = ledger->claims.n;
     int r = 0;
 
+    for (size_t i = 0; i < n_claims && r == 0; i++) {
+        struct claim claim = ledger->claims.items[i];
+
+        if (lives_get(&ledger->lives, claim.index)->number == claim.number)
+            r = inherit(ledger, claim.index, ARRIVED_JUST_BEFORE);
+    }
+    /* those that were put off once more stand behind */
+    ledger->claims.n -= n_claims;
+    if (ledger->claims.n)
+        memmove(ledger->claims.items, ledger->claims.items + n_claims,
+                ledger->claims.n * sizeof(ledger->claims.items[0]));
     for (size_t i = 0; i < ledger->fresh.n && r == 0; i++)
-        r = inherit(ledger, ledger->fresh.items[i], true);
+        r = inherit(ledger, ledger->fresh.items[i], ARRIVED_NOW);
     for (size_t i = 0; i < ledger->asks.n && r == 0; i++)
         if (lives_get(&ledger->lives, ledger->asks.items[i].index)->number ==
             ledger->asks.items[i].number)
-            r = inherit(ledger, ledger->asks.items[i].index, false);
+            r = inherit(ledger, ledger->asks.items[i].index, ARRIVED_EARLIER);
     return r;
 }
 
@@ -409,7 +430,7 @@ int ledger_find_owners(struct ledger *ledger, enum snapshot_status status, ledge
 {
     int r = ledger_decide(ledger, status);
 
-    if (r == 0 && (ledger->fresh.n || ledger->asks.n))
+    if (r == 0 && (ledger->fresh.n || ledger->asks.n || ledger->claims.n))
         r = roles_collect_listeners(ledger);
     if (r == 0)
         r = owning_ask_listeners(ledger);

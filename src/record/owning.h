@@ -28,6 +28,13 @@ struct ask {
     bool doubtful;   /* … which is in doubt: the process ended, changed its name, or lost it */
 };
 
+/* A life that is its listener's if the next snapshot shows none that may have been the listener
+ * instead. */
+struct claim {
+    uint64_t number; /* of the life */
+    uint32_t index;  /* entry */
+};
+
 /* entry->owning: how its owner is known, or else why not, and how often it is looked for. */
 #define OWNING_PAUSE_MAX 6 /* at every 64th snapshot */
 
@@ -84,6 +91,10 @@ uint32_t owning_listener_pid(const struct ledger *ledger, const struct entry *en
 
 /* Its owner, which has one more user now (see owner_table_take()); 0: not known, or in doubt. */
 uint32_t owning_of_listener(struct ledger *ledger, const struct entry *entry);
+
+/* Whether what a listener's connection is is for the next snapshot to decide: this one may not show all
+ * that listened when it was accepted. fresh: it shows the connection first. */
+bool owning_is_early(const struct ledger *ledger, const struct entry *entry, bool fresh);
 
 /* The listeners of what came in this snapshot are looked at: the owner may have given one away. After
  * roles_collect_listeners(). 0 or -ENOMEM. */

@@ -4,7 +4,9 @@
  * port on all addresses. */
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "connhist/kernel/tunnels.h"
 #include "connhist/record/ledger_owners.h"
 #include "ledger_private.h"
 
@@ -31,6 +33,12 @@ bool ledger_wants_kernel_ports(const struct ledger *ledger)
     return ledger->perhaps_kernels.n > 0;
 }
 
+static bool is_at(const struct entry *entry, const struct tunnel_port *tunnel)
+{
+    return entry->local_port == tunnel->port &&
+           (entry->family == AF_INET6 ? tunnel->ipv6 : tunnel->ipv4);
+}
+
 static int set_kernel(struct ledger *ledger, uint32_t index)
 {
     struct entry *entry = lives_get(&ledger->lives, index);
@@ -40,7 +48,7 @@ static int set_kernel(struct ledger *ledger, uint32_t index)
     return ledger_touch(ledger, index, ENTRY_DIRTY);
 }
 
-int ledger_kernel_ports(struct ledger *ledger, const uint16_t *ports, size_t n)
+int ledger_kernel_ports(struct ledger *ledger, const struct tunnel_port *ports, size_t n)
 {
     int r = 0;
 
@@ -49,7 +57,7 @@ int ledger_kernel_ports(struct ledger *ledger, const uint16_t *ports, size_t n)
         bool found = false;
 
         for (size_t j = 0; j < n && !found; j++)
-            found = ports[j] == lives_get(&ledger->lives, index)->local_port;
+            found = is_at(lives_get(&ledger->lives, index), &ports[j]);
         if (found)
             r = set_kernel(ledger, index);
     }

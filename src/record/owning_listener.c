@@ -9,6 +9,7 @@
 #include "owning.h"
 
 #define LISTENERS_MAX 64 /* looked at in a snapshot for what came to them */
+#define COARSE_MS     20 /* by so much the begin of a TIME_WAIT may be later than its timer tells */
 
 static bool is_server(const struct ledger *ledger, const struct entry *entry)
 {
@@ -76,12 +77,16 @@ void owning_see_holders(struct entry *entry, const struct owner_want *want)
 void owning_listened_unseen(struct ledger *ledger, uint16_t port)
 {
     ledger->unseen_ports[port / 64] |= UINT64_C(1) << port % 64;
+    if (ledger->taking)
+        ledger->unseen_late[port / 64] |= UINT64_C(1) << port % 64;
     ledger->any_unseen = true;
 }
 
 void ledger_events_lost(struct ledger *ledger)
 {
     memset(ledger->unseen_ports, 0xff, sizeof(ledger->unseen_ports));
+    if (ledger->taking)
+        memset(ledger->unseen_late, 0xff, sizeof(ledger->unseen_late));
     ledger->any_unseen = true;
 }
 
@@ -89,9 +94,14 @@ void owning_listeners_complete(struct ledger *ledger)
 {
     if (ledger->n_failed) /* there it may still come to light what listened */
         return;
-    if (ledger->any_unseen)
-        memset(ledger->unseen_ports, 0, sizeof(ledger->unseen_ports));
+    if (!ledger->any_unseen)
+        return;
     ledger->any_unseen = false;
+    for (size_t i = 0; i < sizeof(ledger->unseen_ports) / sizeof(ledger->unseen_ports[0]); i++) {
+        ledger->unseen_ports[i] = ledger->unseen_late[i];
+        ledger->any_unseen |= ledger->unseen_late[i] != 0;
+    }
+    memset(ledger->unseen_late, 0, sizeof(ledger->unseen_late));
 }
 
 /* Whether all that listened at a connection's port since it may have been accepted is known: since
@@ -106,42 +116,82 @@ static bool all_were_seen(const struct ledger *ledger, const struct entry *entry
            !ledger_was_closed(ledger, entry);
 }
 
-static bool is_just_seen(const struct ledger *ledger, const struct entry *listener)
+/* Whether a connection was surely accepted before this snapshot began: what listened then is in it,
+ * or has its event by now. Listeners are walked before connections, so that one that came meanwhile
+ * may be the listener of another that the walk missed. */
+static bool came_before(const struct ledger *ledger, const struct entry *entry)
 {
-    return listener->owner_seen == owning_seen_now(ledger);
+    return entry->seen != ledger->snapshot || /* of an event that was read before */
+           (entry->ending &&
+            endings_get(&ledger->endings, entry->ending)->arrived < ledger->snapshot) ||
+           (entry->state == STATE_TIME_WAIT && entry->changed_ms + COARSE_MS <= ledger->start_ms);
+}
+
+/* Whether a listener's owner had it, alone, since the last complete snapshot. */
+static bool had_it_since(const struct ledger *ledger, const struct entry *listener)
+{
+    int64_t changed_ms = owning_changed_ms(ledger, listener);
+
+    return !listener->mixed && listener->owner_seen == owning_seen_now(ledger) &&
+           (changed_ms == TIME_UNKNOWN ||
+            changed_ms <= ledger_complete_ms(ledger, listener->netns));
+}
+
+/* Asks who holds the listeners that a connection may have come to. *n: how many were asked for. */
+static int ask_for(struct ledger *ledger, const struct entry *entry, size_t *n)
+{
+    const struct entry *listener;
+    size_t at = SIZE_MAX;
+    int r = 0;
+
+    if (!entry->number || !is_server(ledger, entry) || !all_were_seen(ledger, entry))
+        return 0;
+    while (r == 0 && (listener = roles_next_listener(ledger, entry, &at))) {
+        struct entry *asked = lives_get(&ledger->lives, ledger->listeners.items[at]);
+        struct ask ask = {.number = listener->number,
+                          .index = ledger->listeners.items[at],
+                          .has_inode = true,
+                          .recheck = true,
+                          .doubtful = true,
+                          .quick = true};
+
+        if (listener->seen != ledger->snapshot || !listener->inode ||
+            owning_source(listener) != OWNER_BY_INODE || listener->asked)
+            continue;
+        asked->asked = true;
+        ++*n;
+        r = vec_push(&ledger->asks, ask);
+    }
+    return r;
+}
+
+static const struct entry *claimed(const struct ledger *ledger, size_t i)
+{
+    const struct entry *entry = lives_get(&ledger->lives, ledger->claims.items[i].index);
+
+    return entry->number == ledger->claims.items[i].number ? entry : NULL;
 }
 
 int owning_ask_listeners(struct ledger *ledger)
 {
+    const struct entry *entry;
+    size_t n = 0;
     int r = 0;
 
     for (size_t i = 0; i < ledger->listeners.n; i++)
         lives_get(&ledger->lives, ledger->listeners.items[i])->asked = false;
-    for (size_t i = 0, n = 0; i < ledger->fresh.n && n < LISTENERS_MAX && r == 0; i++) {
-        const struct entry *entry = lives_get(&ledger->lives, ledger->fresh.items[i]);
-        const struct entry *listener;
-        size_t at = SIZE_MAX;
-
-        if (!entry->number || !is_server(ledger, entry) || !all_were_seen(ledger, entry))
-            continue;
-        while (r == 0 && (listener = roles_next_listener(ledger, entry, &at))) {
-            struct entry *asked = lives_get(&ledger->lives, ledger->listeners.items[at]);
-            struct ask ask = {.number = listener->number,
-                              .index = ledger->listeners.items[at],
-                              .has_inode = true,
-                              .recheck = true,
-                              .doubtful = true,
-                              .quick = true};
-
-            if (listener->seen != ledger->snapshot || !listener->inode ||
-                owning_source(listener) != OWNER_BY_INODE || listener->asked)
-                continue;
-            asked->asked = true;
-            n++;
-            r = vec_push(&ledger->asks, ask);
-        }
-    }
+    for (size_t i = 0; i < ledger->claims.n && n < LISTENERS_MAX && r == 0; i++)
+        if ((entry = claimed(ledger, i)))
+            r = ask_for(ledger, entry, &n);
+    for (size_t i = 0; i < ledger->fresh.n && n < LISTENERS_MAX && r == 0; i++)
+        r = ask_for(ledger, lives_get(&ledger->lives, ledger->fresh.items[i]), &n);
     return r;
+}
+
+bool owning_is_early(const struct ledger *ledger, const struct entry *entry, bool fresh)
+{
+    return !owning_is_queued(entry) &&
+           (!ledger_is_whole(ledger, entry->netns) || (fresh && !came_before(ledger, entry)));
 }
 
 uint32_t owning_of_listener(struct ledger *ledger, const struct entry *entry)
@@ -159,7 +209,7 @@ uint32_t owning_of_listener(struct ledger *ledger, const struct entry *entry)
         /* one that ended, changed its name or gave it away may not have been there when it came */
         if (owning_source(listener) != OWNER_BY_INODE ||
             owner_table_get(&ledger->owners, listener->owner)->stale ||
-            (!queued && (listener->mixed || !is_just_seen(ledger, listener))))
+            (!queued && !had_it_since(ledger, listener)))
             return 0;
         /* one that is not older than the connection may have followed another that nobody saw */
         older |= complete_ms != TIME_UNKNOWN && listener->changed_ms <= complete_ms;

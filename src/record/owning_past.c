@@ -135,6 +135,13 @@ int owning_rename(struct ledger *ledger, struct entry *entry)
                        : part(ledger, entry, seen_ms, ledger->start_ms, snapshot_before(ledger));
 }
 
+int64_t owning_changed_ms(const struct ledger *ledger, const struct entry *entry)
+{
+    const struct owner_past *past = entry->past ? past_get(ledger, entry->past) : NULL;
+
+    return past ? past->changes[past->n - 1].until_ms : TIME_UNKNOWN;
+}
+
 int owning_regain(struct ledger *ledger, struct entry *entry)
 {
     return entry->past ? push(ledger, entry, ledger->start_ms, 0) : 0;

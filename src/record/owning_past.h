@@ -40,6 +40,9 @@ int owning_part(struct ledger *ledger, struct entry *entry);
 /* The same where the process goes by another name: when that changed is known from the process. */
 int owning_rename(struct ledger *ledger, struct entry *entry);
 
+/* When it was last seen to have changed hands; TIME_UNKNOWN: never. */
+int64_t owning_changed_ms(const struct ledger *ledger, const struct entry *entry);
+
 /* It has an owner again, after a time without one that nobody knows of. 0 or -ENOMEM. */
 int owning_regain(struct ledger *ledger, struct entry *entry);
 

@@ -223,7 +223,7 @@ static void live_owners(void *ctx, struct owner_want *wants, size_t n, bool rech
     owners_live_look(((struct live *)ctx)->owners, wants, n, recheck);
 }
 
-static int live_kernel_ports(void *ctx, uint16_t *ret, size_t max)
+static int live_kernel_ports(void *ctx, struct tunnel_port *ret, size_t max)
 {
     (void)ctx;
     return tunnels_read_ports(ret, max, NULL);

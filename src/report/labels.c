@@ -145,6 +145,12 @@ int labels_of_service(struct labels *labels, unsigned by, const struct known_ser
     return take_name(labels, TREND_BY_NETNS, service->netns, &ret->netns);
 }
 
+/* Of a process the path is at least empty. */
+bool labels_is_kernel(const struct label *process)
+{
+    return process->kind == TREND_BY_PROCESS && process->name && !process->exe;
+}
+
 static int take_process(struct labels *labels, unsigned by, bool kernel,
                         const struct known_owner *known, uint32_t *ret)
 {

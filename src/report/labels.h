@@ -50,6 +50,9 @@ struct labels {
 
 void labels_finish(struct labels *labels);
 
+/* Whether a process is none, but the kernel. */
+bool labels_is_kernel(const struct label *process);
+
 /* number: from 1. */
 const struct label *labels_get(const struct labels *labels, uint32_t number);
 

@@ -299,6 +299,7 @@ static void name_series(const struct work *work, const struct counted *counted,
 
     if (process) {
         series->process = process->name;
+        series->kernel = labels_is_kernel(process);
         series->exe = process->exe && *process->exe ? process->exe : NULL;
     }
     if (set->unit)

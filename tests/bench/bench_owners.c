@@ -26,6 +26,7 @@
 #define PORT    8000
 #define HOARDS  5
 #define SOCKETS 10000
+#define SINGLES 64 /* listeners that a snapshot looks at for what came to them, at most */
 #define FILES   (100000 - SOCKETS)
 
 /* A process that does as it is told over a socket pair. */
@@ -58,6 +59,7 @@ static struct worker start(void (*work)(int wire))
 static void end(struct worker *worker)
 {
     close(worker->wire);
+    kill(worker->pid, SIGKILL); /* those that came later hold the wire, too */
     waitpid(worker->pid, NULL, 0);
 }
 
@@ -124,8 +126,11 @@ static void serve(int wire, size_t connections)
     uint64_t seed = 7;
     uint32_t inodes[2 * NEW];
     int listener = open_listener();
+    uint32_t inode = inode_of(listener);
     char byte = 0;
 
+    if (write(wire, &inode, sizeof(inode)) != sizeof(inode))
+        bench_die_errno("nobody asks");
     for (size_t i = 0; i < connections; i++)
         connect_pair(listener, pairs[i]);
     while (write(wire, &byte, 1) == 1 && read(wire, &byte, 1) == 1) {
@@ -158,6 +163,28 @@ static void serve_many(int wire)
 static void serve_few(int wire)
 {
     serve(wire, NEW / 2);
+}
+
+/* Listens, and does nothing else. */
+static void listen_alone(int wire)
+{
+    int listener = open_listener();
+    uint32_t inode = inode_of(listener);
+    char byte;
+
+    if (write(wire, &inode, sizeof(inode)) == sizeof(inode))
+        (void)!read(wire, &byte, 1);
+    close(listener);
+}
+
+/* What its listener is, and whose. */
+static struct owner_want hear_listener(const struct worker *worker)
+{
+    struct owner_want want = {.uid = UID_UNKNOWN, .hint = (uint32_t)worker->pid};
+
+    if (recv(worker->wire, &want.inode, sizeof(want.inode), MSG_WAITALL) != sizeof(want.inode))
+        bench_die("a listener could not be opened");
+    return want;
 }
 
 static void await(const struct worker *worker)
@@ -197,7 +224,7 @@ static struct owner_finder *open_finder(void)
     return finder;
 }
 
-/* CPU time until all of them are found, ms. */
+/* CPU time until all of them are found, ms. pid: of whom; 0: of those named in the wants. */
 static double look(struct owner_finder *finder, struct owner_want *wants, size_t n, uint32_t pid)
 {
     struct owner_budget budget = {.descriptors = 1000000, .ms = 60000};
@@ -208,7 +235,7 @@ static double look(struct owner_finder *finder, struct owner_want *wants, size_t
         bench_die("the finder fails");
     took = bench_cpu_ms() - begin;
     for (size_t i = 0; i < n; i++)
-        if (wants[i].answer != OWNER_FOUND || wants[i].owner->pid != pid)
+        if (wants[i].answer != OWNER_FOUND || wants[i].owner->pid != (pid ? pid : wants[i].hint))
             bench_die("a socket has the wrong owner");
     return took;
 }
@@ -220,16 +247,20 @@ static double run_ss(void)
     return bench_program_cpu_ms(argv);
 }
 
-enum measured { GROWN, REPLACED, UNTOLD, STRANGER, COLD, SS, MEASURED };
+enum measured { GROWN, REPLACED, UNTOLD, STRANGER, COLD, BUSY, SINGLE, SS, MEASURED };
 
+/* busy: the listener of the server; singles: those of as many processes, SINGLES. */
 static void measure(double ms[MEASURED][ROUNDS], const struct worker *server,
-                    const struct worker *stranger)
+                    const struct worker *stranger, struct owner_want *busy,
+                    struct owner_want *singles)
 {
     uint32_t many = (uint32_t)server->pid, few = (uint32_t)stranger->pid;
     struct owner_finder *known = open_finder();
     struct owner_want wants[NEW];
 
     look(known, wants, renew(server, REPLACE, known, wants), many);
+    look(known, busy, 1, 0);
+    look(known, singles, SINGLES, 0);
     for (size_t i = 0; i < ROUNDS; i++) {
         struct owner_finder *fresh = open_finder();
 
@@ -239,6 +270,8 @@ static void measure(double ms[MEASURED][ROUNDS], const struct worker *server,
         ms[COLD][i] = look(fresh, wants, renew(server, REPLACE, known, wants), many);
         ms[STRANGER][i] = look(fresh, wants, renew(stranger, REPLACE, NULL, wants), few);
         ms[UNTOLD][i] = look(known, wants, renew(server, REPLACE, NULL, wants), many);
+        ms[BUSY][i] = look(known, busy, 1, 0);
+        ms[SINGLE][i] = look(known, singles, SINGLES, 0);
         owner_finder_free(fresh);
     }
     owner_finder_free(known);
@@ -273,7 +306,8 @@ static void allow_descriptors(void)
 int main(void)
 {
     static double ms[MEASURED][ROUNDS];
-    struct worker hoards[HOARDS], server, stranger;
+    struct worker hoards[HOARDS], listening[SINGLES], server, stranger;
+    struct owner_want busy, singles[SINGLES];
 
     allow_descriptors();
     crowd_namespace();
@@ -281,19 +315,29 @@ int main(void)
         hoards[i] = start(hoard);
         await(&hoards[i]);
     }
+    for (size_t i = 0; i < SINGLES; i++) {
+        listening[i] = start(listen_alone);
+        singles[i] = hear_listener(&listening[i]);
+    }
     server = start(serve_many);
+    busy = hear_listener(&server);
     await(&server);
     stranger = start(serve_few);
+    hear_listener(&stranger);
     await(&stranger);
-    measure(ms, &server, &stranger);
+    measure(ms, &server, &stranger, &busy, singles);
     tell(ms, GROWN, "100 more of an owner of 10,000", "0.05, the tick included");
     tell(ms, REPLACED, "100 replaced anywhere among its 10,000", NULL);
     tell(ms, UNTOLD, "the same, and nobody told which are gone", NULL);
     tell(ms, STRANGER, "100 of a process with few, not known yet", NULL);
     tell(ms, COLD, "100 of 10,000, nothing known", NULL);
+    tell(ms, BUSY, "whether a process with 10,000 still holds its listener", NULL);
+    tell(ms, SINGLE, "the same of 64 processes with a listener each", NULL);
     bench_tell("ss -tanp", bench_median(ms[SS], ROUNDS), "ms", NULL);
     end(&stranger);
     end(&server);
+    for (size_t i = 0; i < SINGLES; i++)
+        end(&listening[i]);
     for (size_t i = 0; i < HOARDS; i++)
         end(&hoards[i]);
     return EXIT_SUCCESS;

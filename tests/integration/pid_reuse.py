@@ -47,10 +47,11 @@ def start_as(pid, name):
 
 
 def rows(ports):
+    """Of this namespace: others on the machine may use the same ports."""
     database = sqlite3.connect(f"file:{PATH}?mode=ro", uri=True, timeout=30)
     try:
-        return database.execute("SELECT pid, process, local_port, closed_ms FROM sockets WHERE local_port IN (?, ?)",
-                                ports).fetchall()
+        return database.execute("SELECT pid, process, local_port, closed_ms FROM sockets WHERE netns = ''"
+                                " AND local_port IN (?, ?)", ports).fetchall()
     except sqlite3.OperationalError:
         return []
     finally:
@@ -90,7 +91,7 @@ answer = {"seen": [seen, seen_second, seen_third, seen_fourth, seen_heir],
           "rows": {name: rows(ports) for name, ports in
                    (("first", own), ("second", reused), ("third", passed), ("fourth", last))}}
 database = sqlite3.connect(f"file:{PATH}?mode=ro", uri=True, timeout=30)
-answer["owners"] = database.execute("SELECT local_port, pid, process FROM socket_owners").fetchall()
+answer["owners"] = database.execute("SELECT local_port, pid, process FROM socket_owners WHERE netns = ''").fetchall()
 answer["ports"] = {"first": own, "second": reused, "third": passed, "fourth": last}
 database.close()
 os.kill(heir, signal.SIGKILL)

@@ -11,8 +11,11 @@ ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 # Binds a UDP socket, puts it in flight in a socket of its own, where no process has it, and stays.
 IN_FLIGHT = """
 import array, socket, sys
-udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-udp.bind(("0.0.0.0", int(sys.argv[1])))
+six = sys.argv[2:] == ["6"]
+udp = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
+if six:
+    udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+udp.bind(("::" if six else "0.0.0.0", int(sys.argv[1])))
 here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 here.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [udp.fileno()]))])
 udp.close()
@@ -63,10 +66,32 @@ def test_the_socket_of_a_tunnel_is_the_kernels(netns, record_alone, db, ask, wor
     recorder.stop(signal.SIGKILL, None)
     assert "(kernel)" in connhist("--db", db, "list", "--port", str(port)).stdout
     assert "(kernel)" in connhist("--db", db, "who", "--port", str(port)).stdout
-    assert {row["owner_source"] for row in ask("list", "--port", str(port))["rows"]} == {"kernel"}
+    for command in (("list",), ("who",), ("report", "--by", "process", "--step", "1h")):
+        rows = ask(*command, "--port", str(port))["rows"]
+        assert {(row["owner_source"], row["process"]) for row in rows} == {("kernel", None)}, command
+    assert "(kernel)" in connhist("--db", db, "report", "--by", "process", "--step", "1h", "--port", str(port)).stdout
     # it is that in the next run, too, from its first snapshot
     record_alone("--once").wait()
     assert {row[0] for row in sources(db, port)} == {"kernel"}
+
+
+@pytest.mark.parametrize("words, families", [(("remote", "192.0.2.1"), "4"), (("remote", "2001:db8::1"), "6"),
+                                             (("external",), "46")], ids=lambda value: value[0])
+def test_a_socket_of_the_other_family_at_a_tunnels_port_is_not_the_kernels(netns, record_alone, db, words, families):
+    add_tunnel(netns, "tunnel0", "vxlan", *(() if "external" in words else ("id", "1")), *words, "dstport", "4789")
+    others = [netns.python(IN_FLIGHT, "4789", family) for family in "46" if family not in families]
+    for other in others:
+        assert other.stdout.readline() == "ready\n"
+    recorder = record_alone("--interval", "100ms")
+    wanted = sorted((address, "kernel" if family in families else "unknown")
+                    for family, address in (("4", "0.0.0.0"), ("6", "::")))
+    where = "SELECT local_address, owner_source FROM sockets WHERE local_port = 4789 ORDER BY 1"
+    wait_until(lambda: db.exists() and recorder.snapshots() and query(db, where) == wanted, "the kernel's name")
+    recorder.wait_snapshots(8)
+    assert query(db, where) == wanted
+    recorder.stop(signal.SIGKILL, None)
+    for other in others:
+        other.communicate("")
 
 
 def test_what_merely_no_process_has_is_not_the_kernels(netns, record_alone, db):

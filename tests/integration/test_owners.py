@@ -33,7 +33,7 @@ class Host:
         """Opens a socket of SERVER's address, or changes it."""
         inode = cookie + 5 if inode is None else inode
         local, peer = ("192.0.2.1", "198.51.100.7") if peer_port else ("0.0.0.0", "0.0.0.0")
-        timer, expires = (3, 60_000) if state == "TIME_WAIT" else (0, 0)
+        timer, expires = (3, 59_000) if state == "TIME_WAIT" else (0, 0)
         self.sockets[cookie, state == "TIME_WAIT"] = (
             f"sample {proto} 4 {local} {port} {peer} {peer_port} {state} {cookie} {inode} {uid} 0 {timer} {expires}"
             f" 0 128 {opener} {cgroup}")
@@ -471,8 +471,11 @@ def test_a_process_that_ended_is_not_taken_for_the_owner_of_what_came_later(reco
     host.tick()
     host.socket(3, "TIME_WAIT", 80, 40001, inode=0, uid=-1)
     host.tick()
+    host.socket(4, "TIME_WAIT", 80, 40002, inode=0, uid=-1)
+    host.tick()
     assert record(host).rows("remote_port, pid, owner_source") == [
-        (0, 101, "inode"), (40000, None, "unknown"), (40001, 101, "listener")]
+        (0, 101, "inode"), (40000, None, "unknown"), (40001, None, "unknown"),
+        (40002, 101, "listener")]
 
 
 def test_names_that_are_hostile_break_nothing(tmp_path):

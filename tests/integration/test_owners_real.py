@@ -78,8 +78,9 @@ class Recorder:
         self.process = subprocess.Popen([CONNHISTD, "--db", path, "--interval", "100ms", "--log-level", "error"])
 
     def rows(self, where, columns="pid, process, exe, uid, owner_source", *values):
+        """Of this namespace: others on the machine may use the same ports."""
         with contextlib.closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=30)) as database:
-            return database.execute(f"SELECT {columns} FROM sockets WHERE {where} ORDER BY first_seen_ms, local_port,"
+            return database.execute(f"SELECT {columns} FROM sockets WHERE netns = '' AND ({where}) ORDER BY first_seen_ms, local_port,"
                                     " remote_port", values).fetchall()
 
     def wait_for(self, what):
@@ -171,7 +172,7 @@ def test_a_leak_of_close_wait_is_named(recorder, start):
                 server.do("c")
     leaky = servers[1]
     assert recorder.wait_for(lambda: len(recorder.rows("state = 'CLOSE_WAIT' AND pid = ?", "1", leaky.pid)) == 4)
-    rows = [row for row in recorder.ask("list", "--state", "CLOSE_WAIT", "--open", "--port", str(leaky.port),
+    rows = [row for row in recorder.ask("list", "--netns", "own", "--state", "CLOSE_WAIT", "--open", "--port", str(leaky.port),
                                         "--format", "json") if row["state"] == "CLOSE_WAIT"]
     assert len(rows) == 4
     assert {(row["pid"], row["process"], row["exe"], row["owner_source"]) for row in rows} == {

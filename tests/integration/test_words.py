@@ -47,6 +47,8 @@ def test_a_process_named_like_our_words_is_shown_in_quotes(serve, record, db, as
         assert quoted in connhist("--db", db, *command).stdout.split()
     assert [row["process"] for row in ask("who", "--port", str(port))["rows"]] == [name]
     assert [row["process"] for row in ask("list", "--port", str(port))["rows"]] == [name]
+    rows = ask("report", "--port", str(port), "--by", "process", "--step", "1h")["rows"]
+    assert {(row["process"], row["owner_source"]) for row in rows} == {(name, None)}
 
 
 def test_an_empty_namespace_is_refused(record, db):

@@ -20,6 +20,8 @@ typedef int (*source_sample_fn)(void *arg, const struct sample *sample);
 /* Gets each destroy event; valid during the call. */
 typedef void (*source_closing_fn)(void *arg, uint32_t netns, const struct closing *closing);
 
+struct tunnel_port;
+
 struct source_drained {
     bool lost; /* events were lost before those that were read */
     bool more; /* the bound was reached, others may wait */
@@ -82,7 +84,7 @@ struct source_ops {
     void (*owners)(void *ctx, struct owner_want *wants, size_t n, bool recheck);
     /* The ports of the namespace that was entered at which the kernel itself listens: how many, or a
      * negative errno. NULL: not known. */
-    int (*kernel_ports)(void *ctx, uint16_t *ret, size_t max);
+    int (*kernel_ports)(void *ctx, struct tunnel_port *ret, size_t max);
     /* Tells which sockets have closed, before owners() is asked: new ones may be in their place. NULL: it
      * does not matter. */
     void (*gone)(void *ctx, const uint32_t *inodes, size_t n);

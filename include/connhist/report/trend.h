@@ -65,8 +65,8 @@ struct trend_series {
     uint32_t pid;                /* where all that are counted at the span's last snapshot belong to
                                     one process; by pid: the series'; 0: not so, or not known */
     char peer[ADDRESS_TEXT_MAX]; /* "": summed over */
-    const char *process; /* name; "(kernel)" without exe for sockets of the kernel; NULL: not known,
-                              or summed over. Like what follows of the trend's texts */
+    const char *process; /* name; "(kernel)" for sockets of the kernel; NULL: not known, or summed
+                              over. Like what follows of the trend's texts */
     const char *exe;     /* path of the program; NULL: not known */
     const char *unit;    /* "": none; NULL: not known, or summed over */
     const char *container; /* "": none; NULL: not known, or summed over */
@@ -85,6 +85,7 @@ struct trend_series {
                         hour */
     enum trend_direction
         direction; /* that slope in a word; UNCLEAR: fewer than 3 snapshots there */
+    bool kernel;   /* no process: the sockets are the kernel's */
 };
 
 struct trend {

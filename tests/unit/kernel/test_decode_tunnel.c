@@ -62,6 +62,47 @@ static void the_port_of_each_kind_is_read(void **state)
     expect("bareudp", IFLA_BAREUDP_PORT, IFF_UP, 4789);
 }
 
+/* A device with one more attribute, of so many bytes of this value. */
+static void expect_families(const char *kind, uint16_t port, uint16_t more, size_t n, uint8_t value,
+                            const char *families)
+{
+    struct tunnel_port tunnel = {0};
+    struct nlattr *info, *data;
+    uint8_t bytes[16];
+    struct made made;
+
+    memset(bytes, value, sizeof(bytes));
+    make(&made, kind, port, 4789, IFF_UP);
+    made.header->nlmsg_len = NLMSG_LENGTH(sizeof(struct ifinfomsg));
+    info = mnl_attr_nest_start(made.header, IFLA_LINKINFO);
+    mnl_attr_put_strz(made.header, IFLA_INFO_KIND, kind);
+    data = mnl_attr_nest_start(made.header, IFLA_INFO_DATA);
+    mnl_attr_put_u16(made.header, port, htons(4789));
+    if (more)
+        mnl_attr_put(made.header, more, n, bytes);
+    mnl_attr_nest_end(made.header, data);
+    mnl_attr_nest_end(made.header, info);
+    assert_int_equal(decode(&made, &tunnel), 0);
+    assert_int_equal(tunnel.port, 4789);
+    assert_int_equal(tunnel.ipv4, strchr(families, '4') != NULL);
+    assert_int_equal(tunnel.ipv6, strchr(families, '6') != NULL);
+}
+
+static void the_families_of_its_sockets_are_told_by_its_addresses(void **state)
+{
+    (void)state;
+    expect_families("vxlan", IFLA_VXLAN_PORT, 0, 0, 0, "4");
+    expect_families("vxlan", IFLA_VXLAN_PORT, IFLA_VXLAN_GROUP, 4, 1, "4");
+    expect_families("vxlan", IFLA_VXLAN_PORT, IFLA_VXLAN_GROUP6, 16, 0, "6");
+    expect_families("vxlan", IFLA_VXLAN_PORT, IFLA_VXLAN_LOCAL6, 16, 1, "6");
+    expect_families("vxlan", IFLA_VXLAN_PORT, IFLA_VXLAN_COLLECT_METADATA, 1, 1, "46");
+    expect_families("vxlan", IFLA_VXLAN_PORT, IFLA_VXLAN_COLLECT_METADATA, 1, 0, "4");
+    expect_families("geneve", IFLA_GENEVE_PORT, IFLA_GENEVE_REMOTE, 4, 1, "4");
+    expect_families("geneve", IFLA_GENEVE_PORT, IFLA_GENEVE_REMOTE6, 16, 1, "6");
+    expect_families("geneve", IFLA_GENEVE_PORT, IFLA_GENEVE_COLLECT_METADATA, 0, 0, "46");
+    expect_families("bareudp", IFLA_BAREUDP_PORT, 0, 0, 0, "46");
+}
+
 static void what_is_down_or_of_another_kind_has_no_port(void **state)
 {
     (void)state;
@@ -95,7 +136,7 @@ static void what_is_cut_anywhere_is_refused_or_has_no_port(void **state)
 
 static void the_kernel_answers(void **state)
 {
-    uint16_t ports[64];
+    struct tunnel_port ports[64];
     struct err err = {0};
 
     (void)state;
@@ -107,6 +148,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_port_of_each_kind_is_read),
+        cmocka_unit_test(the_families_of_its_sockets_are_told_by_its_addresses),
         cmocka_unit_test(what_is_down_or_of_another_kind_has_no_port),
         cmocka_unit_test(what_is_cut_anywhere_is_refused_or_has_no_port),
         cmocka_unit_test(the_kernel_answers),

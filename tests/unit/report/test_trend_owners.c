@@ -112,6 +112,9 @@ static void a_program_is_a_name_and_a_path(void **state)
     assert_int_equal(find(&trend, "alpha", "/tmp/alpha", 102)->now, 1);
     assert_int_equal(find(&trend, "beta", NULL, 0)->now, 1);
     assert_int_equal(find(&trend, "(kernel)", NULL, 0)->now, 1);
+    assert_true(find(&trend, "(kernel)", NULL, 0)->kernel);
+    assert_false(find(&trend, "beta", NULL, 0)->kernel);
+    assert_false(find(&trend, NULL, NULL, 0)->kernel);
     assert_int_equal(find(&trend, NULL, NULL, 0)->now, 1);
     assert_int_equal(trend.unkept, 0);
     trend_finish(&trend);
