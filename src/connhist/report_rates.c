@@ -364,8 +364,8 @@ static void put_notes(const struct context *ctx, const struct rates *rates)
     if (options_has(&ctx->options, OPT_STEP))
         tell_step(ctx, rates);
     if (rates->other_sockets > 0)
-        complain("%s%lld client sockets were of services that are not told apart (`other`): those "
-                 "of these ports may be among them; see limits.client_services in connhist.yaml(5)",
+        complain("%s%lld sockets were of services that are not told apart (`other`): those "
+                 "of these ports may be among them; see limits in connhist.yaml(5)",
                  rates->series.n == 0 ? "whether a service matches is not known: " : "",
                  (long long)rates->other_sockets);
     if (rates->series.n == 0 && rates->other_sockets == 0)

@@ -68,7 +68,7 @@ struct rates {
     int64_t until_ms;
     int64_t step_ms;
     size_t series_hidden;  /* left out by `top` */
-    int64_t other_sockets; /* with ports in the filter: how many client sockets came, or went, whose
+    int64_t other_sockets; /* with ports in the filter: how many sockets came, or went, whose
                               service was not told apart; theirs may be among them */
     struct {
         VEC_FIELDS(struct rate_series);

@@ -88,7 +88,7 @@ struct trend {
     int64_t until_ms;
     int64_t step_ms;       /* as used */
     size_t series_hidden;  /* left out by `top` */
-    int64_t other_sockets; /* with ports in the filter: how many client sockets there were at most
+    int64_t other_sockets; /* with ports in the filter: how many sockets there were at most
                               whose service was not told apart; theirs may be among them */
     struct {
         VEC_FIELDS(struct trend_series);
