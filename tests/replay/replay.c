@@ -7,6 +7,7 @@
  * - sample PROTO FAMILY LOCAL LPORT REMOTE RPORT STATE COOKIE INODE UID SCOPE TIMER EXPIRES RQ WQ
  * OPENER [CGROUP]: a socket in the next snapshot's dump; UID -1: the kernel tells none
  * - facts SENT RECEIVED SEGS RTT SENT_AGO RECEIVED_AGO: what the sample before carried, and ms since
+ * - interval MS: the distance of snapshots in recorders started from now on; 10000 at first
  * - sampling MS: the pace of sampling in recorders started from now on; 0: never (at first)
  * - services N: how many are told apart in a namespace in recorders started from now on; 0: all (at first)
  * - process …: see processes.h; asked: prints how many owners were asked for so far
@@ -361,6 +362,8 @@ static void obey(struct stage *stage, const char *line)
     } else if (strncmp(line, "facts ", 6) == 0) {
         stage_read_facts(stage, line);
     } else if (sscanf(line, "services %" SCNu32, &stage->max_services) == 1) {
+        return;
+    } else if (sscanf(line, "interval %" SCNd64, &stage->interval_ms) == 1) {
         return;
     } else if (sscanf(line, "sampling %" SCNd64, &stage->sampling_ms) == 1) {
         return;
