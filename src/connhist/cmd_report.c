@@ -172,9 +172,9 @@ static void put_notes(const struct context *ctx, const struct trend_question *qu
                  "not in this answer, but in that without %s",
                  (long long)trend->unkept, by_peer ? "peers" : "owners");
     if (trend->other_sockets > 0)
-        complain("%s%lld client sockets at most were of services that are not told apart "
-                 "(`other`): those of these ports may be among them; see limits.client_services "
-                 "in connhist.yaml(5)",
+        complain("%s%lld sockets at most were of services that are not told apart "
+                 "(`other`): those of these ports may be among them; see limits in "
+                 "connhist.yaml(5)",
                  trend->series.n == 0 ? "whether a socket matches is not known: " : "",
                  (long long)trend->other_sockets);
     if (trend->series.n == 0 && trend->other_sockets == 0 && trend->unkept == 0 &&

@@ -368,8 +368,8 @@ static void put_notes(const struct context *ctx, const struct rates *rates)
     tell_step(ctx, rates);
     coverage_tell_pruned(ctx, &rates->coverage);
     if (rates->other_sockets > 0)
-        complain("%s%lld client sockets were of services that are not told apart (`other`): those "
-                 "of these ports may be among them; see limits.client_services in connhist.yaml(5)",
+        complain("%s%lld sockets were of services that are not told apart (`other`): those "
+                 "of these ports may be among them; see limits in connhist.yaml(5)",
                  rates->series.n == 0 ? "whether a service matches is not known: " : "",
                  (long long)rates->other_sockets);
     if (rates->series.n == 0 && rates->other_sockets == 0)

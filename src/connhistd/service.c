@@ -132,6 +132,7 @@ static bool same_recorder(const struct recorder_options *a, const struct recorde
            a->ledger.anonymous_ipv4_bits == b->ledger.anonymous_ipv4_bits &&
            a->ledger.anonymous_ipv6_bits == b->ledger.anonymous_ipv6_bits &&
            a->ledger.max_client_services == b->ledger.max_client_services &&
+           a->ledger.max_services == b->ledger.max_services &&
            a->ledger.max_syn_recv == b->ledger.max_syn_recv && a->interval_ms == b->interval_ms &&
            a->sampling_ms == b->sampling_ms && a->queue_bytes == b->queue_bytes &&
            a->events_bytes == b->events_bytes && same_names(a, b);

@@ -72,6 +72,7 @@ static struct ledger_options ledger_options(const struct config *config)
         .anonymous_ipv4_bits = config->anonymous_ipv4,
         .anonymous_ipv6_bits = config->anonymous_ipv6,
         .max_client_services = config->max_client_services,
+        .max_services = config->max_services,
         .max_syn_recv = config->max_syn_recv,
     };
 }

@@ -22,7 +22,7 @@ int ledger_new(const struct ledger_options *options, struct ledger **ret)
     ledger->options = *options;
     ledger->next_life = options->next_life;
     ledger->complete_ms = ledger->complete_before_ms = TIME_UNKNOWN;
-    services_init(&ledger->services, options->max_client_services);
+    services_init(&ledger->services, options->max_client_services, options->max_services);
     ledger->previous_ms = TIME_UNKNOWN;
     if (lives_init(&ledger->lives) < 0 || endings_init(&ledger->endings) < 0 ||
         (options->events && ledger_recent_init(ledger) < 0)) {
@@ -172,6 +172,16 @@ static int resume(struct ledger *ledger, const struct life *life, uint32_t *ret)
     return 0;
 }
 
+int ledger_know_service(struct ledger *ledger, const struct service_key *key)
+{
+    return admission_know(&ledger->services.admission, key);
+}
+
+void ledger_know_others(struct ledger *ledger, uint32_t services)
+{
+    ledger->services.admission.others = services;
+}
+
 int ledger_resume(struct ledger *ledger, const struct life *life)
 {
     uint32_t index;
@@ -228,7 +238,7 @@ void ledger_begin(struct ledger *ledger, int64_t start_ms, struct batch *batch)
     ledger->taking = true;
     ledger_places_begin(ledger);
     owner_table_sweep(&ledger->owners);
-    services_begin(&ledger->services);
+    services_begin(&ledger->services, start_ms);
 }
 
 size_t ledger_unsure(struct ledger *ledger, size_t max, struct sample **ret)

@@ -11,6 +11,7 @@
 #include <syslog.h>
 
 #include "connhist/kernel/host.h"
+#include "connhist/store/known_services.h"
 #include "recorder_private.h"
 
 static void free_batch(void *batch)
@@ -53,6 +54,25 @@ static int begin_time(struct recorder *recorder, const struct store_past *past)
     }
     timeline_begin(&recorder->timeline, clock, past->last_ms, &epoch);
     return vec_push(&recorder->epochs, epoch);
+}
+
+static int know_service(void *arg, const struct service_key *key)
+{
+    struct recorder *recorder = arg;
+
+    return ledger_know_service(recorder->ledger, key);
+}
+
+/* What the file tells apart it goes on telling apart, and counts against the bound. */
+static int know_services(struct recorder *recorder, const struct netns_ref *netns, size_t n,
+                         struct err *err)
+{
+    uint32_t others = 0;
+    int r = store_each_service(recorder->store, netns, n, know_service, recorder, &others, err);
+
+    if (r == 0)
+        ledger_know_others(recorder->ledger, others);
+    return r;
 }
 
 static int resume_life(void *arg, const struct life *life)
@@ -100,7 +120,9 @@ static int resume_lives(struct recorder *recorder, const struct store_past *past
         return err_set(err, -ENOMEM, "out of memory");
     if (past->last_complete_ms != TIME_UNKNOWN)
         ledger_resume_at(recorder->ledger, past->last_complete_ms);
-    r = store_each_incomplete(recorder->store, netns, n, resume_netns, recorder, err);
+    r = know_services(recorder, netns, n, err);
+    if (r == 0)
+        r = store_each_incomplete(recorder->store, netns, n, resume_netns, recorder, err);
     if (r == 0)
         r = store_leave_netns(recorder->store, netns, n, why_absent, recorder, err);
     if (r == 0)
@@ -130,7 +152,7 @@ static int begin_ledger(struct recorder *recorder, const struct store_past *past
     /* no socket of this boot is older than what the file knows of the boot before */
     if (past->last_ms > 0)
         ledger_resume_at(recorder->ledger, past->last_ms);
-    return 0;
+    return know_services(recorder, NULL, 0, err);
 }
 
 /* Destroy events are listened to from before the first snapshot on, so that none slips between. */

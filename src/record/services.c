@@ -6,15 +6,17 @@
 
 #define NONE UINT32_MAX
 
-void services_init(struct services *services, uint32_t max_clients)
+void services_init(struct services *services, uint32_t max_clients, uint32_t max_services)
 {
     *services = (struct services){.max_clients = max_clients, .free = NONE};
     memset(services->buckets, 0xff, sizeof(services->buckets));
+    admission_init(&services->admission, max_services);
 }
 
 void services_finish(struct services *services)
 {
     vec_finish(&services->slots);
+    admission_finish(&services->admission);
 }
 
 static uint32_t bucket_of(const struct service_key *key)
@@ -64,14 +66,26 @@ static int add(struct services *services, const struct service_key *key, uint32_
     return 0;
 }
 
+/* Whether there is room for one more. Port 0 stands for all unconnected sockets and is never folded. 1, 0 or
+ * -ENOMEM. */
+static int may_stand_alone(struct services *services, const struct service_key *key)
+{
+    if (key->port == 0 || key->port == SERVICE_PORT_OTHER)
+        return 1;
+    if (key->role == ROLE_CLIENT && services->clients >= services->max_clients)
+        return 0;
+    return admission_ask(&services->admission, key);
+}
+
 int services_get(struct services *services, const struct service_key *key, uint32_t *ret)
 {
     struct service_key wanted = *key;
     uint32_t index = find(services, &wanted);
+    int alone = index == NONE ? may_stand_alone(services, &wanted) : 1;
 
-    /* port 0 stands for all unconnected sockets and is never folded */
-    if (index == NONE && is_told_apart_client(&wanted) && wanted.port != 0 &&
-        services->clients >= services->max_clients) {
+    if (alone < 0)
+        return alone;
+    if (!alone) {
         services->folded++;
         wanted.port = SERVICE_PORT_OTHER;
         index = find(services, &wanted);
@@ -82,8 +96,9 @@ int services_get(struct services *services, const struct service_key *key, uint3
     return 0;
 }
 
-void services_begin(struct services *services)
+void services_begin(struct services *services, int64_t start_ms)
 {
+    admission_day(&services->admission, start_ms);
     for (size_t i = 0; i < services->slots.n; i++) {
         memset(services->slots.items[i].now, 0, sizeof(services->slots.items[i].now));
         services->slots.items[i].rate = 0;

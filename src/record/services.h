@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "admission.h"
 #include "connhist/base/vec.h"
 #include "connhist/model/batch.h"
 #include "connhist/model/service.h"
@@ -31,18 +32,20 @@ struct services {
     uint32_t n;                         /* in use */
     uint32_t clients;                   /* client services told apart now */
     uint32_t max_clients;
-    uint64_t folded; /* distinct refusals since services_begin(): lives sent to `other` */
+    uint64_t folded; /* times that a socket was sent to `other` */
+    struct admission admission;
 };
 
-void services_init(struct services *services, uint32_t max_clients);
+/* max_services: told apart over the life of the file, see admission.h. */
+void services_init(struct services *services, uint32_t max_clients, uint32_t max_services);
 void services_finish(struct services *services);
 
-/* The slot for a key, made if needed; a new client service beyond the bound becomes that of
+/* The slot for a key, made if needed; a new one beyond a bound becomes that of
  * SERVICE_PORT_OTHER. Pointers into slots move. 0 or -ENOMEM. */
 int services_get(struct services *services, const struct service_key *key, uint32_t *ret);
 
 /* A snapshot begins: all counts of now are 0. */
-void services_begin(struct services *services);
+void services_begin(struct services *services, int64_t start_ms);
 
 /* What was counted in a namespace is not to be told: its counts stay those that were. */
 void services_keep(struct services *services, uint32_t netns);

@@ -20,6 +20,8 @@
 #define READERS_WAIT_MS 100  /* for those that read only for a moment */
 #define VACUUM_PAGES    32   /* given back in a step */
 #define VACUUM_MIN_FREE 256  /* fewer free pages are not worth it */
+#define OPEN_BYTES      72   /* that an open socket takes in the file, about */
+#define CROWD_SHARE     3    /* with one of so many parts of the file they are a crowd */
 #define LEAST_PAGES     64   /* that a database has, whatever was asked for */
 
 static int64_t frame_bytes(const struct retention *retention)
@@ -172,6 +174,18 @@ int budget_explain(struct store *store, int r, struct err *err)
                    size);
 }
 
+/* Sockets that are open can't go. Where they alone take much of what there is, it is them that there is no room
+ * for, and not counts that must go for them. */
+void budget_note_crowd(struct store *store, const struct batch *batch)
+{
+    struct retention *retention = &store->retention;
+
+    if (batch->has_snapshot && batch->snapshot.status == SNAPSHOT_COMPLETE)
+        retention->crowded = retention->most_pages &&
+                             (int64_t)batch->snapshot.sockets * OPEN_BYTES >
+                                 retention->most_pages * retention->page_bytes / CROWD_SHARE;
+}
+
 struct budget_need budget_estimate(const struct store *store, const struct batch *batch)
 {
     size_t lives = batch->opened.n + batch->changed.n + batch->closed.n + batch->amended.n;
@@ -186,6 +200,7 @@ struct budget_need budget_estimate(const struct store *store, const struct batch
                                    (int64_t)bytes * 3 / 2 / page + (int64_t)scattered / 16 + 48};
 
     need.frames = need.pages + (int64_t)scattered + 64;
+    need.counts = lives == 0 || !store->retention.crowded;
     if (store->retention.most_pages && need.frames > store->retention.most_pages)
         need.frames = store->retention.most_pages;
     return need;
@@ -261,7 +276,7 @@ int budget_make_room(struct store *store, const struct budget_need *need, struct
             r = budget_free_pages(store, &unused, err);
         if (r < 0 || unused >= need->pages)
             return r;
-        r = prune_for_space(store, err);
+        r = prune_for_space(store, need->counts, err);
         if (r <= 0)
             return r;
         r = tidy_log(store, need->frames, err);
@@ -284,7 +299,7 @@ int budget_squeeze(struct store *store, const struct budget_need *need, struct e
     for (target = unused + need->pages + VACUUM_MIN_FREE; unused < target; more = 1) {
         r = tidy_log(store, need->frames, err);
         if (r >= 0)
-            r = prune_for_space(store, err);
+            r = prune_for_space(store, need->counts, err);
         if (r > 0)
             r = budget_free_pages(store, &unused, err);
         else

@@ -282,7 +282,7 @@ static int remove_some(struct store *store, struct err *err)
     return 0;
 }
 
-int prune_for_space(struct store *store, struct err *err)
+int prune_for_space(struct store *store, bool counts, struct err *err)
 {
     int r = load(store, err);
 
@@ -290,8 +290,9 @@ int prune_for_space(struct store *store, struct err *err)
         r = remove_some(store, err);
     if (r == 0)
         r = advance_detail(store, err);
-    if (r == 0)
-        r = advance_ticks(store, err);
+    if (r != 0 || !counts)
+        return r;
+    r = advance_ticks(store, err);
     for (int tier = TIER_MINUTES; tier <= TIER_DAYS && r == 0; tier++)
         r = advance_periods(store, tier, err);
     return r;
@@ -317,5 +318,5 @@ int prune_step(struct store *store, int64_t now_ms, struct err *err)
     r = budget_free_pages(store, &unused, err);
     if (r < 0 || unused >= (spare > FREE_MIN_PAGES ? spare : FREE_MIN_PAGES))
         return r;
-    return prune_for_space(store, err);
+    return prune_for_space(store, !retention->crowded, err);
 }

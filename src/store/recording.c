@@ -146,7 +146,7 @@ static int begin(struct store *store, const struct recording *recording,
 int store_begin_recording(struct store *store, const struct recording *recording,
                           const struct service_name *names, size_t n_names, struct err *err)
 {
-    static const struct budget_need need = {.pages = 64, .frames = 64};
+    static const struct budget_need need = {.pages = 64, .frames = 64, .counts = true};
     int64_t id = 0, boot = 0;
     int r;
 

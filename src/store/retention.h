@@ -46,6 +46,7 @@ struct retention {
     bool capped;           /* SQLite refuses pages beyond most_pages */
     bool vacuuming;        /* free pages are being given back */
     bool has_changes;      /* there is a table of earlier owners */
+    bool crowded;          /* open sockets alone take much of what there is */
     bool log_full;         /* the last statement was broken off since the -wal reached most_wal */
 };
 
@@ -64,10 +65,14 @@ void budget_end(struct store *store);
 /* The error of a transaction, in the words of the budget where that is why it failed. */
 int budget_explain(struct store *store, int r, struct err *err);
 
+/* How many sockets are open, before a batch is written. */
+void budget_note_crowd(struct store *store, const struct batch *batch);
+
 /* What a batch takes, at most in ordinary cases. */
 struct budget_need {
     int64_t pages;  /* that the database grows by */
     int64_t frames; /* pages that are written to the -wal */
+    bool counts;    /* counts may go for it */
 };
 struct budget_need budget_estimate(const struct store *store, const struct batch *batch);
 
@@ -94,8 +99,9 @@ int prune_step(struct store *store, int64_t now_ms, struct err *err);
 int vacuum_step(struct store *store, struct err *err);
 int orphans_step(struct store *store, struct err *err);
 
-/* One step towards free pages; 1: something went, or was found out; 0: nothing is left. */
-int prune_for_space(struct store *store, struct err *err);
+/* One step towards free pages; 1: something went, or was found out; 0: nothing is left. counts: they may go, too, when
+ * there is no more detail. */
+int prune_for_space(struct store *store, bool counts, struct err *err);
 
 /* Removes some rows of a tier that are before its from_ms, inside a transaction. *ret_rows: how many. When none
  * is left, the tier is not dirty any more. */

@@ -404,6 +404,7 @@ int store_write(struct store *store, const struct batch *batch, struct err *err)
 
     if (!store->recording)
         return err_set(err, -EINVAL, "%s: no recording was begun", store->path);
+    budget_note_crowd(store, batch);
     need = budget_estimate(store, batch);
     r = budget_make_room(store, &need, err);
     if (r >= 0)

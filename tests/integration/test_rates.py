@@ -212,7 +212,7 @@ def test_ports_that_may_hide_under_other_are_not_denied(mine):
     change(mine, "INSERT INTO services VALUES (9, 1, 6, 2, -1)", "UPDATE rate_rollups SET service = 9")
     done = connhist("--db", mine, "report", "--measure", "opened", "--port", "5432", "--format", "json")
     assert strict_json(done.stdout)["other_sockets"] == 15 and strict_json(done.stdout)["rows"] == []
-    assert "whether a service matches is not known: 15 client sockets" in done.stderr
+    assert "whether a service matches is not known: 15 sockets" in done.stderr
     done = connhist("--db", mine, "report", "--measure", "opened", "--port", "5432", "--role", "server", "--format", "json")
     assert strict_json(done.stdout)["other_sockets"] == 0 and "no service matches" in done.stderr
 

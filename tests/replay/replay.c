@@ -7,7 +7,9 @@
  * - sample PROTO FAMILY LOCAL LPORT REMOTE RPORT STATE COOKIE INODE UID SCOPE TIMER EXPIRES RQ WQ
  * OPENER [CGROUP]: a socket in the next snapshot's dump; UID -1: the kernel tells none
  * - facts SENT RECEIVED SEGS RTT SENT_AGO RECEIVED_AGO: what the sample before carried, and ms since
+ * - interval MS: the distance of snapshots in recorders started from now on; 10000 at first
  * - sampling MS: the pace of sampling in recorders started from now on; 0: never (at first)
+ * - services N: how many are told apart in a namespace in recorders started from now on; 0: all (at first)
  * - process …: see processes.h; asked: prints how many owners were asked for so far
  * - events: destroy events are listened to from the next start on
  * - event DRAINS PROTO FAMILY LOCAL LPORT REMOTE RPORT COOKIE OPENER INFO FINACKED WIPED
@@ -233,6 +235,7 @@ static void start(struct stage *stage)
                    .anonymous_ipv4_bits = 24,
                    .anonymous_ipv6_bits = 48,
                    .max_client_services = 64,
+                   .max_services = stage->max_services,
                    .max_syn_recv = stage->max_syn_recv},
         .detail = stage->detail,
         .retention = stage->retention,
@@ -358,6 +361,10 @@ static void obey(struct stage *stage, const char *line)
         stage_read_event(stage, line);
     } else if (strncmp(line, "facts ", 6) == 0) {
         stage_read_facts(stage, line);
+    } else if (sscanf(line, "services %" SCNu32, &stage->max_services) == 1) {
+        return;
+    } else if (sscanf(line, "interval %" SCNd64, &stage->interval_ms) == 1) {
+        return;
     } else if (sscanf(line, "sampling %" SCNd64, &stage->sampling_ms) == 1) {
         return;
     } else if (strcmp(line, "events\n") == 0) {

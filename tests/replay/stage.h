@@ -58,6 +58,7 @@ struct stage {
     int64_t interval_ms;
     int64_t sampling_ms;
     uint32_t max_syn_recv;
+    uint32_t max_services;
     struct store_retention retention;
 };
 

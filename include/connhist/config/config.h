@@ -47,6 +47,7 @@ struct config {
     unsigned anonymous_ipv6;       /* bits kept of IPv6 peers */
     int log_level;                 /* LOG_ERR … LOG_DEBUG */
     uint32_t max_client_services;  /* client services told apart at a time, the rest is `other` */
+    uint32_t max_services;         /* told apart in a namespace over the file's life */
     uint32_t max_syn_recv;         /* SYN_RECV sockets kept as lives, the rest is counted */
     int64_t events_bytes;          /* receive buffer for destroy events, as the kernel counts */
     int64_t sampling_ms;           /* from one sampling of tcp_info to the next; 0: off */

@@ -29,6 +29,7 @@ struct ledger_options {
     unsigned anonymous_ipv4_bits; /* kept of IPv4 and mapped peers */
     unsigned anonymous_ipv6_bits; /* kept of other peers */
     uint32_t max_client_services; /* client services told apart at a time; the rest is `other` */
+    uint32_t max_services;        /* of a namespace told apart over the file's life; 0: no bound */
     uint32_t max_syn_recv;        /* SYN_RECV sockets kept as lives; the rest is tallied alone */
     struct port_range ephemeral;
     bool owners;         /* ledger_find_owners() will be called */
@@ -42,6 +43,11 @@ struct ledger_options {
 int ledger_new(const struct ledger_options *options, struct ledger **ret);
 void ledger_free(struct ledger *ledger);
 DEFINE_CLEANUP(struct ledger *, ledger_free)
+
+/* A service that the file has, of a namespace of this run, and how many more it has. Before ledger_resume(). 0 or
+ * -ENOMEM. */
+int ledger_know_service(struct ledger *ledger, const struct service_key *key);
+void ledger_know_others(struct ledger *ledger, uint32_t services);
 
 /* A life that the file holds as open, from an earlier run in the same boot; before the first
  * snapshot. life->service.netns must be this run's id. Its number must be below next_life. 0 or

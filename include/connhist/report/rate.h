@@ -73,7 +73,7 @@ struct rates {
                               step_ms are multiples of it */
     enum tier tier;      /* the coarsest that was read from */
     size_t series_hidden;  /* left out by `top` */
-    int64_t other_sockets; /* with ports in the filter: how many client sockets came, or went, whose
+    int64_t other_sockets; /* with ports in the filter: how many sockets came, or went, whose
                               service was not told apart; theirs may be among them */
     struct {
         VEC_FIELDS(struct rate_series);

@@ -65,10 +65,10 @@ struct trend_series {
     uint32_t pid;                /* where all that are counted at the span's last snapshot belong to
                                     one process; by pid: the series'; 0: not so, or not known */
     char peer[ADDRESS_TEXT_MAX]; /* "": summed over */
-    const char *process; /* name; "(kernel)" for sockets of the kernel; NULL: not known, or summed
+    const char *process;   /* name; "(kernel)" for sockets of the kernel; NULL: not known, or summed
                               over. Like what follows of the trend's texts */
-    const char *exe;     /* path of the program; NULL: not known */
-    const char *unit;    /* "": none; NULL: not known, or summed over */
+    const char *exe;       /* path of the program; NULL: not known */
+    const char *unit;      /* "": none; NULL: not known, or summed over */
     const char *container; /* "": none; NULL: not known, or summed over */
     const char *netns;     /* "": the recorder's own; NULL: summed over */
     int64_t uid;           /* -1: not known, or summed over */
@@ -97,7 +97,7 @@ struct trend {
     enum tier tier;       /* the coarsest that was read from */
     bool bounds;          /* points of series have bounds for min and max */
     size_t series_hidden; /* left out by `top` */
-    int64_t other_sockets; /* with ports in the filter: how many client sockets there were at most
+    int64_t other_sockets; /* with ports in the filter: how many sockets there were at most
                               whose service was not told apart; theirs may be among them */
     struct {
         VEC_FIELDS(struct trend_series);

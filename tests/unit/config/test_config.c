@@ -40,6 +40,7 @@ static void assert_same(const struct config *a, const struct config *b)
     assert_int_equal(a->anonymous_ipv6, b->anonymous_ipv6);
     assert_int_equal(a->log_level, b->log_level);
     assert_int_equal(a->max_client_services, b->max_client_services);
+    assert_int_equal(a->max_services, b->max_services);
     assert_int_equal(a->max_syn_recv, b->max_syn_recv);
     assert_int_equal(a->queue_bytes, b->queue_bytes);
     assert_int_equal(a->events_bytes, b->events_bytes);
@@ -94,6 +95,7 @@ static void defaults_are_those_of_the_manual(void **state)
     assert_int_equal(config.anonymous_ipv6, 48);
     assert_int_equal(config.log_level, LOG_INFO);
     assert_int_equal(config.max_client_services, 1024);
+    assert_int_equal(config.max_services, 4096);
     assert_int_equal(config.max_syn_recv, 4096);
     assert_int_equal(config.queue_bytes, 32 * MIB);
     assert_int_equal(config.events_bytes, 8 * MIB);
@@ -135,7 +137,7 @@ static void every_key_is_read(void **state)
               "  ipv4: 0\n"
               "  ipv6: 128\n"
               "log_level: debug\n"
-              "limits: {client_services: 16, syn_recv: 0, queue: 4GiB}\n"
+              "limits: {client_services: 16, services: 64, syn_recv: 0, queue: 4GiB}\n"
               "sampling: {tcp_info: 5m}\n"
               "services:\n"
               "  8000/tcp: qq\n"
@@ -151,6 +153,7 @@ static void every_key_is_read(void **state)
     assert_int_equal(config.anonymous_ipv6, 128);
     assert_int_equal(config.log_level, LOG_DEBUG);
     assert_int_equal(config.max_client_services, 16);
+    assert_int_equal(config.max_services, 64);
     assert_int_equal(config.max_syn_recv, 0);
     assert_int_equal(config.queue_bytes, 4096 * MIB);
     assert_int_equal(config.sampling_ms, 300000);
@@ -242,6 +245,7 @@ static void values_out_of_range_are_refused(void **state)
     assert_refused("anonymous: {ipv6: 129}", "1:19", "from 0 to 128");
     assert_refused("anonymous: {ipv6: -1}", "1:19", "from 0 to 128");
     assert_refused("limits: {client_services: 15}", "1:27", "from 16 to 65536");
+    assert_refused("limits: {services: 63}", "1:20", "from 64 to 65536");
     assert_refused("limits: {client_services: 0x20}", "1:27", "from 16 to 65536");
     assert_refused("limits: {syn_recv: 1000001}", "1:20", "from 0 to 1000000");
     assert_refused("limits: {syn_recv: 99999999999999999999999}", "1:20", "from 0 to 1000000");

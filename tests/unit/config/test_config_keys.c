@@ -47,7 +47,7 @@ static void the_shipped_file_changes_nothing(void **state)
     config.detail = DETAIL_OFF;
     config.anonymous_ipv4 = config.anonymous_ipv6 = 1;
     config.log_level = 1;
-    config.max_client_services = config.max_syn_recv = 1;
+    config.max_client_services = config.max_services = config.max_syn_recv = 1;
     if (config_load(CONFIG_FILE, &config, &err) < 0)
         fail_msg("%s", err.text);
     assert_null(config.database);
@@ -58,6 +58,7 @@ static void the_shipped_file_changes_nothing(void **state)
     assert_int_equal(config.anonymous_ipv6, defaults.anonymous_ipv6);
     assert_int_equal(config.log_level, defaults.log_level);
     assert_int_equal(config.max_client_services, defaults.max_client_services);
+    assert_int_equal(config.max_services, defaults.max_services);
     assert_int_equal(config.max_syn_recv, defaults.max_syn_recv);
     assert_int_equal(config.queue_bytes, defaults.queue_bytes);
     assert_int_equal(config.sampling_ms, defaults.sampling_ms);

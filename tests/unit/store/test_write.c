@@ -85,6 +85,7 @@ static void lives_of_every_form_come_back_the_same(void **state)
         {"fe80::1", "fe80::2", 443, 443, 443, ROLE_SERVER, 6, 2, 33},
         {"::1", "::1", 55555, 0, 0, ROLE_CLIENT, 17, 0, 33},
         {"127.0.0.1", "127.0.0.1", 1, 2, SERVICE_PORT_OTHER, ROLE_CLIENT, 17, 0, 33},
+        {"192.0.2.7", "192.0.2.1", 65535, 2, SERVICE_PORT_OTHER, ROLE_SERVER, 6, 0, 33},
         {"::", "::ffff:1.2.3.4", 0, 65535, 65535, ROLE_CLIENT, 17, 0, 33},
     };
     const size_t n = sizeof(forms) / sizeof(forms[0]);
