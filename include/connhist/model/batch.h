@@ -7,6 +7,7 @@
 
 #include "connhist/base/vec.h"
 #include "connhist/model/cost.h"
+#include "connhist/model/counting.h"
 #include "connhist/model/life.h"
 #include "connhist/model/loss.h"
 #include "connhist/model/owner.h"
@@ -122,6 +123,7 @@ struct batch {
     struct owner_change_vec owner_changes; /* earlier owners; all of a life at once, in order */
     struct loss_vec losses;                /* what lacks, and when */
     struct epoch_vec epochs;               /* changes of the wall clock */
+    struct counting counting;              /* counters, interfaces and routes, once a minute */
     struct {
         VEC_FIELDS(uint8_t);
     } histories; /* memory behind the lives' history pointers */
