@@ -12,3 +12,9 @@ static inline bool edition_has_events(const struct db *db)
 {
     return db_edition(db) >= 2;
 }
+
+/* Whether the file has counters, interfaces and routes: edition 4 brought them. */
+static inline bool edition_has_counters(const struct db *db)
+{
+    return db_edition(db) >= 4;
+}
