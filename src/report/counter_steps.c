@@ -37,6 +37,8 @@ static struct grown *step_of(struct counter_steps *steps, const struct ranges *r
 {
     int64_t at = at_ms < ranges->since_ms ? 0 : (at_ms - ranges->since_ms) / steps->step_ms;
 
+    if (steps->n && (size_t)at >= steps->n) /* at the very end */
+        at = (int64_t)steps->n - 1;
     return (size_t)at < steps->n ? &steps->items[at] : NULL;
 }
 
@@ -113,7 +115,9 @@ static int fill(struct db *db, const struct counted_spans *spans, const struct r
                 const char *name, struct counter_steps *steps, struct err *err)
 {
     const struct counted_piece pieces[] = {
-        {ranges->since_ms - ranges->since_ms % COUNTED_DAY_MS, ranges->hours_ms, 3},
+        {ranges->hours_ms > ranges->since_ms ? ranges->since_ms - ranges->since_ms % COUNTED_DAY_MS
+                                             : ranges->hours_ms,
+         ranges->hours_ms, 3},
         {ranges->hours_ms, ranges->readings_ms, 2},
         {ranges->readings_ms, ranges->end_ms, 1},
     };
@@ -203,7 +207,7 @@ int counter_steps(struct db *db, const struct walltime *walltime, const struct f
     walltime_to_record(walltime, since_ms, &since_record, &first_ms);
     walltime_to_record(walltime, until_ms, &first_ms, &until_record);
     ranges = cut(&spans, since_record, until_record, step_ms);
-    n = ranges.end_ms > ranges.since_ms ? (ranges.end_ms - ranges.since_ms - 1) / step_ms + 1 : 0;
+    n = ranges.end_ms > ranges.since_ms ? (ranges.end_ms - ranges.since_ms - 2) / step_ms + 1 : 0;
     if (n > STEPS_MAX)
         return err_set(err, -EINVAL, "--step: that makes more than %d steps", STEPS_MAX);
     if (vec_reserve(ret, (size_t)n) < 0)
