@@ -265,6 +265,8 @@ static int tell_interfaces(struct counting_state *state, struct counted_space *s
     }
     while (r == 0 && old < n_old)
         r = end_interface(state, &space->interfaces.items[old++]);
+    if (n_old == 0)
+        return r;
     memmove(space->interfaces.items, space->interfaces.items + n_old,
             (space->interfaces.n - n_old) * sizeof(struct interface_change));
     space->interfaces.n -= n_old;
@@ -314,8 +316,9 @@ static int tell_routes(struct counting_state *state, struct counted_space *space
     }
     for (; old < n_old && r == 0; old++)
         r = tell_route(state, was, &was->items[old], space->numbers.items[old], true);
-    memmove(space->numbers.items, space->numbers.items + n_old,
-            (space->numbers.n - n_old) * sizeof(int64_t));
+    if (n_old > 0)
+        memmove(space->numbers.items, space->numbers.items + n_old,
+                (space->numbers.n - n_old) * sizeof(int64_t));
     space->numbers.n -= n_old;
     route_table_finish(was);
     *was = *now;

@@ -194,10 +194,10 @@ int counter_steps(struct db *db, const struct walltime *walltime, const struct f
 {
     _cleanup_(counted_spans_finish) struct counted_spans spans = {0};
     const struct counter *before;
-    struct reading_choice choice;
+    struct reading_choice choice = {0};
     struct tables tables = {0};
     struct ranges ranges;
-    int64_t first_ms, since_record, until_record, n;
+    int64_t first_ms = 0, since_record = 0, until_record = 0, n;
     int r = counted_spans_load(&spans, db, filter, err);
 
     if (r < 0)

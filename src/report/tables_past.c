@@ -11,8 +11,6 @@
 #include "connhist/store/db.h"
 #include "counted.h"
 
-#define LATE_MS (COUNTING_PERIOD_MS + COUNTING_PERIOD_MS / 2)
-
 /* By counter_names.id. */
 struct values {
     int64_t *items; /* owned */
@@ -305,24 +303,49 @@ static int load_routes(struct db *db, const struct reading_choice *choice, struc
     return r;
 }
 
+/* How far apart readings are at most, of the run that took this one: one in each minute, or with each
+ * snapshot where those are rarer. */
+static int find_late(struct db *db, int64_t record_ms, int64_t *ret_ms, struct err *err)
+{
+    static const char sql[] = "SELECT interval_ms FROM recordings WHERE started_ms <= ?1 "
+                              "ORDER BY id DESC LIMIT 1";
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int64_t interval_ms = 0;
+    int r = db_prepare(db, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, record_ms);
+    r = stmt_step(stmt, err);
+    if (r > 0)
+        interval_ms = stmt_i64(stmt, 0);
+    if (interval_ms < COUNTING_PERIOD_MS) /* the first snapshot of a minute may come late in it */
+        *ret_ms = COUNTING_PERIOD_MS + interval_ms + interval_ms / 2;
+    else
+        *ret_ms = interval_ms + interval_ms / 2;
+    return r < 0 ? r : 0;
+}
+
 int tables_at(struct db *db, const struct walltime *walltime, const struct filter *filter,
               unsigned which, int64_t at_ms, struct tables *ret, struct reading_choice *choice,
               struct err *err)
 {
     _cleanup_(counted_spans_finish) struct counted_spans spans = {0};
-    int64_t first_ms, last_ms;
+    int64_t first_ms, last_ms, late_ms = 0;
     int r = counted_spans_load(&spans, db, filter, err);
 
     *choice = (struct reading_choice){0};
     walltime_to_record(walltime, at_ms, &first_ms, &last_ms);
     if (r == 0)
         r = choose(db, &spans, last_ms, which, choice, err);
+    if (r == 0)
+        r = find_late(db, choice->record_ms, &late_ms, err);
     if (r < 0 || !choice->found)
         return r;
     choice->reading_ms = walltime_of_record(walltime, choice->record_ms);
     choice->distance_ms = at_ms - choice->reading_ms;
     choice->in_gap = last_ms < first_ms ||
-                     last_ms - choice->record_ms > (choice->by_period ? COUNTED_DAY_MS : LATE_MS);
+                     last_ms - choice->record_ms > (choice->by_period ? COUNTED_DAY_MS : late_ms);
     for (size_t i = 0; i < spans.n; i++)
         if (spans.items[i].netns == choice->netns)
             snprintf(ret->netns, sizeof(ret->netns), "%s", spans.items[i].name);
