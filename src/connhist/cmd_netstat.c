@@ -42,6 +42,10 @@ static const struct option_row rows[] = {
     {OPT_STATISTICS, REPEAT_LAST, 's', "statistics", NULL, "the kernel's counters by protocol"},
     {OPT_AT, REPEAT_NOT, 0, "at", "TIME",
      "as it was then: 03:14, -2h, yesterday 18:00 …\n(now, from the kernel itself)"},
+    {OPT_SINCE, REPEAT_NOT, 0, "since", "TIME",
+     "with -s and -e: what counters grew by since then, and\nhow fast (24 hours ago, if --until is "
+     "given)"},
+    {OPT_UNTIL, REPEAT_NOT, 0, "until", "TIME", "with -s and -e: until then (now)"},
     {OPT_REPEATS, REPEAT_NOT, 0, "count", "N",
      "with INTERVAL: end after so many tables (0: none but\nSIGINT ends it)"},
     ROW_PORT("only with these ports at either end: 80, 80,443,\n8000-8010, http, 53/udp"),
@@ -251,7 +255,7 @@ static int show(struct context *ctx, void *arg)
     int status;
 
     if (netstat_tables_asked(ctx))
-        return netstat_tables_now(ctx);
+        return netstat_tables_run(ctx);
     status = netstat_tables_choose(ctx, &choice); /* refuses what goes with other tables */
     if (status != EXIT_ANSWERED)
         return status;

@@ -15,6 +15,7 @@
 #include "context.h"
 #include "coverage_words.h"
 #include "question.h"
+#include "report_counter.h"
 #include "report_rates.h"
 #include "report_rows.h"
 
@@ -44,6 +45,9 @@ static const struct option_row rows[] = {
     {OPT_MEASURE, REPEAT_NOT, 0, "measure", "WHAT",
      "instead of counts what came and went: opened, closed,\n"
      "bytes, duration or rtt"},
+    {OPT_COUNTER, REPEAT_NOT, 0, "counter", "NAME",
+     "instead of sockets what a counter of the kernel grew by:\n"
+     "TcpExt.ListenOverflows, Tcp.RetransSegs …"},
     ROW_NETNS,
     {OPT_FORMAT, REPEAT_LAST, 0, "format", "FMT",
      "chart, table, json, jsonl or csv\n(on a terminal chart, else table)"},
@@ -187,6 +191,12 @@ static void put_notes(const struct context *ctx, const struct trend_question *qu
         complain("%zu more series had a lower maximum; --top 0 shows all", trend->series_hidden);
 }
 
+/* People who ask for a port see what else tells of its sockets. */
+static bool shows_counters(const struct context *ctx, const struct trend_question *question)
+{
+    return question->filter.n_ports && (ctx->chart || ctx->format == FORMAT_TABLE);
+}
+
 static int report_run(struct context *ctx)
 {
     _cleanup_(trend_finish) struct trend trend = {0};
@@ -194,6 +204,8 @@ static int report_run(struct context *ctx)
     struct err err = {0};
     int r, status;
 
+    if (options_has(&ctx->options, OPT_COUNTER))
+        return report_counter(ctx);
     if (options_has(&ctx->options, OPT_MEASURE))
         return report_rates(ctx);
     status = read_question(ctx, &question);
@@ -206,8 +218,13 @@ static int report_run(struct context *ctx)
         return wrong_usage("%s", err.text);
     if (r < 0)
         return cannot_answer("%s", err.text);
-    db_end(ctx->db); /* whoever reads the answer may take his time */
+    if (!shows_counters(ctx, &question))
+        db_end(ctx->db); /* whoever reads the answer may take his time */
     status = ctx->chart ? put_chart(ctx, &question, &trend) : report_rows(ctx, &question, &trend);
+    if (status == EXIT_ANSWERED && shows_counters(ctx, &question)) {
+        report_counters_beneath(ctx, &question.filter, question.since_ms, question.until_ms);
+        status = output_finish();
+    }
     if (status == EXIT_ANSWERED)
         put_notes(ctx, &question, &trend);
     return status;
@@ -217,6 +234,8 @@ static int report_check(struct context *ctx)
 {
     struct trend_question question = {0};
 
+    if (options_has(&ctx->options, OPT_COUNTER))
+        return report_counter_check(ctx);
     return options_has(&ctx->options, OPT_MEASURE) ? report_rates_check(ctx)
                                                    : read_question(ctx, &question);
 }

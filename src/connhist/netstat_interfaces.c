@@ -124,11 +124,11 @@ static int put_total(struct writer *writer, bool people, const struct tables *ta
 int put_interfaces(struct writer *writer, const struct context *ctx,
                    const struct table_choice *choice, const struct tables *tables, size_t *ret_rows)
 {
-    const struct field fields[] = {{"at_ms", cell_time(ctx->now_ms)},
-                                   {"table", cell_text("interfaces")}};
+    struct field fields[TABLE_FIELDS_MAX];
+    size_t n_fields = table_fields(ctx, choice, "interfaces", fields);
     const struct document document = {.schema = "connhist/netstat/1",
                                       .fields = fields,
-                                      .n_fields = SUM(fields),
+                                      .n_fields = n_fields,
                                       .columns = choice->each ? each_columns : total_columns,
                                       .n_columns =
                                           choice->each ? SUM(each_columns) : SUM(total_columns)};

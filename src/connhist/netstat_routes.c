@@ -186,13 +186,13 @@ static void print_title(const struct table_choice *choice)
 int put_routes(struct writer *writer, const struct context *ctx, const struct table_choice *choice,
                const struct tables *tables, size_t *ret_rows)
 {
-    const struct field fields[] = {{"at_ms", cell_time(ctx->now_ms)},
-                                   {"table", cell_text("routes")}};
+    struct field fields[TABLE_FIELDS_MAX];
+    size_t n_fields = table_fields(ctx, choice, "routes", fields);
     struct sight sight = {.people = ctx->format == FORMAT_TABLE};
     struct column chosen_columns[COLUMNS];
     const struct document document = {.schema = "connhist/netstat/1",
                                       .fields = fields,
-                                      .n_fields = SUM(fields),
+                                      .n_fields = n_fields,
                                       .columns = chosen_columns,
                                       .n_columns = COLUMNS};
     int r;

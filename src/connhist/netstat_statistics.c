@@ -58,11 +58,11 @@ static bool worth_showing(const struct context *ctx, const struct table_choice *
 int put_statistics(struct writer *writer, const struct context *ctx,
                    const struct table_choice *choice, const struct tables *tables, size_t *ret_rows)
 {
-    const struct field fields[] = {{"at_ms", cell_time(ctx->now_ms)},
-                                   {"table", cell_text("statistics")}};
+    struct field fields[TABLE_FIELDS_MAX];
+    size_t n_fields = table_fields(ctx, choice, "statistics", fields);
     const struct document document = {.schema = "connhist/netstat/1",
                                       .fields = fields,
-                                      .n_fields = sizeof(fields) / sizeof(fields[0]),
+                                      .n_fields = n_fields,
                                       .columns = columns,
                                       .n_columns = COLUMNS};
     const struct counter_table *counters = &tables->counters;

@@ -39,6 +39,8 @@ static const struct {
      "interfaces count all protocols together"},
     {OPT_BY, TABLE_INTERFACES, "it goes with -e"},
     {OPT_TABLE, TABLE_ROUTES, "it goes with -r"},
+    {OPT_SINCE, TABLE_COUNTERS | TABLE_INTERFACES, "it goes with -s and -e; --at shows an instant"},
+    {OPT_UNTIL, TABLE_COUNTERS | TABLE_INTERFACES, "it goes with -s and -e; --at shows an instant"},
     {OPT_OWNER, TABLE_SOCKETS, "it is about sockets"},
     {OPT_PROGRAM, TABLE_SOCKETS, "it is about sockets"},
     {OPT_FQDN, TABLE_SOCKETS, "it is about remote addresses of sockets"},
@@ -80,6 +82,11 @@ static const char *letters(const struct context *ctx, char buf[static 16])
                 buf + used, 16 - used, "%s-%c", used ? " " : "",
                 option_table_find(&ctx->command->options, kinds[i].option)->letter);
     return buf;
+}
+
+static bool asks_growth(const struct context *ctx)
+{
+    return options_has(&ctx->options, OPT_SINCE) || options_has(&ctx->options, OPT_UNTIL);
 }
 
 static int check_meanings(const struct context *ctx, unsigned which)
@@ -168,9 +175,10 @@ int netstat_tables_choose(const struct context *ctx, struct table_choice *ret)
 
     if (status != EXIT_ANSWERED || !choice.which)
         return status;
-    if (options_has(&ctx->options, OPT_AT))
-        return wrong_usage("netstat %s --at: these tables are not recorded yet; without --at they "
-                           "are shown as they are now",
+    if (asks_growth(ctx) && options_has(&ctx->options, OPT_AT))
+        return wrong_usage("--at does not go with --since and --until: an instant, or a span");
+    if (asks_growth(ctx) && choice.which & TABLE_ROUTES)
+        return wrong_usage("netstat %s --since: routes do not grow; --at shows them as they were",
                            letters(ctx, buf));
     if (ctx->format == FORMAT_CSV && choice.which & (choice.which - 1))
         return wrong_usage("netstat %s: csv holds one table; ask one by one, or for json or jsonl",
@@ -213,9 +221,10 @@ static int put_all(struct writer *writer, const struct context *ctx,
 static int put_set(struct writer *writer, const struct context *ctx,
                    const struct table_choice *choice, const struct tables *tables)
 {
-    const struct field fields[] = {{"at_ms", cell_time(ctx->now_ms)}};
+    struct field fields[TABLE_FIELDS_MAX];
+    size_t n_fields = table_fields(ctx, choice, NULL, fields);
     bool many = (choice->which & (choice->which - 1)) != 0;
-    int r = many ? writer_set_begin(writer, "connhist/netstat/1", fields, SUM(fields)) : 0;
+    int r = many ? writer_set_begin(writer, "connhist/netstat/1", fields, n_fields) : 0;
 
     if (r == 0)
         r = put_all(writer, ctx, choice, tables);
@@ -229,30 +238,46 @@ static void cleanup_tables(struct tables *tables)
     tables_finish(tables);
 }
 
-int netstat_tables_now(struct context *ctx)
+int netstat_tables_put(const struct context *ctx, const struct table_choice *choice,
+                       const struct tables *tables)
 {
     _cleanup_(cleanup_writer_free) struct writer *writer = NULL;
-    _cleanup_(cleanup_tables) struct tables tables = {0};
-    struct table_choice choice = {0};
-    struct err err = {0};
-    int lacks, r, status = netstat_tables_choose(ctx, &choice);
+    int r, status = context_writer(ctx, &writer);
 
     if (status != EXIT_ANSWERED)
         return status;
-    lacks =
-        tables_live(&choice.filter,
-                    choice.which | (choice.which & TABLE_ROUTES ? (unsigned)TABLE_INTERFACES : 0U),
-                    &tables, &err);
+    if (choice->which & TABLE_COUNTERS && choice->protocol == COUNTER_TCPV6)
+        complain("Linux counts TCP over IPv4 and IPv6 together: see -p tcp; of TCPv6 alone it "
+                 "tells how many sockets are in use");
+    r = put_set(writer, ctx, choice, tables);
+    return r < 0 ? output_failed(r) : output_finish();
+}
+
+static int show_now(struct context *ctx, const struct table_choice *choice)
+{
+    _cleanup_(cleanup_tables) struct tables tables = {0};
+    struct err err = {0};
+    int lacks = tables_live(&choice->filter,
+                            choice->which |
+                                (choice->which & TABLE_ROUTES ? (unsigned)TABLE_INTERFACES : 0U),
+                            &tables, &err);
+
     if (lacks < 0)
         return cannot_answer("%s", err.text);
     if (lacks)
         complain("%s", err.text);
-    status = context_writer(ctx, &writer);
+    return netstat_tables_put(ctx, choice, &tables);
+}
+
+int netstat_tables_run(struct context *ctx)
+{
+    struct table_choice choice = {0};
+    int status = netstat_tables_choose(ctx, &choice);
+
     if (status != EXIT_ANSWERED)
         return status;
-    if (choice.which & TABLE_COUNTERS && choice.protocol == COUNTER_TCPV6)
-        complain("Linux counts TCP over IPv4 and IPv6 together: see -p tcp; of TCPv6 alone it "
-                 "tells how many sockets are in use");
-    r = put_set(writer, ctx, &choice, &tables);
-    return r < 0 ? output_failed(r) : output_finish();
+    if (asks_growth(ctx))
+        return netstat_tables_grown(ctx, &choice);
+    return options_has(&ctx->options, OPT_AT) ? netstat_tables_at(ctx, &choice)
+                                              : show_now(ctx, &choice);
 }

@@ -9,17 +9,20 @@
 #include "connhist/model/counter.h"
 #include "connhist/render/writer.h"
 #include "connhist/report/tables_live.h"
+#include "connhist/report/tables_past.h"
 
 #include "context.h"
 
 /* What was asked about them. */
 struct table_choice {
-    struct filter filter;           /* netns alone */
-    unsigned which;                 /* bits of enum table_bit */
-    enum counter_protocol protocol; /* -p: only its statistics and routes; 0: all */
-    uint32_t table;                 /* --table: only its routes; 0: all */
-    bool zeros;                     /* counters that are 0 in tables, too */
-    bool each;                      /* interfaces one by one */
+    struct filter filter;                 /* netns alone */
+    const struct reading_choice *reading; /* of the past; NULL: now. Not owned */
+    int64_t at_ms;                        /* of the past: the instant asked for */
+    unsigned which;                       /* bits of enum table_bit */
+    enum counter_protocol protocol;       /* -p: only its statistics and routes; 0: all */
+    uint32_t table;                       /* --table: only its routes; 0: all */
+    bool zeros;                           /* counters that are 0 in tables, too */
+    bool each;                            /* interfaces one by one */
 };
 
 /* Whether the options ask for such tables, instead of sockets. */
@@ -29,8 +32,24 @@ bool netstat_tables_asked(const struct context *ctx);
  * well. Returns an exit status. */
 int netstat_tables_choose(const struct context *ctx, struct table_choice *ret);
 
-/* Shows the kernel's tables. Returns an exit status. */
-int netstat_tables_now(struct context *ctx);
+/* Shows the kernel's tables, now or as they were. Returns an exit status. */
+int netstat_tables_run(struct context *ctx);
+
+/* What the options ask of the past: tables as they were, or what counters grew by. Return an exit
+ * status. */
+int netstat_tables_at(struct context *ctx, struct table_choice *choice);
+int netstat_tables_grown(struct context *ctx, const struct table_choice *choice);
+
+/* Writes the tables chosen. Returns an exit status. */
+int netstat_tables_put(const struct context *ctx, const struct table_choice *choice,
+                       const struct tables *tables);
+
+#define TABLE_FIELDS_MAX 5
+
+/* The fields of a document: of which instant it is. name: its table; NULL: of the set. Returns how
+ * many. */
+size_t table_fields(const struct context *ctx, const struct table_choice *choice, const char *name,
+                    struct field ret[static TABLE_FIELDS_MAX]);
 
 /* One table as a document of its own; what is above it in a table for people is written to stdout.
  * *ret_rows: how many rows there were. 0 or a negative errno of the writer. */

@@ -31,6 +31,7 @@ enum option_id {
     OPT_PID,
     OPT_BY,
     OPT_MEASURE,
+    OPT_COUNTER,
     OPT_SINCE,
     OPT_UNTIL,
     OPT_STEP,

@@ -32,6 +32,7 @@ void batch_free(struct batch *batch)
     vec_finish(&batch->holders);
     vec_finish(&batch->owner_changes);
     vec_finish(&batch->texts);
+    counting_finish(&batch->counting);
     free(batch);
 }
 
@@ -102,8 +103,8 @@ void batch_seal(struct batch *batch)
     seal_lives(batch, &batch->changed);
     seal_lives(batch, &batch->closed);
     seal_lives(batch, &batch->amended);
-    batch->bytes = sizeof(*batch) + batch->histories.capacity + batch->texts.capacity +
-                   batch->owners.capacity * sizeof(struct owner_ref) +
+    batch->bytes = sizeof(*batch) + counting_bytes(&batch->counting) + batch->histories.capacity +
+                   batch->texts.capacity + batch->owners.capacity * sizeof(struct owner_ref) +
                    batch->holders.capacity * sizeof(struct life_holder) +
                    batch->owner_changes.capacity * sizeof(struct owner_change) +
                    (batch->opened.capacity + batch->changed.capacity + batch->closed.capacity +

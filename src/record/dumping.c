@@ -80,6 +80,7 @@ static int dump_inside(struct recorder *recorder, const struct netns_ref *netns,
     ask_info(recorder, netns);
     udp = dump_protocol(recorder, netns, PROTOCOL_UDP, &udp_err);
     feed_kernel_ports(recorder);
+    counting_read(&recorder->counting, &recorder->source, netns->id);
     if (tcp == 0 && udp < 0)
         *err = udp_err;
     return tcp < 0 ? tcp : udp;

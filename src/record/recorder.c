@@ -204,6 +204,7 @@ static int begin(struct recorder *recorder, struct err *err)
     recorder->last_start_ms = past.last_ms;
     recorder->written_ms = past.has_snapshot ? past.last_snapshot_ms : 0;
     recorder->anchor_hour = -1;
+    counting_state_init(&recorder->counting, past.same_boot);
     set_recording(recorder);
     feed_note_absence(recorder, past.ended_ms);
     r = store_begin_recording(recorder->store, &recorder->recording, options->names,
@@ -307,6 +308,7 @@ void recorder_free(struct recorder *recorder)
     store_close(recorder->store);
     source_finish(&recorder->source);
     vec_finish(&recorder->namespaces);
+    counting_state_finish(&recorder->counting);
     vec_finish(&recorder->losses);
     vec_finish(&recorder->epochs);
     if (recorder->wake_fd >= 0)

@@ -10,6 +10,7 @@
 #include "connhist/base/queue.h"
 #include "connhist/record/recorder.h"
 #include "connhist/record/timeline.h"
+#include "counting.h"
 #include "events.h"
 #include "namespaces.h"
 
@@ -38,9 +39,10 @@ struct recorder {
     int64_t anchor_hour;    /* hour of record time of the last anchor */
     uint64_t ticks_missed;  /* in this recording */
     struct namespaces namespaces;
-    struct loss_vec losses;  /* not in a batch yet */
-    struct epoch_vec epochs; /* not in a batch yet */
-    struct loss dropped;     /* batches that did not fit; count 0: none */
+    struct counting_state counting; /* counters, interfaces and routes as they were told last */
+    struct loss_vec losses;         /* not in a batch yet */
+    struct epoch_vec epochs;        /* not in a batch yet */
+    struct loss dropped;            /* batches that did not fit; count 0: none */
     struct loss failing; /* snapshots whose dump failed in a row; count 0: none since it was told */
     unsigned lacks_told; /* enum netns_lack that a person was told of */
     int64_t sampled_ns;  /* boot time of the last snapshot that sampled tcp_info; 0: none */

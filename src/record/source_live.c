@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "connhist/kernel/counters.h"
 #include "connhist/kernel/host.h"
+#include "connhist/kernel/interfaces.h"
+#include "connhist/kernel/routes.h"
 #include "connhist/kernel/sock_diag.h"
 #include "connhist/kernel/tunnels.h"
 #include "connhist/record/source.h"
@@ -107,7 +110,7 @@ static int live_leave(void *ctx, struct netns_facts *ret, struct err *err)
     return go_home(live, err);
 }
 
-struct counter {
+struct tallier {
     source_sample_fn fn;
     void *arg;
     size_t n;
@@ -115,10 +118,10 @@ struct counter {
 
 static int count_sample(void *arg, const struct sample *sample)
 {
-    struct counter *counter = arg;
+    struct tallier *tallier = arg;
 
-    counter->n++;
-    return counter->fn(counter->arg, sample);
+    tallier->n++;
+    return tallier->fn(tallier->arg, sample);
 }
 
 static int live_dump(void *ctx, const struct netns_ref *netns, enum protocol protocol,
@@ -126,13 +129,13 @@ static int live_dump(void *ctx, const struct netns_ref *netns, enum protocol pro
 {
     struct live *live = ctx;
     struct sock_diag_dump dump = {.protocol = protocol, .want_info = want_info};
-    struct counter counter = {.fn = fn, .arg = arg};
+    struct tallier tallier = {.fn = fn, .arg = arg};
     int r;
 
     if (!netns->id)
         return sock_diag_dump(live->own, &dump, fn, arg, err);
-    r = sock_diag_dump(live->foreign, &dump, count_sample, &counter, err);
-    live->n_samples += counter.n;
+    r = sock_diag_dump(live->foreign, &dump, count_sample, &tallier, err);
+    live->n_samples += tallier.n;
     return r;
 }
 
@@ -229,6 +232,20 @@ static int live_kernel_ports(void *ctx, struct tunnel_port *ret, size_t max)
     return tunnels_read_ports(ret, max, NULL);
 }
 
+/* A walk that went on while things changed may show a route or an interface twice or not at all:
+ * nothing is concluded from that. */
+static void live_counters(void *ctx, struct counted_tables *ret)
+{
+    (void)ctx;
+    ret->routes.limit = COUNTING_ROUTES_MAX;
+    if (counters_read(&ret->counters, NULL) < 0)
+        ret->lacks |= COUNTED_LACKS_COUNTERS;
+    if (interfaces_read(&ret->interfaces, NULL) < 0)
+        ret->lacks |= COUNTED_LACKS_INTERFACES;
+    if (routes_read(&ret->routes, NULL) < 0)
+        ret->lacks |= COUNTED_LACKS_ROUTES;
+}
+
 static void live_gone(void *ctx, const uint32_t *inodes, size_t n)
 {
     owners_live_gone(((struct live *)ctx)->owners, inodes, n);
@@ -264,6 +281,7 @@ static const struct source_ops live_ops = {
     .drain = live_drain,
     .owners = live_owners,
     .kernel_ports = live_kernel_ports,
+    .counters = live_counters,
     .gone = live_gone,
     .check_owner = live_check_owner,
     .free = live_free,

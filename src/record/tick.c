@@ -238,7 +238,9 @@ static void snapshot(struct recorder *recorder, struct batch *batch, int64_t now
     feed_events(recorder);
     ledger_begin(recorder->ledger, start_ms, batch);
     begin_sampling(recorder, now_ns, full);
+    counting_begin(&recorder->counting, &batch->counting, start_ms, full, recorder->ending || full);
     r = dump_all(recorder, batch, &err);
+    counting_end(&recorder->counting);
     /* what the walk no longer saw has its event by now; after a loss the table is looked at once
      * more */
     if (feed_events(recorder))

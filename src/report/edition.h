@@ -18,3 +18,9 @@ static inline bool edition_has_tiers(const struct db *db)
 {
     return db_edition(db) >= 3;
 }
+
+/* Whether the file has counters, interfaces and routes: edition 4 brought them. */
+static inline bool edition_has_counters(const struct db *db)
+{
+    return db_edition(db) >= 4;
+}

@@ -192,9 +192,12 @@ struct budget_need budget_estimate(const struct store *store, const struct batch
     size_t bytes = lives * 96 + batch->histories.n + batch->late.n * 40 + batch->sampled.n * 80 +
                    batch->tallies.n * 16 + batch->rates.n * 160 + batch->owners.n * 300 +
                    batch->texts.n + batch->holders.n * 16 + batch->queues.n * 24 +
-                   batch->losses.n * 160;
+                   batch->losses.n * 160 + batch->counting.counters.n * 60 +
+                   batch->counting.interfaces.n * 100 +
+                   (batch->counting.routes.n + batch->counting.hops.n) * 120;
     size_t scattered = batch->changed.n + batch->amended.n + batch->late.n + batch->sampled.n +
-                       batch->tallies.n + batch->rates.n + batch->queues.n;
+                       batch->tallies.n + batch->rates.n + batch->queues.n +
+                       batch->counting.netns.n * 4;
     int64_t page = store->retention.page_bytes ? store->retention.page_bytes : 4096;
     struct budget_need need = {.pages =
                                    (int64_t)bytes * 3 / 2 / page + (int64_t)scattered / 16 + 48};

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "counting.h"
 #include "sql.h"
 #include "writer.h"
 
@@ -366,6 +367,8 @@ static int write_all(struct store *store, const struct batch_ids *ids, const str
         r = write_holders(store, ids, batch, err);
     if (r >= 0)
         r = write_owner_changes(store, ids, batch, err);
+    if (r >= 0 && batch->has_snapshot)
+        r = counting_write(store, ids, batch, err);
     if (r >= 0)
         r = write_losses(store, batch, err);
     if (r >= 0)

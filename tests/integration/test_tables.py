@@ -450,9 +450,6 @@ def test_the_table_for_people_has_each_way(wired):
 # Wrong usage
 
 @pytest.mark.parametrize("words, saying", [
-    (["-s", "--at", "-1h"], "not recorded yet"),
-    (["-e", "--at", "now"], "not recorded yet"),
-    (["-rn", "--at", "03:14"], "not recorded yet"),
     (["-r", "--port", "80"], "--port"),
     (["-s", "-o"], "--owner"),
     (["-eb"], "--program"),

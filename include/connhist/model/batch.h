@@ -8,6 +8,7 @@
 #include "connhist/base/vec.h"
 #include "connhist/model/changes.h"
 #include "connhist/model/cost.h"
+#include "connhist/model/counting.h"
 #include "connhist/model/life.h"
 #include "connhist/model/loss.h"
 #include "connhist/model/owner.h"
@@ -49,8 +50,7 @@ struct batch {
     struct netns_vec netns; /* every namespace that keys in this batch use, sorted by id */
     struct {
         VEC_FIELDS(uint32_t);
-    } incomplete; /* namespaces in which the snapshot is not complete, if it is
-                                         elsewhere: ids, sorted; each is in netns */
+    } incomplete; /* namespaces in which alone the snapshot is not complete: ids, sorted, in netns */
     struct {
         VEC_FIELDS(struct netns_change);
     } standing;                 /* namespaces whose recording began or ended */
@@ -68,6 +68,7 @@ struct batch {
     struct owner_change_vec owner_changes; /* earlier owners; all of a life at once, in order */
     struct loss_vec losses;                /* what lacks, and when */
     struct epoch_vec epochs;               /* changes of the wall clock */
+    struct counting counting;              /* counters, interfaces and routes, once a minute */
     struct {
         VEC_FIELDS(uint8_t);
     } histories; /* memory behind the lives' history pointers */
@@ -81,12 +82,10 @@ struct batch {
 struct batch *batch_new(void);
 void batch_free(struct batch *batch);
 
-/* Appends life to one of batch's vectors with a copy of its history inside the batch. Pointers into
- * histories are set by batch_seal(). 0 or -ENOMEM. */
+/* Appends life to a vector of the batch, its history copied into it (see batch_seal()). 0 or -ENOMEM. */
 int batch_add_life(struct batch *batch, struct life_vec *to, const struct life *life);
 
-/* Appends an owner with copies of its strings inside the batch, set by batch_seal(). number: by
- * which lives name it, not 0. 0 or -ENOMEM. */
+/* Appends an owner with copies of its strings. number: by which lives name it, not 0. 0 or -ENOMEM. */
 int batch_add_owner(struct batch *batch, uint32_t number, const struct owner *owner);
 
 /* To be called once when all is in: sets pointers and bytes. */

@@ -10,6 +10,7 @@
 #include "connhist/base/clock.h"
 #include "connhist/base/err.h"
 #include "connhist/model/closing.h"
+#include "connhist/model/counting.h"
 #include "connhist/model/owner.h"
 #include "connhist/model/sample.h"
 #include "connhist/model/service.h"
@@ -85,6 +86,9 @@ struct source_ops {
     /* The ports of the namespace that was entered at which the kernel itself listens: how many, or a
      * negative errno. NULL: not known. */
     int (*kernel_ports)(void *ctx, struct tunnel_port *ret, size_t max);
+    /* Counters, interfaces and routes of the namespace that was entered; what can't be read is in
+     * ret->lacks. NULL: this source has none. */
+    void (*counters)(void *ctx, struct counted_tables *ret);
     /* Tells which sockets have closed, before owners() is asked: new ones may be in their place. NULL: it
      * does not matter. */
     void (*gone)(void *ctx, const uint32_t *inodes, size_t n);

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* Counters, interfaces and routes as they were recorded, once a minute. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "connhist/base/err.h"
+#include "connhist/model/counting.h"
+#include "connhist/report/coverage.h"
+#include "connhist/report/tables_live.h"
+#include "connhist/report/walltime.h"
+
+struct db;
+
+/* The reading that an instant is answered by. */
+struct reading_choice {
+    int64_t record_ms;   /* record time */
+    int64_t reading_ms;  /* wall time */
+    int64_t distance_ms; /* from it to the instant that was asked for */
+    int64_t netns;       /* netns.id */
+    bool found;          /* else nothing was recorded by then */
+    bool in_gap;         /* the next reading was due before that instant, and did not come */
+    bool by_period;      /* readings of that time are gone: it is the end of an hour, or a day */
+};
+
+/* The tables asked for (bits of enum table_bit) of the namespace that the filter names, or else the
+ * recorder's own, at the latest reading not after at_ms (wall time). Counters that were 0 wherever
+ * the record looked are not in *ret. -ENOENT: the record has no such namespace; others as
+ * stmt_step(), -ENOMEM. */
+int tables_at(struct db *db, const struct walltime *walltime, const struct filter *filter,
+              unsigned which, int64_t at_ms, struct tables *ret, struct reading_choice *choice,
+              struct err *err);
+
+/* How a counter grew over a span or a step of it. */
+struct grown {
+    int64_t grew;   /* never negative; 0 for a gauge */
+    int64_t last;   /* the latest value in it; meaningless unless has_last */
+    int64_t low;    /* of a gauge's values: with that which it came with */
+    int64_t high;   /* likewise */
+    unsigned turns; /* bits, 1 << enum counter_turn */
+    uint32_t
+        readings; /* in a step: readings, or hours or days with snapshots; 0: nothing is known */
+    bool has_last;
+};
+
+struct grown_counter {
+    struct grown grown;
+    uint16_t place;
+    uint8_t protocol; /* enum counter_protocol; 0: of an interface */
+    uint8_t kind;     /* enum counter_kind */
+    char name[COUNTER_NAME_MAX];
+};
+
+/* What all counters of a namespace grew by between two readings. Zeroed: nothing. */
+struct growth {
+    VEC_FIELDS(
+        struct grown_counter); /* those that have moved, or did ever; sorted by name; owned */
+    int64_t from_ms;           /* the readings, wall time; TIME_UNKNOWN: none */
+    int64_t until_ms;
+    int64_t record_from_ms; /* the same, record time */
+    int64_t record_until_ms;
+    char netns[TABLES_NETNS_MAX]; /* as in struct tables */
+};
+
+void growth_finish(struct growth *growth);
+
+/* From the reading nearest before since_ms, or else the first after it, to the last one not after
+ * until_ms (wall times). Where readings are gone, by whole hours or days. Errors as tables_at(). */
+int counters_grown(struct db *db, const struct walltime *walltime, const struct filter *filter,
+                   int64_t since_ms, int64_t until_ms, struct growth *ret, struct err *err);
+
+/* The counter of that name, spelled freely as in counter_compare_names(). NULL: there is none. */
+const struct grown_counter *growth_find(const struct growth *growth, const char *name);
+
+/* A counter by steps of a span, which begin at since_ms. */
+struct counter_steps {
+    VEC_FIELDS(struct grown); /* owned */
+    int64_t since_ms;         /* wall time */
+    int64_t step_ms;
+    int64_t tier_ms; /* what the coarsest rows lasted that were used; 0: readings */
+};
+
+void counter_steps_finish(struct counter_steps *steps);
+
+/* name: as in the file. step_ms 0: a round one that makes about 60 steps. -EINVAL: too many steps.
+ * Errors as tables_at(). */
+int counter_steps(struct db *db, const struct walltime *walltime, const struct filter *filter,
+                  const char *name, int64_t since_ms, int64_t until_ms, int64_t step_ms,
+                  struct counter_steps *ret, struct err *err);
+
+/* Calls fn with up to n names of counters that are most like a word. 0 or negative errno. */
+int counters_near(struct db *db, const char *word, size_t n,
+                  void (*fn)(void *arg, const char *name), void *arg, struct err *err);
+
+/* The file's name of a counter, spelled freely. 1: there is one; 0: none. */
+int counter_name(struct db *db, const char *word, char ret[static COUNTER_NAME_MAX],
+                 bool *ret_gauge, struct err *err);

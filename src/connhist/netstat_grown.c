@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/* netstat -s and -e with --since and --until: what counters grew by. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connhist/base/timetext.h"
+#include "connhist/model/life.h"
+#include "connhist/report/coverage.h"
+
+#include "complain.h"
+#include "counter_words.h"
+#include "coverage_words.h"
+#include "netstat_tables.h"
+#include "question.h"
+
+#define SUM(a) (sizeof(a) / sizeof((a)[0]))
+
+static const struct column columns[] = {
+    {"table", NULL, false},
+    {"netns", NULL, false},
+    {"interface", NULL, false},
+    {"protocol", "PROTOCOL", false},
+    {"counter", "COUNTER", false},
+    {"grew", "GREW", true},
+    {"per_second", "PER SECOND", true},
+    {"at_least", "AT LEAST", false},
+    {"meaning", "MEANING", false},
+};
+
+enum { COLUMNS = SUM(columns), COLUMN_INTERFACE = 2, COLUMN_PROTOCOL = 3, COLUMN_MEANING = 8 };
+
+/* By protocol, then in the kernel's own order. */
+static int compare(const void *left, const void *right)
+{
+    const struct grown_counter *a = left, *b = right;
+
+    if (a->protocol != b->protocol)
+        return a->protocol < b->protocol ? -1 : 1;
+    if (a->place != b->place && a->protocol)
+        return a->place < b->place ? -1 : 1;
+    return strcmp(a->name, b->name);
+}
+
+/* "eth0" of "interface.eth0.rx_bytes", and "rx_bytes". */
+static const char *split(const char *name, char interface[static COUNTER_NAME_MAX])
+{
+    const char *begin = name + strlen("interface."), *dot = strrchr(begin, '.');
+
+    snprintf(interface, COUNTER_NAME_MAX, "%.*s", (int)(dot ? dot - begin : 0), begin);
+    return dot ? dot + 1 : begin;
+}
+
+/* What was not watched all the time grew at least by that. */
+static bool is_least(const struct grown *grown)
+{
+    return grown->turns & (1U << COUNTER_RESET);
+}
+
+static struct cell rate_cell(const struct growth *growth, int64_t grew)
+{
+    int64_t span_ms = growth->until_ms - growth->from_ms;
+
+    return span_ms > 0 ? cell_real((double)grew * 1000 / (double)span_ms) : cell_null();
+}
+
+static int put(struct writer *writer, const struct growth *growth, const char *table,
+               const char *interface, const struct grown_counter *one, const char *name)
+{
+    bool is_counter = one->protocol != 0;
+    const struct cell cells[COLUMNS] = {
+        cell_text(table),
+        cell_text(growth->netns),
+        cell_text(interface),
+        is_counter ? cell_text(counter_protocol_name(one->protocol)) : cell_null(),
+        cell_text(name),
+        cell_int(one->grown.grew),
+        rate_cell(growth, one->grown.grew),
+        cell_text(is_least(&one->grown) ? "yes" : "no"),
+        is_counter ? cell_text(counter_words(one->name)) : cell_null(),
+    };
+
+    return writer_row(writer, cells);
+}
+
+static bool worth_showing(const struct context *ctx, const struct table_choice *choice,
+                          const struct grown_counter *one)
+{
+    if (one->kind == COUNTER_GAUGE || (choice->protocol && one->protocol != choice->protocol))
+        return false;
+    return ctx->format != FORMAT_TABLE || choice->zeros || one->grown.grew != 0 ||
+           is_least(&one->grown);
+}
+
+static int put_counters(struct writer *writer, const struct context *ctx,
+                        const struct table_choice *choice, const struct growth *growth,
+                        size_t *rows)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < growth->n && r == 0; i++) {
+        if (!growth->items[i].protocol || !worth_showing(ctx, choice, &growth->items[i]))
+            continue;
+        r = put(writer, growth, "statistics", NULL, &growth->items[i], growth->items[i].name);
+        ++*rows;
+    }
+    return r;
+}
+
+/* One by one, or the sum of all by what they count. */
+static int put_stats(struct writer *writer, const struct context *ctx,
+                     const struct table_choice *choice, const struct growth *growth, size_t *rows)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < growth->n && r == 0; i++) {
+        struct grown_counter one = growth->items[i];
+        char interface[COUNTER_NAME_MAX], other[COUNTER_NAME_MAX];
+        const char *name = split(one.name, interface);
+        bool done = false;
+
+        if (one.protocol)
+            continue;
+        for (size_t j = 0; !choice->each && j < growth->n; j++) {
+            if (growth->items[j].protocol || j == i ||
+                strcmp(split(growth->items[j].name, other), name) != 0)
+                continue;
+            done |= j < i;
+            if (__builtin_add_overflow(one.grown.grew, growth->items[j].grown.grew,
+                                       &one.grown.grew))
+                one.grown.grew = INT64_MAX;
+            one.grown.turns |= growth->items[j].grown.turns;
+        }
+        if (done || (choice->each && !worth_showing(ctx, choice, &one)))
+            continue;
+        r = put(writer, growth, "interfaces", choice->each ? interface : NULL, &one, name);
+        ++*rows;
+    }
+    return r;
+}
+
+static int put_table(struct writer *writer, const struct context *ctx,
+                     const struct table_choice *choice, const struct growth *growth,
+                     const struct coverage *coverage, bool interfaces)
+{
+    const struct field fields[] = {
+        {"table", cell_text(interfaces ? "interfaces" : "statistics")},
+        {"since_ms", cell_time(growth->from_ms)},
+        {"until_ms", cell_time(growth->until_ms)},
+    };
+    struct column shown[COLUMNS];
+    const struct document document = {.schema = "connhist/netstat/1",
+                                      .fields = fields,
+                                      .n_fields = SUM(fields),
+                                      .coverage = coverage,
+                                      .columns = shown,
+                                      .n_columns = COLUMNS};
+    size_t rows = 0;
+    int r;
+
+    memcpy(shown, columns, sizeof(shown));
+    if (interfaces)
+        shown[COLUMN_PROTOCOL].heading = shown[COLUMN_MEANING].heading = NULL;
+    if (interfaces && choice->each)
+        shown[COLUMN_INTERFACE].heading = "INTERFACE";
+    if (ctx->format == FORMAT_TABLE)
+        printf("%s\n", !interfaces    ? "Statistics by protocol"
+                       : choice->each ? "Network interfaces"
+                                      : "Network interfaces, all together");
+    r = writer_begin(writer, &document);
+    if (r == 0)
+        r = interfaces ? put_stats(writer, ctx, choice, growth, &rows)
+                       : put_counters(writer, ctx, choice, growth, &rows);
+    if (r == 0)
+        r = writer_end(writer, NULL);
+    if (r == 0 && rows == 0)
+        complain("no counter moved%s", interfaces ? " of an interface" : "");
+    return r;
+}
+
+static void tell_span(const struct context *ctx, const struct growth *growth)
+{
+    char from[TIME_TEXT_MAX], until[TIME_TEXT_MAX], span[TIME_TEXT_MAX];
+
+    time_format(growth->from_ms, ctx->utc, true, from);
+    time_format(growth->until_ms, ctx->utc, true, until);
+    duration_format(growth->until_ms - growth->from_ms, span);
+    if (ctx->format == FORMAT_TABLE)
+        printf("Growth between the readings of %s and %s, %s\n", from, until, span);
+}
+
+static void tell_lacks(const struct growth *growth, const struct coverage *coverage)
+{
+    size_t resets = 0;
+
+    for (size_t i = 0; i < growth->n; i++)
+        resets += growth->items[i].kind == COUNTER_TOTAL && is_least(&growth->items[i].grown);
+    if (coverage->gaps.n)
+        complain(
+            "nothing was recorded for some of that time (%zu gap%s): what grew meanwhile is in "
+            "the sums, unless a counter began again",
+            coverage->gaps.n, coverage->gaps.n == 1 ? "" : "s");
+    if (resets)
+        complain(
+            "%zu counters began again from 0 meanwhile (a reboot, a new interface): they grew at "
+            "least by what is shown",
+            resets);
+}
+
+static int put_all(struct context *ctx, const struct table_choice *choice,
+                   const struct growth *growth, const struct coverage *coverage)
+{
+    _cleanup_(cleanup_writer_free) struct writer *writer = NULL;
+    bool many = (choice->which & (choice->which - 1)) != 0;
+    int r = 0, status = context_writer(ctx, &writer);
+
+    if (status != EXIT_ANSWERED)
+        return status;
+    if (many)
+        r = writer_set_begin(writer, "connhist/netstat/1", NULL, 0);
+    if (r == 0 && choice->which & TABLE_INTERFACES)
+        r = put_table(writer, ctx, choice, growth, coverage, true);
+    if (r == 0 && many && ctx->format == FORMAT_TABLE)
+        putchar('\n');
+    if (r == 0 && choice->which & TABLE_COUNTERS)
+        r = put_table(writer, ctx, choice, growth, coverage, false);
+    if (r == 0 && many)
+        r = writer_set_end(writer, NULL);
+    return r < 0 ? output_failed(r) : output_finish();
+}
+
+static void cleanup_growth(struct growth *growth)
+{
+    growth_finish(growth);
+}
+
+static void cleanup_coverage(struct coverage *coverage)
+{
+    coverage_finish(coverage);
+}
+
+int netstat_tables_grown(struct context *ctx, const struct table_choice *choice)
+{
+    _cleanup_(cleanup_coverage) struct coverage coverage = {0};
+    _cleanup_(cleanup_growth) struct growth growth = {0};
+    int64_t since_ms, until_ms;
+    struct err err = {0};
+    int r, status = context_open(ctx, true);
+
+    if (status == EXIT_ANSWERED)
+        status = question_span(ctx, &since_ms, &until_ms);
+    if (status != EXIT_ANSWERED)
+        return status;
+    r = counters_grown(ctx->db, &ctx->walltime, &choice->filter, since_ms, until_ms, &growth, &err);
+    if (r == -ENOENT)
+        return wrong_usage("%s", err.text);
+    if (r == 0 && growth.from_ms == TIME_UNKNOWN)
+        return cannot_answer("there are not two readings of counters in that time to compare");
+    if (r == 0)
+        r = coverage_load_in(ctx->db, &ctx->walltime, &choice->filter, growth.record_from_ms,
+                             growth.record_until_ms, &coverage, NULL, NULL, &err);
+    if (r < 0)
+        return cannot_answer("%s", err.text);
+    db_end(ctx->db);
+    if (growth.n)
+        qsort(growth.items, growth.n, sizeof(growth.items[0]), compare);
+    tell_span(ctx, &growth);
+    tell_lacks(&growth, &coverage);
+    return put_all(ctx, choice, &growth, &coverage);
+}

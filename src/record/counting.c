@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT */
+#include "counting.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#define INTERFACES_COUNTED 256 /* of a namespace, by their index */
+#define NUMBERS_A_MS       65536
+
+struct counted_space {
+    uint32_t netns;
+    bool seen;  /* at this reading */
+    bool whole; /* the file has what follows; else it is told in full */
+    struct {
+        VEC_FIELDS(int64_t);
+    } values; /* by number; behind the end: 0 */
+    struct {
+        VEC_FIELDS(struct interface_change);
+    } interfaces; /* that are now, by index */
+    struct route_table routes;
+    struct {
+        VEC_FIELDS(int64_t);
+    } numbers; /* of the routes */
+};
+
+void counting_state_init(struct counting_state *state, bool same_boot)
+{
+    struct utsname name;
+
+    *state = (struct counting_state){.minute = -1, .told_before = same_boot, .long_bits = 64};
+    /* a program of 32 bits may run on a kernel of 64 */
+    if (sizeof(long) == 4 && uname(&name) == 0 && !strstr(name.machine, "64"))
+        state->long_bits = 32;
+}
+
+static void free_space(struct counted_space *space)
+{
+    vec_finish(&space->values);
+    vec_finish(&space->interfaces);
+    route_table_finish(&space->routes);
+    vec_finish(&space->numbers);
+    free(space);
+}
+
+void counting_state_finish(struct counting_state *state)
+{
+    for (size_t i = 0; i < state->spaces.n; i++)
+        free_space(state->spaces.items[i]);
+    vec_finish(&state->spaces);
+    vec_finish(&state->names);
+}
+
+void counting_begin(struct counting_state *state, struct counting *to, int64_t start_ms, bool full,
+                    bool now)
+{
+    int64_t minute = start_ms / COUNTING_PERIOD_MS;
+
+    state->to = now || minute != state->minute ? to : NULL;
+    if (!state->to)
+        return;
+    state->minute = minute;
+    state->at_ms = start_ms;
+    if (state->next_number < start_ms * NUMBERS_A_MS)
+        state->next_number = start_ms * NUMBERS_A_MS;
+    state->full = full;
+    for (size_t i = 0; i < state->spaces.n; i++)
+        state->spaces.items[i]->seen = false;
+}
+
+void counting_end(struct counting_state *state)
+{
+    size_t kept = 0;
+
+    if (!state->to)
+        return;
+    for (size_t i = 0; i < state->spaces.n; i++)
+        if (state->spaces.items[i]->seen)
+            state->spaces.items[kept++] = state->spaces.items[i];
+        else
+            free_space(state->spaces.items[i]);
+    state->spaces.n = kept;
+    state->read_before |= state->to->taken;
+    state->to = NULL;
+}
+
+static struct counted_space *find_space(struct counting_state *state, uint32_t netns)
+{
+    struct counted_space *space;
+
+    for (size_t i = 0; i < state->spaces.n; i++)
+        if (state->spaces.items[i]->netns == netns)
+            return state->spaces.items[i];
+    space = calloc(1, sizeof(*space));
+    if (!space || vec_push(&state->spaces, space) < 0) {
+        free(space);
+        return NULL;
+    }
+    space->netns = netns;
+    return space;
+}
+
+/* The place of a value; NULL: the name is one too many, or memory is short. */
+static int64_t *find_value(struct counting_state *state, struct counted_space *space,
+                           const char *name)
+{
+    size_t low = 0, high = state->names.n, number;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(state->names.items[middle].name, name);
+
+        if (order == 0) {
+            low = middle;
+            break;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == state->names.n || strcmp(state->names.items[low].name, name) != 0) {
+        struct counted_name new = {.number = (uint32_t)state->names.n};
+
+        if (state->names.n >= COUNTED_NAMES_MAX || vec_reserve(&state->names, 1) < 0)
+            return NULL;
+        snprintf(new.name, sizeof(new.name), "%s", name);
+        memmove(&state->names.items[low + 1], &state->names.items[low],
+                (state->names.n - low) * sizeof(new));
+        state->names.items[low] = new;
+        state->names.n++;
+    }
+    number = state->names.items[low].number;
+    if (number >= space->values.n) {
+        size_t more = number + 1 - space->values.n;
+
+        if (vec_reserve(&space->values, more) < 0)
+            return NULL;
+        memset(space->values.items + space->values.n, 0, more * sizeof(int64_t));
+        space->values.n += more;
+    }
+    return &space->values.items[number];
+}
+
+/* restarted: what counts is another thing by the same name. */
+static int tell_counter(struct counting_state *state, struct counted_space *space,
+                        const struct counter *counter, bool restarted)
+{
+    int64_t *value = find_value(state, space, counter->name);
+    struct counter_change change = {.value = counter->value,
+                                    .place = counter->place,
+                                    .protocol = counter->protocol,
+                                    .kind = counter->kind,
+                                    .turn = COUNTER_FIRST};
+
+    if (!value) {
+        state->to->left_out++;
+        return 0;
+    }
+    if (*value == counter->value && !(restarted && counter->value))
+        return 0;
+    if (space->whole && counter->kind == COUNTER_GAUGE)
+        change.turn = COUNTER_WENT_ON;
+    else if (space->whole)
+        change.turn = (uint8_t)counter_growth(restarted ? INT64_MAX : *value, counter->value,
+                                              state->long_bits, &change.grew);
+    *value = counter->value;
+    snprintf(change.name, sizeof(change.name), "%s", counter->name);
+    return vec_push(&state->to->counters, change);
+}
+
+static const struct {
+    const char *name;
+    size_t offset;
+} stats[] = {
+#define STAT(what)                                    \
+    {                                                 \
+#what, offsetof(struct interface_stats, what) \
+    }
+    STAT(rx_bytes),     STAT(tx_bytes),      STAT(rx_packets), STAT(tx_packets),   STAT(rx_errors),
+    STAT(tx_errors),    STAT(rx_dropped),    STAT(tx_dropped), STAT(rx_multicast), STAT(rx_missed),
+    STAT(rx_nohandler), STAT(tx_collisions), STAT(tx_carrier),
+};
+
+static int tell_stats(struct counting_state *state, struct counted_space *space,
+                      const struct interface *interface, bool restarted)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && interface->has_stats && i < sizeof(stats) / sizeof(stats[0]);
+         i++) {
+        struct counter counter = {.kind = COUNTER_TOTAL, .place = (uint16_t)i};
+
+        memcpy(&counter.value, (const char *)&interface->stats + stats[i].offset,
+               sizeof(counter.value));
+        snprintf(counter.name, sizeof(counter.name), "interface.%s.%s", interface->name,
+                 stats[i].name);
+        r = tell_counter(state, space, &counter, restarted);
+    }
+    return r;
+}
+
+static bool is_same(const struct interface *a, const struct interface *b)
+{
+    return a->flags == b->flags && a->mtu_bytes == b->mtu_bytes && a->type == b->type &&
+           a->operstate == b->operstate && a->has_stats == b->has_stats &&
+           strcmp(a->name, b->name) == 0;
+}
+
+static int end_interface(struct counting_state *state, struct interface_change *known)
+{
+    known->ended = true;
+    return vec_push(&state->to->interfaces, *known);
+}
+
+static int begin_interface(struct counting_state *state, const struct interface *now,
+                           struct interface_change *known)
+{
+    *known = (struct interface_change){.interface = *now, .number = state->next_number++};
+    return vec_push(&state->to->interfaces, *known);
+}
+
+/* Whether another one had the name: it counts from 0. */
+static bool is_restarted(const struct counted_space *space, const struct interface *now)
+{
+    for (size_t i = 0; i < space->interfaces.n; i++)
+        if (strcmp(space->interfaces.items[i].interface.name, now->name) == 0)
+            return space->interfaces.items[i].interface.ifindex != now->ifindex;
+    return false;
+}
+
+static int tell_interfaces(struct counting_state *state, struct counted_space *space,
+                           const struct interface_list *list)
+{
+    size_t n = list->n < INTERFACES_COUNTED ? list->n : INTERFACES_COUNTED, old = 0;
+    size_t n_old = space->interfaces.n;
+    int r = 0;
+
+    state->to->left_out += (uint32_t)(list->n - n + list->n_left_out);
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = tell_stats(state, space, &list->items[i], is_restarted(space, &list->items[i]));
+    /* the new ones stand behind the old ones, which then go */
+    for (size_t i = 0; i < n && r == 0; i++) {
+        struct interface_change one;
+
+        while (r == 0 && old < n_old &&
+               space->interfaces.items[old].interface.ifindex < list->items[i].ifindex)
+            r = end_interface(state, &space->interfaces.items[old++]);
+        if (r == 0 && old < n_old &&
+            space->interfaces.items[old].interface.ifindex == list->items[i].ifindex) {
+            one = space->interfaces.items[old++];
+            if (!is_same(&one.interface, &list->items[i])) {
+                r = end_interface(state, &one);
+                if (r == 0)
+                    r = begin_interface(state, &list->items[i], &one);
+            }
+        } else if (r == 0) {
+            r = begin_interface(state, &list->items[i], &one);
+        }
+        if (r == 0)
+            r = vec_push(&space->interfaces, one);
+    }
+    while (r == 0 && old < n_old)
+        r = end_interface(state, &space->interfaces.items[old++]);
+    if (n_old == 0)
+        return r;
+    memmove(space->interfaces.items, space->interfaces.items + n_old,
+            (space->interfaces.n - n_old) * sizeof(struct interface_change));
+    space->interfaces.n -= n_old;
+    return r;
+}
+
+static int tell_route(struct counting_state *state, const struct route_table *table,
+                      const struct route *route, int64_t number, bool ended)
+{
+    struct route_change change = {.route = *route, .number = number, .ended = ended};
+    const struct route_hop *hops = route_hops(table, route);
+    int r = 0;
+
+    change.route.first_hop = (uint32_t)state->to->hops.n;
+    for (size_t i = 0; i < route->n_hops && !ended && r == 0; i++)
+        r = vec_push(&state->to->hops, hops[i]);
+    return r < 0 ? r : vec_push(&state->to->routes, change);
+}
+
+/* Both are sorted, though not by hops: of routes that differ in their ways alone there is one. */
+static int tell_routes(struct counting_state *state, struct counted_space *space,
+                       struct route_table *now)
+{
+    struct route_table *was = &space->routes;
+    size_t n_old = was->n, old = 0;
+    int r = 0;
+
+    state->to->left_out += (uint32_t)now->n_left_out;
+    for (size_t i = 0; i < now->n && r == 0; i++) {
+        int order = 1;
+
+        while (r == 0 && old < n_old &&
+               (order = route_compare(was, &was->items[old], now, &now->items[i])) < 0) {
+            r = tell_route(state, was, &was->items[old], space->numbers.items[old], true);
+            old++;
+        }
+        if (r < 0)
+            break;
+        if (old < n_old && order == 0) {
+            r = vec_push(&space->numbers, space->numbers.items[old]);
+            old++;
+            continue;
+        }
+        r = vec_push(&space->numbers, state->next_number);
+        if (r == 0)
+            r = tell_route(state, now, &now->items[i], state->next_number++, false);
+    }
+    for (; old < n_old && r == 0; old++)
+        r = tell_route(state, was, &was->items[old], space->numbers.items[old], true);
+    if (n_old > 0)
+        memmove(space->numbers.items, space->numbers.items + n_old,
+                (space->numbers.n - n_old) * sizeof(int64_t));
+    space->numbers.n -= n_old;
+    route_table_finish(was);
+    *was = *now;
+    *now = (struct route_table){0};
+    return r;
+}
+
+static void forget(struct counted_space *space)
+{
+    vec_clear(&space->values);
+    vec_clear(&space->interfaces);
+    route_table_clear(&space->routes);
+    vec_clear(&space->numbers);
+    space->whole = false;
+}
+
+static int tell(struct counting_state *state, struct counted_space *space,
+                struct counted_tables *tables)
+{
+    int r = 0;
+
+    state->to->left_out += (uint32_t)tables->counters.n_left_out;
+    for (size_t i = 0; r == 0 && i < tables->counters.n; i++)
+        r = tell_counter(state, space, &tables->counters.items[i], false);
+    if (r == 0 && !(tables->lacks & COUNTED_LACKS_INTERFACES))
+        r = tell_interfaces(state, space, &tables->interfaces);
+    if (r == 0 && !(tables->lacks & COUNTED_LACKS_ROUTES))
+        r = tell_routes(state, space, &tables->routes);
+    return r;
+}
+
+/* What goes wrong leaves what was told: the next reading tells the namespace in full. */
+void counting_read(struct counting_state *state, const struct source *source, uint32_t netns)
+{
+    struct counted_tables tables = {0};
+    struct counting *to = state->to;
+    struct counted_netns one = {.netns = netns};
+    struct counted_space *space = to && source->ops->counters ? find_space(state, netns) : NULL;
+    size_t n_counters, n_interfaces, n_routes;
+    int r;
+
+    if (!space)
+        return;
+    n_counters = to->counters.n;
+    n_interfaces = to->interfaces.n;
+    n_routes = to->routes.n;
+    to->taken = true;
+    space->seen = true;
+    if (state->full)
+        forget(space);
+    one.full = !space->whole;
+    one.anew = one.full && !state->told_before && !state->read_before;
+    source->ops->counters(source->ctx, &tables);
+    r = tell(state, space, &tables);
+    one.lacks = (uint8_t)tables.lacks;
+    one.n_counters = (uint32_t)(to->counters.n - n_counters);
+    one.n_interfaces = (uint32_t)(to->interfaces.n - n_interfaces);
+    one.n_routes = (uint32_t)(to->routes.n - n_routes);
+    space->whole = true;
+    if (r < 0 || (one.full && one.lacks)) /* nothing may be concluded from what is not told */
+        forget(space);
+    if (r < 0)
+        one.lacks = COUNTED_LACKS_COUNTERS | COUNTED_LACKS_INTERFACES | COUNTED_LACKS_ROUTES;
+    if (vec_push(&to->netns, one) < 0) {
+        to->counters.n = n_counters;
+        to->interfaces.n = n_interfaces;
+        to->routes.n = n_routes;
+        forget(space);
+    }
+    counted_tables_finish(&tables);
+}

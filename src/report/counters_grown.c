@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/* What counters grew by between two readings. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connhist/base/cleanup.h"
+#include "connhist/model/life.h"
+#include "connhist/report/tables_past.h"
+#include "connhist/store/db.h"
+#include "counted.h"
+
+/* By counter_names.id. */
+struct sums {
+    struct grown *items; /* owned */
+    size_t n;
+};
+
+static void finish_sums(struct sums *sums)
+{
+    free(sums->items);
+}
+
+void growth_finish(struct growth *growth)
+{
+    vec_finish(growth);
+}
+
+/* Both kinds of rows: counter, grew, last, bits of turns. */
+static const char readings_sql[] =
+    "SELECT counter, grew, value, 1 << turn FROM counters WHERE netns = ?1 AND at_ms >= ?2 AND "
+    "at_ms < ?3 AND ?4 = 1 ORDER BY at_ms";
+static const char rollups_sql[] =
+    "SELECT counter, grew, last, turns FROM counter_rollups WHERE tier = ?4 AND netns = ?1 AND "
+    "at_ms >= ?2 AND at_ms < ?3 ORDER BY at_ms";
+
+static int add_piece(struct db *db, int64_t netns, const struct counted_piece *piece,
+                     struct sums *sums, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = db_prepare(db, piece->tier == 1 ? readings_sql : rollups_sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, netns);
+    stmt_bind_i64(stmt, 2, piece->from_ms);
+    stmt_bind_i64(stmt, 3, piece->end_ms);
+    stmt_bind_i64(stmt, 4, piece->tier);
+    while ((r = stmt_step(stmt, err)) > 0) {
+        int64_t id = stmt_i64(stmt, 0), grew = stmt_i64(stmt, 1);
+        struct grown *sum;
+
+        if (id <= 0 || (size_t)id >= sums->n)
+            continue;
+        sum = &sums->items[id];
+        if (grew > 0 && __builtin_add_overflow(sum->grew, grew, &sum->grew))
+            sum->grew = INT64_MAX;
+        sum->last = stmt_i64(stmt, 2);
+        sum->has_last = true;
+        sum->turns |= (unsigned)stmt_i64(stmt, 3);
+    }
+    return r;
+}
+
+/* Reads one time. 1: there is one. */
+static int ask(struct db *db, const char *sql, int64_t first, int64_t second, int64_t *ret,
+               struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = db_prepare(db, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, first);
+    stmt_bind_i64(stmt, 2, second);
+    r = stmt_step(stmt, err);
+    if (r > 0)
+        *ret = stmt_i64(stmt, 0);
+    return r;
+}
+
+static const char before_sql[] =
+    "SELECT at_ms FROM readings WHERE at_ms >= ?1 AND at_ms <= ?2 ORDER BY at_ms DESC LIMIT 1";
+static const char after_sql[] =
+    "SELECT at_ms FROM readings WHERE at_ms >= ?1 AND at_ms <= ?2 ORDER BY at_ms LIMIT 1";
+
+/* The readings of a span. 1: there are two. */
+static int choose(struct db *db, const struct counted_spans *spans, int64_t since_ms,
+                  int64_t until_ms, struct growth *ret, struct err *err)
+{
+    int64_t first_ms = INT64_MAX, last_ms = 0;
+    int r;
+
+    for (size_t i = 0; i < spans->n; i++) {
+        if (spans->items[i].from_ms < first_ms)
+            first_ms = spans->items[i].from_ms;
+        if (spans->items[i].until_ms > last_ms)
+            last_ms = spans->items[i].until_ms;
+    }
+    until_ms = until_ms < last_ms ? until_ms : last_ms;
+    if (since_ms < spans->minutes_from_ms && since_ms > first_ms) {
+        int64_t length_ms = since_ms < spans->hours_from_ms ? COUNTED_DAY_MS : COUNTED_HOUR_MS;
+
+        ret->record_from_ms = since_ms - since_ms % length_ms - 1;
+        r = 1;
+    } else {
+        r = ask(db, before_sql, first_ms, since_ms, &ret->record_from_ms, err);
+        if (r == 0)
+            r = ask(db, after_sql, since_ms > first_ms ? since_ms : first_ms, until_ms,
+                    &ret->record_from_ms, err);
+    }
+    if (r > 0)
+        r = ask(db, before_sql, ret->record_from_ms + 1, until_ms, &ret->record_until_ms, err);
+    return r;
+}
+
+static int collect(struct db *db, const struct sums *sums, struct growth *ret, struct err *err)
+{
+    static const char sql[] = "SELECT id, name, kind, protocol, place FROM counter_names "
+                              "ORDER BY name";
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = db_prepare(db, sql, &stmt, err);
+
+    while (r >= 0 && (r = stmt_step(stmt, err)) > 0) {
+        struct grown_counter one = {.kind = (uint8_t)stmt_i64(stmt, 2),
+                                    .protocol = (uint8_t)stmt_i64(stmt, 3),
+                                    .place = (uint16_t)stmt_i64(stmt, 4)};
+        int64_t id = stmt_i64(stmt, 0);
+
+        if (id <= 0 || (size_t)id >= sums->n)
+            continue;
+        one.grown = sums->items[id];
+        snprintf(one.name, sizeof(one.name), "%s", stmt_text(stmt, 1));
+        if (vec_push(ret, one) < 0)
+            return err_errno(err, -ENOMEM, "reading the counters");
+    }
+    return r;
+}
+
+static bool is_first_of(const struct counted_spans *spans, size_t at)
+{
+    for (size_t i = 0; i < at; i++)
+        if (spans->items[i].netns == spans->items[at].netns)
+            return false;
+    return true;
+}
+
+static int add_up(struct db *db, const struct counted_spans *spans, struct growth *ret,
+                  struct err *err)
+{
+    _cleanup_(finish_sums) struct sums sums = {0};
+    struct counted_piece pieces[5];
+    unsigned n = counted_cut(ret->record_from_ms, ret->record_until_ms, pieces);
+    int64_t highest = 0;
+    int r = ask(db, "SELECT coalesce(max(id), 0) FROM counter_names WHERE ?1 = ?2", 0, 0, &highest,
+                err);
+
+    if (r < 0)
+        return r;
+    sums.n = (size_t)(highest & 0xfffff) + 1;
+    sums.items = calloc(sums.n, sizeof(*sums.items));
+    if (!sums.items)
+        return err_errno(err, -ENOMEM, "reading the counters");
+    r = 0;
+    for (size_t i = 0; i < spans->n && r >= 0; i++)
+        for (unsigned j = 0; is_first_of(spans, i) && j < n && r >= 0; j++)
+            r = add_piece(db, spans->items[i].netns, &pieces[j], &sums, err);
+    return r < 0 ? r : collect(db, &sums, ret, err);
+}
+
+int counters_grown(struct db *db, const struct walltime *walltime, const struct filter *filter,
+                   int64_t since_ms, int64_t until_ms, struct growth *ret, struct err *err)
+{
+    _cleanup_(counted_spans_finish) struct counted_spans spans = {0};
+    int64_t first_ms, since_record, until_record;
+    int r = counted_spans_load(&spans, db, filter, err);
+
+    *ret = (struct growth){.from_ms = TIME_UNKNOWN, .until_ms = TIME_UNKNOWN};
+    if (r < 0 || spans.n == 0)
+        return r;
+    walltime_to_record(walltime, since_ms, &since_record, &first_ms);
+    walltime_to_record(walltime, until_ms, &first_ms, &until_record);
+    r = choose(db, &spans, since_record, until_record, ret, err);
+    if (r <= 0)
+        return r;
+    ret->from_ms = walltime_of_record(walltime, ret->record_from_ms);
+    ret->until_ms = walltime_of_record(walltime, ret->record_until_ms);
+    snprintf(ret->netns, sizeof(ret->netns), "%s", spans.items[spans.n - 1].name);
+    return add_up(db, &spans, ret, err);
+}
+
+const struct grown_counter *growth_find(const struct growth *growth, const char *name)
+{
+    for (size_t i = 0; i < growth->n; i++)
+        if (counter_compare_names(growth->items[i].name, name) == 0)
+            return &growth->items[i];
+    return NULL;
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT */
+#include "connhist/report/tables_past.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connhist/base/cleanup.h"
+#include "connhist/store/db.h"
+#include "counted.h"
+
+/* By counter_names.id. */
+struct values {
+    int64_t *items; /* owned */
+    size_t n;
+};
+
+static void finish_values(struct values *values)
+{
+    free(values->items);
+}
+
+static unsigned lacks_of(unsigned which)
+{
+    return (which & TABLE_COUNTERS ? (unsigned)COUNTED_LACKS_COUNTERS : 0U) |
+           (which & TABLE_INTERFACES ? (unsigned)COUNTED_LACKS_INTERFACES : 0U) |
+           (which & TABLE_ROUTES ? (unsigned)COUNTED_LACKS_ROUTES : 0U);
+}
+
+/* Where readings are gone, the end of an hour or a day says as much about counters. */
+static bool choose_period(const struct counted_spans *spans, const struct counted_span *span,
+                          int64_t at_ms, int64_t *ret_ms)
+{
+    int64_t length_ms =
+        at_ms >= spans->hours_from_ms + COUNTED_HOUR_MS ? COUNTED_HOUR_MS : COUNTED_DAY_MS;
+
+    *ret_ms = at_ms - at_ms % length_ms - 1;
+    return at_ms < spans->minutes_from_ms && *ret_ms >= span->from_ms;
+}
+
+static int choose(struct db *db, const struct counted_spans *spans, int64_t at_ms, unsigned which,
+                  struct reading_choice *ret, struct err *err)
+{
+    static const char sql[] =
+        "SELECT r.at_ms FROM readings AS r WHERE r.at_ms >= ?1 AND r.at_ms <= ?2 AND NOT EXISTS "
+        "(SELECT 1 FROM reading_lacks AS l WHERE l.at_ms = r.at_ms AND l.netns = ?3 "
+        "AND l.lacks & ?4) ORDER BY r.at_ms DESC LIMIT 1";
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = spans->n ? db_prepare(db, sql, &stmt, err) : 0;
+
+    for (size_t i = 0; i < spans->n && r >= 0; i++) {
+        const struct counted_span *span = &spans->items[i];
+        int64_t until_ms = span->until_ms < at_ms ? span->until_ms : at_ms, found_ms;
+
+        stmt_reset(stmt);
+        stmt_bind_i64(stmt, 1, span->from_ms);
+        stmt_bind_i64(stmt, 2, until_ms);
+        stmt_bind_i64(stmt, 3, span->netns);
+        stmt_bind_i64(stmt, 4, (int64_t)lacks_of(which));
+        r = stmt_step(stmt, err);
+        if (r < 0)
+            return r;
+        ret->by_period = false;
+        if (r > 0)
+            found_ms = stmt_i64(stmt, 0);
+        else if (choose_period(spans, span, until_ms, &found_ms))
+            ret->by_period = true;
+        else
+            continue;
+        if (ret->found && found_ms < ret->record_ms)
+            continue;
+        ret->found = true;
+        ret->record_ms = found_ms;
+        ret->netns = span->netns;
+    }
+    return r < 0 ? r : 0;
+}
+
+static int fold(struct db *db, const char *sql, const struct reading_choice *choice,
+                struct values *values, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int64_t now_ms = choice->record_ms + 1; /* rows before that */
+    int r = db_prepare(db, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, choice->netns);
+    stmt_bind_i64(stmt, 2, now_ms - now_ms % COUNTED_DAY_MS);
+    stmt_bind_i64(stmt, 3, now_ms - now_ms % COUNTED_HOUR_MS);
+    stmt_bind_i64(stmt, 4, now_ms);
+    while ((r = stmt_step(stmt, err)) > 0) {
+        int64_t id = stmt_i64(stmt, 0);
+
+        if (id > 0 && (size_t)id < values->n)
+            values->items[id] = stmt_i64(stmt, 1);
+    }
+    return r;
+}
+
+/* A value holds until the next: of the days before, the hours before, and the readings since. */
+static int load_values(struct db *db, const struct reading_choice *choice, struct values *values,
+                       struct err *err)
+{
+    static const char *const sql[] = {
+        "SELECT counter, last FROM counter_rollups WHERE tier = 3 AND netns = ?1 AND at_ms < ?2 "
+        "AND ?3 <= ?4 ORDER BY at_ms",
+        "SELECT counter, last FROM counter_rollups WHERE tier = 2 AND netns = ?1 AND at_ms >= ?2 "
+        "AND at_ms < ?3 AND ?3 <= ?4 ORDER BY at_ms",
+        "SELECT counter, value FROM counters WHERE netns = ?1 AND at_ms >= ?3 AND at_ms < ?4 "
+        "AND ?2 <= ?3 ORDER BY at_ms",
+    };
+    int r = 0;
+
+    for (size_t i = 0; i < sizeof(sql) / sizeof(sql[0]) && r >= 0; i++)
+        r = fold(db, sql[i], choice, values, err);
+    return r;
+}
+
+static const struct {
+    const char *name;
+    size_t offset;
+} stats[] = {
+#define STAT(what)                                    \
+    {                                                 \
+#what, offsetof(struct interface_stats, what) \
+    }
+    STAT(rx_bytes),     STAT(tx_bytes),      STAT(rx_packets), STAT(tx_packets),   STAT(rx_errors),
+    STAT(tx_errors),    STAT(rx_dropped),    STAT(tx_dropped), STAT(rx_multicast), STAT(rx_missed),
+    STAT(rx_nohandler), STAT(tx_collisions), STAT(tx_carrier),
+};
+
+/* "interface.NAME.rx_bytes": a name may have dots of its own. */
+static void set_stat(struct interface_list *list, const char *name, int64_t value)
+{
+    const char *interface = name + strlen("interface."), *dot = strrchr(interface, '.');
+
+    for (size_t i = 0; dot && i < list->n; i++) {
+        struct interface *one = &list->items[i];
+
+        if (strlen(one->name) != (size_t)(dot - interface) ||
+            strncmp(one->name, interface, (size_t)(dot - interface)) != 0)
+            continue;
+        for (size_t j = 0; j < sizeof(stats) / sizeof(stats[0]); j++)
+            if (strcmp(dot + 1, stats[j].name) == 0)
+                memcpy((char *)&one->stats + stats[j].offset, &value, sizeof(value));
+    }
+}
+
+static int load_counters(struct db *db, const struct reading_choice *choice, struct tables *ret,
+                         struct err *err)
+{
+    static const char sql[] = "SELECT id, name, kind, protocol, place FROM counter_names";
+    static const char max_sql[] = "SELECT coalesce(max(id), 0) FROM counter_names";
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL, *max = NULL;
+    _cleanup_(finish_values) struct values values = {0};
+    int r = db_prepare(db, max_sql, &max, err);
+
+    if (r == 0)
+        r = stmt_step(max, err);
+    if (r < 0)
+        return r;
+    values.n = (size_t)(stmt_i64(max, 0) & 0xfffff) + 1;
+    values.items = calloc(values.n, sizeof(*values.items));
+    if (!values.items)
+        return err_errno(err, -ENOMEM, "reading the counters");
+    r = load_values(db, choice, &values, err);
+    if (r >= 0)
+        r = db_prepare(db, sql, &stmt, err);
+    while (r >= 0 && (r = stmt_step(stmt, err)) > 0) {
+        struct counter counter = {.kind = (uint8_t)stmt_i64(stmt, 2),
+                                  .protocol = (uint8_t)stmt_i64(stmt, 3),
+                                  .place = (uint16_t)stmt_i64(stmt, 4)};
+        int64_t id = stmt_i64(stmt, 0);
+
+        if (id <= 0 || (size_t)id >= values.n)
+            continue;
+        counter.value = values.items[id];
+        snprintf(counter.name, sizeof(counter.name), "%s", stmt_text(stmt, 1));
+        if (!counter.protocol)
+            set_stat(&ret->interfaces, counter.name, counter.value);
+        else if (vec_push(&ret->counters, counter) < 0)
+            return err_errno(err, -ENOMEM, "reading the counters");
+    }
+    counter_table_sort(&ret->counters);
+    return r;
+}
+
+static int load_interfaces(struct db *db, const struct reading_choice *choice,
+                           struct interface_list *ret, struct err *err)
+{
+    static const char sql[] =
+        "SELECT ifindex, name, flags, operstate, mtu, type, has_stats FROM interfaces WHERE netns "
+        "= ?1 AND from_ms <= ?2 AND (until_ms IS NULL OR until_ms > ?2)";
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = db_prepare(db, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, choice->netns);
+    stmt_bind_i64(stmt, 2, choice->record_ms);
+    while ((r = stmt_step(stmt, err)) > 0) {
+        struct interface one = {.ifindex = (uint32_t)stmt_i64(stmt, 0),
+                                .flags = (uint32_t)stmt_i64(stmt, 2),
+                                .operstate = (uint8_t)stmt_i64(stmt, 3),
+                                .mtu_bytes = (uint32_t)stmt_i64(stmt, 4),
+                                .type = (uint16_t)stmt_i64(stmt, 5),
+                                .has_stats = stmt_i64(stmt, 6) != 0};
+
+        snprintf(one.name, sizeof(one.name), "%s", stmt_text(stmt, 1));
+        if (vec_push(ret, one) < 0)
+            return err_errno(err, -ENOMEM, "reading the interfaces");
+    }
+    interface_list_sort(ret);
+    return r;
+}
+
+static bool read_address(struct stmt *stmt, int column, struct address *ret, uint8_t *ret_family)
+{
+    size_t n;
+    const void *bytes = stmt_blob(stmt, column, &n);
+
+    if (!bytes || n == 0)
+        return false;
+    memcpy(ret->bytes, bytes, n < sizeof(ret->bytes) ? n : sizeof(ret->bytes));
+    if (ret_family)
+        *ret_family = n == 4 ? 2 : 10;
+    return true;
+}
+
+static int load_ways(struct stmt *stmt, int64_t route, struct route_hop_vec *ret, struct err *err)
+{
+    int r;
+
+    vec_clear(ret);
+    stmt_reset(stmt);
+    stmt_bind_i64(stmt, 1, route);
+    while ((r = stmt_step(stmt, err)) > 0) {
+        struct route_hop hop = {.ifindex = (uint32_t)stmt_i64(stmt, 1),
+                                .weight = (uint16_t)stmt_i64(stmt, 2),
+                                .flags = (uint8_t)stmt_i64(stmt, 3)};
+
+        read_address(stmt, 0, &hop.gateway, &hop.family);
+        if (vec_push(ret, hop) < 0)
+            return err_errno(err, -ENOMEM, "reading the routes");
+    }
+    return r;
+}
+
+static void read_route(struct stmt *stmt, struct route *route)
+{
+    *route = (struct route){.family = (uint8_t)stmt_i64(stmt, 1),
+                            .table = (uint32_t)stmt_i64(stmt, 2),
+                            .bits = (uint8_t)stmt_i64(stmt, 4),
+                            .source_bits = (uint8_t)stmt_i64(stmt, 6),
+                            .type = (uint8_t)stmt_i64(stmt, 8),
+                            .metric = (uint32_t)stmt_i64(stmt, 9),
+                            .protocol = (uint8_t)stmt_i64(stmt, 10),
+                            .scope = (uint8_t)stmt_i64(stmt, 11),
+                            .tos = (uint8_t)stmt_i64(stmt, 12),
+                            .nexthop_id = (uint32_t)stmt_i64(stmt, 13),
+                            .iif = (uint32_t)stmt_i64(stmt, 14),
+                            .flags = (uint32_t)stmt_i64(stmt, 15),
+                            .encap = (uint16_t)stmt_i64(stmt, 16)};
+    read_address(stmt, 3, &route->destination, NULL);
+    read_address(stmt, 5, &route->source, NULL);
+    route->has_prefsrc = read_address(stmt, 7, &route->prefsrc, NULL);
+}
+
+static int load_routes(struct db *db, const struct reading_choice *choice, struct route_table *ret,
+                       struct err *err)
+{
+    static const char sql[] =
+        "SELECT id, family, route_table, destination, bits, source, source_bits, prefsrc, type, "
+        "metric, protocol, scope, tos, nexthop_id, iif, flags, encap FROM routes WHERE netns = ?1 "
+        "AND from_ms <= ?2 AND (until_ms IS NULL OR until_ms > ?2)";
+    static const char ways_sql[] = "SELECT gateway, ifindex, weight, flags FROM route_ways "
+                                   "WHERE route = ?1 ORDER BY way";
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL, *ways = NULL;
+    struct route_hop_vec hops = {0};
+    int r = db_prepare(db, sql, &stmt, err);
+
+    if (r == 0)
+        r = db_prepare(db, ways_sql, &ways, err);
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, choice->netns);
+    stmt_bind_i64(stmt, 2, choice->record_ms);
+    while ((r = stmt_step(stmt, err)) > 0) {
+        struct route route;
+
+        read_route(stmt, &route);
+        r = load_ways(ways, stmt_i64(stmt, 0), &hops, err);
+        if (r == 0 && route_table_add(ret, &route, hops.items, hops.n) < 0)
+            r = err_errno(err, -ENOMEM, "reading the routes");
+        if (r < 0)
+            break;
+    }
+    vec_finish(&hops);
+    route_table_sort(ret);
+    return r;
+}
+
+/* How far apart readings are at most, of the run that took this one: one in each minute, or with each
+ * snapshot where those are rarer. */
+static int find_late(struct db *db, int64_t record_ms, int64_t *ret_ms, struct err *err)
+{
+    static const char sql[] = "SELECT interval_ms FROM recordings WHERE started_ms <= ?1 "
+                              "ORDER BY id DESC LIMIT 1";
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int64_t interval_ms = 0;
+    int r = db_prepare(db, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, record_ms);
+    r = stmt_step(stmt, err);
+    if (r > 0)
+        interval_ms = stmt_i64(stmt, 0);
+    if (interval_ms < COUNTING_PERIOD_MS) /* the first snapshot of a minute may come late in it */
+        *ret_ms = COUNTING_PERIOD_MS + interval_ms + interval_ms / 2;
+    else
+        *ret_ms = interval_ms + interval_ms / 2;
+    return r < 0 ? r : 0;
+}
+
+int tables_at(struct db *db, const struct walltime *walltime, const struct filter *filter,
+              unsigned which, int64_t at_ms, struct tables *ret, struct reading_choice *choice,
+              struct err *err)
+{
+    _cleanup_(counted_spans_finish) struct counted_spans spans = {0};
+    int64_t first_ms, last_ms, late_ms = 0;
+    int r = counted_spans_load(&spans, db, filter, err);
+
+    *choice = (struct reading_choice){0};
+    walltime_to_record(walltime, at_ms, &first_ms, &last_ms);
+    if (r == 0)
+        r = choose(db, &spans, last_ms, which, choice, err);
+    if (r == 0)
+        r = find_late(db, choice->record_ms, &late_ms, err);
+    if (r < 0 || !choice->found)
+        return r;
+    choice->reading_ms = walltime_of_record(walltime, choice->record_ms);
+    choice->distance_ms = at_ms - choice->reading_ms;
+    choice->in_gap = last_ms < first_ms ||
+                     last_ms - choice->record_ms > (choice->by_period ? COUNTED_DAY_MS : late_ms);
+    for (size_t i = 0; i < spans.n; i++)
+        if (spans.items[i].netns == choice->netns)
+            snprintf(ret->netns, sizeof(ret->netns), "%s", spans.items[i].name);
+    if (which & (TABLE_INTERFACES | TABLE_ROUTES))
+        r = load_interfaces(db, choice, &ret->interfaces, err);
+    if (r == 0 && which & (TABLE_COUNTERS | TABLE_INTERFACES))
+        r = load_counters(db, choice, ret, err);
+    if (r == 0 && which & TABLE_ROUTES)
+        r = load_routes(db, choice, &ret->routes, err);
+    return r;
+}

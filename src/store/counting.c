@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* Counters as they change, added up by hour and day at once. */
+#include "counting.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sql.h"
+#include "writer.h"
+
+#define NAMES_MAX 16384 /* in the file */
+
+/* What the file has of a namespace that is told in full: the last value of each counter. */
+struct known {
+    int64_t *values; /* by counter_names.id; owned */
+    bool *is_known;  /* likewise: there is a value that was not told now; owned */
+    size_t n;
+    bool any;  /* the file has values of this namespace */
+    bool anew; /* they are of an earlier time, since when all began at 0 */
+};
+
+static void finish_known(struct known *known)
+{
+    free(known->values);
+    free(known->is_known);
+}
+
+static int load_known(struct store *store, int64_t netns, struct known *known, struct err *err)
+{
+    static const char sql[] = "SELECT counter, last FROM counter_rollups WHERE tier = 3 "
+                              "AND netns = ?1 ORDER BY at_ms";
+    _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    int64_t highest = 0;
+    int r = sql_query_i64(store->db, "SELECT max(id) FROM counter_names", &highest, err);
+
+    if (r < 0)
+        return r;
+    known->n = highest > 0 && highest <= 64 * NAMES_MAX ? (size_t)highest + 1 : 1;
+    known->values = calloc(known->n, sizeof(*known->values));
+    known->is_known = calloc(known->n, sizeof(*known->is_known));
+    if (!known->values || !known->is_known)
+        return err_errno(err, -ENOMEM, "%s", store->path);
+    r = sql_prepare(store->db, sql, &stmt, err);
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, netns);
+    while ((r = sql_step(stmt, err)) > 0) {
+        int64_t id = sqlite3_column_int64(stmt, 0);
+
+        known->any = true;
+        if (id < 0 || (size_t)id >= known->n)
+            continue;
+        known->values[id] = sqlite3_column_int64(stmt, 1);
+        known->is_known[id] = true;
+    }
+    return r;
+}
+
+static void bind_name(sqlite3_stmt *stmt, const void *what)
+{
+    sql_bind_string(stmt, 1, ((const struct counter_change *)what)->name);
+}
+
+/* 0: there are too many names. */
+static int find_name(struct store *store, const struct counter_change *change, int64_t *ret,
+                     struct err *err)
+{
+    static const char find_sql[] = "SELECT id FROM counter_names WHERE name = ?1";
+    static const char add_sql[] =
+        "INSERT INTO counter_names (kind, protocol, place, name) SELECT ?1, ?2, ?3, ?4 "
+        "WHERE (SELECT count(*) FROM counter_names) < ?5";
+    sqlite3_stmt *stmt;
+    int r = writer_stmt(store, STMT_FIND_COUNTER, find_sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    bind_name(stmt, change);
+    *ret = 0;
+    r = sql_step(stmt, err);
+    if (r > 0) {
+        *ret = sqlite3_column_int64(stmt, 0);
+        sqlite3_reset(stmt);
+        return 0;
+    }
+    if (r == 0)
+        r = writer_stmt(store, STMT_ADD_COUNTER_NAME, add_sql, &stmt, err);
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, change->kind, change->protocol, change->place);
+    sql_bind_string(stmt, 4, change->name);
+    sqlite3_bind_int64(stmt, 5, NAMES_MAX);
+    r = sql_run(stmt, err);
+    if (r >= 0 && sqlite3_changes(store->db) > 0)
+        *ret = sqlite3_last_insert_rowid(store->db);
+    return r;
+}
+
+static int put_value(struct store *store, int64_t netns, int64_t id, int64_t at_ms,
+                     const struct counter_change *change, struct err *err)
+{
+    static const char sql[] =
+        "INSERT OR REPLACE INTO counters (netns, at_ms, counter, value, grew, turn) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    static const char rollup_sql[] =
+        "INSERT INTO counter_rollups (tier, netns, at_ms, counter, grew, last, low, high, turns) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, iif(?8, ?6, NULL), iif(?8, ?6, NULL), ?7) "
+        "ON CONFLICT DO UPDATE SET last = excluded.last, turns = turns | excluded.turns, "
+        "low = min(low, excluded.low), high = max(high, excluded.high), "
+        "grew = iif(grew > 9223372036854775807 - excluded.grew, 9223372036854775807, "
+        "grew + excluded.grew)";
+    int r = WRITER_RUN(store, STMT_ADD_COUNTER, sql, err, netns, at_ms, id, change->value,
+                       change->grew, change->turn);
+
+    for (int tier = TIER_HOURS; r >= 0 && tier <= TIER_DAYS; tier++)
+        r = WRITER_RUN(store, STMT_ADD_COUNTER_ROLLUP, rollup_sql, err, tier, netns,
+                       at_ms - at_ms % tier_length_ms(tier), id, change->grew, change->value,
+                       1 << change->turn, change->kind == COUNTER_GAUGE);
+    return r;
+}
+
+/* How what was told in full follows what the file has. False: it is what the file has. */
+static bool follow(struct known *known, int64_t id, struct counter_change *change)
+{
+    bool is_known = (size_t)id < known->n && known->is_known[id];
+    int64_t before = is_known ? known->values[id] : 0;
+
+    if (is_known)
+        known->is_known[id] = false;
+    change->turn = COUNTER_FIRST;
+    if (change->kind == COUNTER_GAUGE)
+        return !is_known || before != change->value;
+    if (known->anew) {
+        change->turn = COUNTER_RESET;
+        change->grew = change->value > 0 ? change->value : 0;
+        return true;
+    }
+    if (!known->any)
+        return true;
+    /* whether it wrapped while nobody looked can't be told */
+    change->turn = (uint8_t)counter_growth(before, change->value, 64, &change->grew);
+    return before != change->value;
+}
+
+/* What the file has and is not told any more is 0 now. */
+static int put_rest(struct store *store, int64_t netns, int64_t at_ms, const struct known *known,
+                    struct err *err)
+{
+    static const char sql[] = "SELECT kind FROM counter_names WHERE id = ?1";
+    sqlite3_stmt *stmt;
+    int r = 0;
+
+    for (size_t i = 0; i < known->n && r >= 0; i++) {
+        struct counter_change change = {.turn = COUNTER_RESET};
+
+        if (!known->is_known[i] || known->values[i] == 0)
+            continue;
+        r = writer_stmt(store, STMT_COUNTER_KIND, sql, &stmt, err);
+        if (r < 0)
+            return r;
+        SQL_BIND(stmt, (int64_t)i);
+        r = sql_step(stmt, err);
+        if (r <= 0)
+            continue;
+        change.kind = (uint8_t)sqlite3_column_int(stmt, 0);
+        sqlite3_reset(stmt);
+        if (change.kind == COUNTER_GAUGE)
+            change.turn = COUNTER_WENT_ON;
+        r = put_value(store, netns, (int64_t)i, at_ms, &change, err);
+    }
+    return r;
+}
+
+static int put_counters(struct store *store, int64_t netns, int64_t at_ms,
+                        const struct counted_netns *one, const struct counter_change *changes,
+                        bool had_readings, struct err *err)
+{
+    _cleanup_(finish_known) struct known known = {.anew = one->anew && had_readings};
+    int r = one->full ? load_known(store, netns, &known, err) : 0;
+
+    for (uint32_t i = 0; i < one->n_counters && r >= 0; i++) {
+        struct counter_change change = changes[i];
+        int64_t id;
+
+        r = find_name(store, &change, &id, err);
+        if (r < 0 || !id || (one->full && !follow(&known, id, &change)))
+            continue;
+        r = put_value(store, netns, id, at_ms, &change, err);
+    }
+    if (r >= 0 && one->full && !one->lacks)
+        r = put_rest(store, netns, at_ms, &known, err);
+    return r;
+}
+
+static int put_reading(struct store *store, int64_t at_ms, const struct counting *counting,
+                       bool *ret_had, struct err *err)
+{
+    static const char sql[] = "INSERT OR REPLACE INTO readings (at_ms, left_out) VALUES (?1, ?2)";
+    int64_t last;
+    int r = sql_query_i64(store->db, "SELECT at_ms FROM readings LIMIT 1", &last, err);
+
+    *ret_had = r > 0;
+    return r < 0 ? r : WRITER_RUN(store, STMT_ADD_READING, sql, err, at_ms, counting->left_out);
+}
+
+int counting_write(struct store *store, const struct batch_ids *ids, const struct batch *batch,
+                   struct err *err)
+{
+    static const char lack_sql[] =
+        "INSERT OR REPLACE INTO reading_lacks (at_ms, netns, lacks) VALUES (?1, ?2, ?3)";
+    const struct counting *counting = &batch->counting;
+    size_t counter = 0, interface = 0, route = 0;
+    int64_t at_ms = batch->snapshot.start_ms;
+    bool had = false;
+    int r = counting->taken ? put_reading(store, at_ms, counting, &had, err) : 0;
+
+    for (size_t i = 0; i < counting->netns.n && r >= 0; i++) {
+        const struct counted_netns *one = &counting->netns.items[i];
+        int64_t netns = lives_netns(ids, one->netns);
+
+        if (one->lacks)
+            r = WRITER_RUN(store, STMT_ADD_READING_LACK, lack_sql, err, at_ms, netns, one->lacks);
+        if (r >= 0)
+            r = put_counters(store, netns, at_ms, one, counting->counters.items + counter, had,
+                             err);
+        if (r >= 0)
+            r = counting_put_interfaces(store, netns, at_ms, one,
+                                        counting->interfaces.items + interface, err);
+        if (r >= 0)
+            r = counting_put_routes(store, netns, at_ms, one, counting->routes.items + route,
+                                    counting->hops.items, err);
+        counter += one->n_counters;
+        interface += one->n_interfaces;
+        route += one->n_routes;
+    }
+    return r;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Counters, interfaces and routes, inside a transaction. */
+#pragma once
+
+#include <stdint.h>
+
+#include "connhist/model/batch.h"
+
+struct store;
+struct batch_ids;
+struct err;
+
+int counting_write(struct store *store, const struct batch_ids *ids, const struct batch *batch,
+                   struct err *err);
+
+/* One namespace's share. hops: of all routes of the batch (counting_tables.c). */
+int counting_put_interfaces(struct store *store, int64_t netns, int64_t at_ms,
+                            const struct counted_netns *one, const struct interface_change *changes,
+                            struct err *err);
+int counting_put_routes(struct store *store, int64_t netns, int64_t at_ms,
+                        const struct counted_netns *one, const struct route_change *changes,
+                        const struct route_hop *hops, struct err *err);
