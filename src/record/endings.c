@@ -37,13 +37,27 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t n)
     return hash;
 }
 
+static uint64_t hash_of(uint32_t netns, const struct address *local, uint16_t local_port,
+                        const struct address *remote, uint16_t remote_port)
+{
+    uint64_t hash = (uint64_t)netns << 32 | (uint32_t)local_port << 16 | remote_port;
+
+    hash = mix(hash * UINT64_C(0x9e3779b97f4a7c15), remote, sizeof(*remote));
+    return mix(hash, local, sizeof(*local));
+}
+
 uint64_t endings_hash(uint32_t netns, const struct closing *endpoints)
 {
-    uint64_t hash =
-        (uint64_t)netns << 32 | (uint32_t)endpoints->local_port << 16 | endpoints->remote_port;
+    return hash_of(netns, &endpoints->local, endpoints->local_port, &endpoints->remote,
+                   endpoints->remote_port);
+}
 
-    hash = mix(hash * UINT64_C(0x9e3779b97f4a7c15), &endpoints->remote, sizeof(endpoints->remote));
-    return mix(hash, &endpoints->local, sizeof(endpoints->local));
+void endings_expect(const struct endings *endings, uint32_t netns, const struct address *local,
+                    uint16_t local_port, const struct address *remote, uint16_t remote_port)
+{
+    uint64_t hash = hash_of(netns, local, local_port, remote, remote_port);
+
+    __builtin_prefetch(endings_get(endings, endings->buckets[hash >> 32 & endings->mask]));
 }
 
 static uint32_t short_hash(uint32_t netns, const struct closing *endpoints)

@@ -69,6 +69,10 @@ static inline void endings_fetch(const struct endings *endings, uint32_t index)
     __builtin_prefetch(ending + 128);
 }
 
+/* These endpoints will be looked for soon. */
+void endings_expect(const struct endings *endings, uint32_t netns, const struct address *local,
+                    uint16_t local_port, const struct address *remote, uint16_t remote_port);
+
 /* Adds one, which is found by its endpoints from now on. Pointers move. 0 or -ENOMEM. */
 int endings_add(struct endings *endings, const struct ending *ending, uint32_t *ret);
 

@@ -93,6 +93,9 @@ bool feed_events(struct recorder *recorder)
     for (size_t i = 0; i < closings->items.n; i++) {
         const struct netns_closing *one = &closings->items.items[i];
 
+        if (i + LEDGER_EXPECT_AHEAD < closings->items.n)
+            ledger_expect(recorder->ledger, one[LEDGER_EXPECT_AHEAD].netns,
+                          &one[LEDGER_EXPECT_AHEAD].closing);
         r = ledger_closing(recorder->ledger, one->netns, &one->closing);
         if (r < 0)
             lose(closings, &one->closing, r);

@@ -153,6 +153,13 @@ static int take_closing(struct ledger *ledger, uint32_t netns, const struct clos
     return endings_add(&ledger->endings, &pending, &index);
 }
 
+void ledger_expect(const struct ledger *ledger, uint32_t netns, const struct closing *closing)
+{
+    lives_expect(&ledger->lives, netns, closing->cookie);
+    endings_expect(&ledger->endings, netns, &closing->local, closing->local_port, &closing->remote,
+                   closing->remote_port);
+}
+
 int ledger_closing(struct ledger *ledger, uint32_t netns, const struct closing *closing)
 {
     int64_t at_ms = ledger->options.base_ms + closing->received_ns / NS_PER_MS;
@@ -211,6 +218,20 @@ static int join_mini(struct ledger *ledger, uint32_t index)
     return endings_add(&ledger->endings, &orphan, &entry->ending);
 }
 
+/* Fetches what events may have told of the entries that come next. */
+static void expect_endings(const struct ledger *ledger, const struct entry_vec *entries, size_t i)
+{
+    const struct entry *entry;
+
+    if (i + LEDGER_AHEAD >= entries->n)
+        return;
+    if (i + 2 * LEDGER_AHEAD < entries->n)
+        lives_fetch(&ledger->lives, entries->items[i + 2 * LEDGER_AHEAD]);
+    entry = lives_get(&ledger->lives, entries->items[i + LEDGER_AHEAD]);
+    endings_expect(&ledger->endings, entry->netns, &entry->local, entry->local_port, &entry->remote,
+                   entry->remote_port);
+}
+
 int ledger_join_fresh(struct ledger *ledger)
 {
     int r = 0;
@@ -220,6 +241,7 @@ int ledger_join_fresh(struct ledger *ledger)
     for (size_t i = 0; i < ledger->fresh.n && r == 0; i++) {
         struct entry *entry = lives_get(&ledger->lives, ledger->fresh.items[i]);
 
+        expect_endings(ledger, &ledger->fresh, i);
         if (ledger_was_closed(ledger, entry))
             entry->flags &= (uint8_t)~ENTRY_OPENED_KNOWN;
         if (ledger_is_mini(entry) && !entry->ending)
@@ -231,6 +253,7 @@ int ledger_join_fresh(struct ledger *ledger)
     for (size_t i = 0; i < ledger->fresh_before.n; i++) {
         const struct entry *entry = lives_get(&ledger->lives, ledger->fresh_before.items[i]);
 
+        expect_endings(ledger, &ledger->fresh_before, i);
         if (entry->number)
             use_again(ledger, entry, entry->ending);
     }

@@ -58,6 +58,14 @@ uint32_t lives_find(const struct lives *lives, uint32_t netns, uint64_t cookie)
     return find_from(lives, lives->buckets[bucket_of(lives->mask, netns, cookie)], netns, cookie);
 }
 
+void lives_expect(const struct lives *lives, uint32_t netns, uint64_t cookie)
+{
+    uint32_t i = lives->buckets[bucket_of(lives->mask, netns, cookie)];
+
+    if (i != LIVES_NONE)
+        __builtin_prefetch(lives_get(lives, i));
+}
+
 uint32_t lives_next(const struct lives *lives, uint32_t index)
 {
     const struct entry *entry = lives_get(lives, index);

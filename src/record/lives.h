@@ -25,10 +25,15 @@ enum entry_flags {
     ENTRY_PLANNED = 64,     /* the file has it in `closed`, with the planned end of its TIME_WAIT */
 };
 
-/* One life; small, because there is one for every socket of the host. */
+/* One life; small, because there is one for every socket of the host. What chains and scans over all
+ * look at comes first, to touch one cache line of those that they pass over. */
 struct entry {
     uint64_t number;       /* the life's; 0: this place is free */
     uint64_t cookie;       /* the kernel's */
+    uint32_t next;         /* hash chain, or list of free places */
+    uint32_t netns;        /* id */
+    uint32_t seen;         /* number of the snapshot that saw it last */
+    uint32_t follower;     /* guess: what the kernel's walk shows after this one */
     int64_t since_ms;      /* first known instant */
     int64_t changed_ms;    /* when `state` began */
     struct address local;  /* network byte order */
@@ -37,10 +42,6 @@ struct entry {
         uint8_t bytes[ENTRY_INLINE_HISTORY]; /* history_bytes <= ENTRY_INLINE_HISTORY */
         uint8_t *heap;                       /* else; owned */
     } history;
-    uint32_t next;          /* hash chain, or list of free places */
-    uint32_t follower;      /* guess: what the kernel's walk shows after this one */
-    uint32_t seen;          /* number of the snapshot that saw it last */
-    uint32_t netns;         /* id */
     uint32_t service;       /* index into services */
     uint32_t inode;         /* 0: never seen */
     uint32_t uid;           /* UID_UNKNOWN */
@@ -112,6 +113,9 @@ static inline void lives_fetch(const struct lives *lives, uint32_t index)
 
 /* A life with this cookie; LIVES_NONE. */
 uint32_t lives_find(const struct lives *lives, uint32_t netns, uint64_t cookie);
+
+/* This cookie will be looked for soon. */
+void lives_expect(const struct lives *lives, uint32_t netns, uint64_t cookie);
 
 /* Another life with the cookie of this one; LIVES_NONE after the last. */
 uint32_t lives_next(const struct lives *lives, uint32_t index);

@@ -153,10 +153,11 @@ static int32_t service_port(const struct verdict *verdict, const struct entry *e
 /* What is left of a connection belongs to the service of that. */
 static const struct entry *origin(const struct ledger *ledger, const struct entry *entry)
 {
-    uint32_t i = lives_find(&ledger->lives, entry->netns, entry->cookie);
+    uint32_t i;
 
     if (!ledger_is_left(entry->protocol, entry->state, entry->remote_port))
         return NULL;
+    i = lives_find(&ledger->lives, entry->netns, entry->cookie);
     for (; i != LIVES_NONE; i = lives_next(&ledger->lives, i)) {
         const struct entry *other = lives_get(&ledger->lives, i);
 

@@ -6,11 +6,12 @@
 #include "sql.h"
 #include "writer.h"
 
-/* FAIL: a transaction with an error is rolled back as a whole, so no statement need be. */
+/* FAIL: a transaction with an error is rolled back as a whole, so no statement need be. All columns
+ * in the order of the table: else SQLite copies each value once more. */
 #define INSERT                                                                                  \
     "INSERT OR FAIL INTO closed (key, service, local, remote, local_port, remote_port, scope, " \
-    "owner, duration_ms, late_ms, traits, life, closed_by, sent_bytes, received_bytes, "        \
-    "segs_out, segs_in, retrans, rtt_us, sampled_ms, states) VALUES "
+    "owner, duration_ms, late_ms, traits, states, life, closed_by, sent_bytes, "                \
+    "received_bytes, segs_out, segs_in, retrans, rtt_us, sampled_ms) VALUES "
 #define ROW   "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 #define ROWS4 ROW "," ROW "," ROW "," ROW
 
@@ -22,10 +23,10 @@ static void bind_row(sqlite3_stmt *stmt, size_t at, const struct closed_row *row
 
     for (int i = 0; i < CLOSED_COLUMNS; i++)
         if (!was || was[i] != row->values[i])
-            sql_bind_unless(stmt, first + i, row->values[i], CLOSED_ROWS_NULL);
+            sql_bind_unless(stmt, first + i + (i >= CLOSED_LIFE), row->values[i], CLOSED_ROWS_NULL);
     if (row->remote)
         sql_bind_bytes(stmt, first + CLOSED_REMOTE, row->remote, row->remote_bytes);
-    sql_bind_bytes(stmt, first + CLOSED_COLUMNS, row->states, row->states_bytes);
+    sql_bind_bytes(stmt, first + CLOSED_LIFE, row->states, row->states_bytes);
 }
 
 static int insert_one(struct store *store, const struct closed_row *row, struct err *err)

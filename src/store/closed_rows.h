@@ -13,7 +13,7 @@ struct store;
 #define CLOSED_ROWS_MAX  16
 #define CLOSED_ROWS_NULL INT64_MIN /* stands for NULL */
 
-/* Columns whose values are integers; the names are those of `closed`. */
+/* Columns whose values are integers, in the order of `closed`, and with its names. */
 enum closed_column {
     CLOSED_KEY,
     CLOSED_SERVICE,
@@ -26,7 +26,7 @@ enum closed_column {
     CLOSED_DURATION,
     CLOSED_LATE,
     CLOSED_TRAITS,
-    CLOSED_LIFE,
+    CLOSED_LIFE, /* before it comes `states` */
     CLOSED_CLOSED_BY,
     CLOSED_SENT_BYTES,
     CLOSED_RECEIVED_BYTES,
@@ -35,7 +35,7 @@ enum closed_column {
     CLOSED_RETRANS,
     CLOSED_RTT,
     CLOSED_SAMPLED,
-    CLOSED_COLUMNS /* `states` is behind them */
+    CLOSED_COLUMNS
 };
 
 struct closed_row {

@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """bench_events.py TRAFFIC BARE_EVENTS CONNHISTD [COUNT [PER-SECOND]]: the recorder's CPU for each short connection
-beside the bare receiving of the same events, and what such a connection takes on disk."""
+beside the bare receiving of the same events, and what such a connection takes on disk. Beside it, too, the floor
+under any recorder of this kind: receiving, the kernel's dumps thrown away, and SQLite copying the finished rows."""
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -47,10 +49,24 @@ def tell(name, value, unit, budget=None):
     print(f"{name}: {value:.2f} {unit}" + (f" (budget: {budget})" if budget else ""), flush=True)
 
 
+def copying_ms(db, folder):
+    """What SQLite alone takes to write the rows of `closed` once more, in their order, in one transaction."""
+    with sqlite3.connect(f"file:{db}?mode=ro", uri=True, isolation_level=None) as copy:
+        copy.execute("ATTACH ? AS bare", (f"{folder}/bare.db",))
+        copy.execute("PRAGMA bare.journal_mode = wal")
+        copy.execute("PRAGMA bare.synchronous = normal")
+        made = copy.execute("SELECT sql FROM main.sqlite_master WHERE name = 'closed'").fetchone()[0]
+        copy.execute(made.replace("TABLE ", "TABLE bare.", 1))
+        before = time.process_time()
+        # with a condition: else it copies the records as they are, byte by byte
+        copy.execute("INSERT INTO bare.closed SELECT * FROM main.closed WHERE key > 0")
+        return (time.process_time() - before) * 1000
+
+
 def measure(traffic, bare_events, connhistd, folder, count, per_second):
     db = folder / "connhist.db"
     inside = ["ip", "netns", "exec", SERVER]
-    bare = subprocess.Popen([*inside, bare_events], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    bare = subprocess.Popen([*inside, bare_events, str(INTERVAL)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     own_only = folder / "own.yaml"
     own_only.write_text("namespaces: {include: []}\n")
     recorder = subprocess.Popen([*inside, connhistd, "--config", own_only, "--db", db, "--interval", f"{INTERVAL}s"],
@@ -62,17 +78,20 @@ def measure(traffic, bare_events, connhistd, folder, count, per_second):
     took = int(done.stdout.split()[-1])
     time.sleep(2 * INTERVAL + 1)
     ours = cpu_ms(recorder.pid) - idle_ms
-    events, theirs, losses = bare.communicate("")[0].split()
+    events, theirs, losses, dumps = bare.communicate("")[0].split()
     rows = ask(db, "SELECT count(*) FROM closed")
     size = ask(db, SIZE) - size
     recorder.terminate()
     recorder.wait()
+    floor = float(theirs) + float(dumps) + copying_ms(db, folder)
     tell("connections made in a second", count / took * 1000, "")
     tell("recorded of 1", rows / count, "")
     tell("lost by the bare receiver", float(losses), "times")
     tell("bare receiving, CPU for each", float(theirs) * 1000 / int(events), "us")
     tell("recorder, CPU for each", ours * 1000 / count, "us")
     tell("recorder / bare receiving", ours / float(theirs), "x", "2")
+    tell("floor: receiving, dumps, copying the rows", floor * 1000 / count, "us")
+    tell("recorder / floor", ours / floor, "x")
     tell("on disk, each, all in", size / rows, "bytes", "60")
 
 

@@ -85,6 +85,11 @@ size_t ledger_unsure(struct ledger *ledger, size_t max, struct sample **ret);
  * -ENOBUFS (the event is lost). */
 int ledger_closing(struct ledger *ledger, uint32_t netns, const struct closing *closing);
 
+/* An event that is given LEDGER_EXPECT_AHEAD events later: what it is looked for in is fetched into
+ * the cache meanwhile. */
+#define LEDGER_EXPECT_AHEAD 8
+void ledger_expect(const struct ledger *ledger, uint32_t netns, const struct closing *closing);
+
 /* Some events were lost: what came and went since the snapshot before is not known. */
 void ledger_events_lost(struct ledger *ledger);
 
