@@ -173,7 +173,7 @@ static int ask(struct context *ctx, const struct filter *filter, int64_t since_m
     walltime_to_record(&ctx->walltime, until_ms, &first_ms, &last_ms);
     if (r == 0)
         r = coverage_load_in(ctx->db, &ctx->walltime, filter, from_ms, last_ms, &coverage, NULL,
-                             &err);
+                             NULL, &err);
     if (r < 0)
         return cannot_answer("%s", err.text);
     db_end(ctx->db);

@@ -127,6 +127,34 @@ static const struct part parts[] = {
      "INSERT INTO holders SELECT * FROM old.holders WHERE life IN (SELECT life FROM open) OR life "
      "IN (SELECT life FROM closed)",
      1},
+    {"counters", "INSERT INTO counter_names SELECT * FROM old.counter_names", 4},
+    {"counters", "INSERT INTO readings SELECT * FROM old.readings WHERE at_ms >= ?1 AND at_ms < ?2",
+     4},
+    {"counters",
+     "INSERT INTO reading_lacks SELECT * FROM old.reading_lacks WHERE at_ms >= ?1 AND at_ms < ?2",
+     4},
+    {"counters", "INSERT INTO counters SELECT * FROM old.counters WHERE at_ms >= ?1 AND at_ms < ?2",
+     4},
+    /* what held at the begin */
+    {"counters",
+     "INSERT INTO counters SELECT netns, max(at_ms), counter, value, 0, 1 FROM old.counters WHERE "
+     "at_ms < ?1 AND ?2 > 0 GROUP BY netns, counter",
+     4},
+    {"counters",
+     "INSERT INTO counter_rollups SELECT r.* FROM old.counter_rollups AS r WHERE r.at_ms >= ?1 AND "
+     "r.at_ms + " ROLLUP_MS " <= ?2",
+     4},
+    {"interfaces",
+     "INSERT INTO interfaces SELECT * FROM old.interfaces WHERE coalesce(until_ms, ?2) > ?1 AND "
+     "from_ms < ?2",
+     4},
+    {"routes",
+     "INSERT INTO routes SELECT * FROM old.routes WHERE coalesce(until_ms, ?2) > ?1 AND from_ms < "
+     "?2",
+     4},
+    {"routes",
+     "INSERT INTO route_ways SELECT * FROM old.route_ways WHERE route IN (SELECT id FROM routes)",
+     4},
     {"names",
      "INSERT INTO services SELECT * FROM old.services WHERE id IN (SELECT service FROM open UNION "
      "SELECT service FROM closed UNION SELECT service FROM tallies)",
@@ -143,6 +171,11 @@ static const struct part parts[] = {
      "INSERT OR IGNORE INTO netns SELECT * FROM old.netns WHERE id IN (SELECT netns FROM "
      "incomplete UNION SELECT netns FROM netns_spans)",
      2},
+    {"names",
+     "INSERT OR IGNORE INTO netns SELECT * FROM old.netns WHERE id IN (SELECT netns FROM counters "
+     "UNION SELECT netns FROM counter_rollups UNION SELECT netns FROM interfaces UNION SELECT "
+     "netns FROM routes)",
+     4},
     {"names",
      "INSERT INTO owners SELECT * FROM old.owners WHERE id IN (SELECT owner FROM open UNION SELECT "
      "owner FROM closed UNION SELECT owner FROM holders)",
