@@ -41,6 +41,7 @@ static const struct {
     {OPT_TABLE, TABLE_ROUTES, "it goes with -r"},
     {OPT_OWNER, TABLE_SOCKETS, "it is about sockets"},
     {OPT_PROGRAM, TABLE_SOCKETS, "it is about sockets"},
+    {OPT_OFFLOAD, TABLE_SOCKETS, "it is about connections"},
     {OPT_FQDN, TABLE_SOCKETS, "it is about remote addresses of sockets"},
     {OPT_PORT, TABLE_SOCKETS, "it is about sockets"},
     {OPT_STATE, TABLE_SOCKETS, "it is about sockets"},
