@@ -48,6 +48,7 @@ complete -c connhist -n '__fish_seen_subcommand_from netstat diff' -s n -l numer
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s o -l owner -d 'Process ids'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s b -l program -d 'Programs'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s f -l fqdn -d 'Names of remote addresses'
+complete -c connhist -n '__fish_seen_subcommand_from netstat' -s t -l offload -d 'What holds each connection'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s p -l proto -x -a 'ip ipv6 icmp icmpv6' -d 'Protocol'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s e -l ethernet -d 'Network interfaces'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -l by -x -a interface -d 'Each by itself'

@@ -30,6 +30,8 @@ static const struct option_row rows[] = {
      "the program that owns each socket, and its systemd unit\nor container"},
     {OPT_FQDN, REPEAT_LAST, 'f', "fqdn", NULL,
      "fully qualified names of remote addresses, as far as they\nare found within two seconds"},
+    {OPT_OFFLOAD, REPEAT_LAST, 't', "offload", NULL,
+     "what does the work of each connection: InHost, kTLS,\nMPTCP … (of now only)"},
     {OPT_PROTO, REPEAT_NOT, 'p', "proto", "NAME",
      "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only those\nof one family; with -s also ip, "
      "ipv6, icmp, icmpv6, with -r\nip or ipv6"},
@@ -70,10 +72,18 @@ static int read_filter(struct context *ctx, struct filter *filter)
     return status;
 }
 
-static void choose_owners(const struct context *ctx, struct socket_table *table)
+static void choose_details(const struct context *ctx, struct socket_table *table)
 {
+    table->offloads = options_has(&ctx->options, OPT_OFFLOAD);
     table->pids = options_has(&ctx->options, OPT_OWNER);
     table->programs = options_has(&ctx->options, OPT_PROGRAM);
+}
+
+/* What the kernel's table is asked for, of enum live_bit. */
+static unsigned which_of(const struct socket_table *table)
+{
+    return (table->pids || table->programs ? LIVE_OWNERS : 0U) |
+           (table->offloads ? LIVE_OFFLOADS : 0U);
 }
 
 static struct names *shown_names(const struct context *ctx)
@@ -150,15 +160,14 @@ static int netstat_now(struct context *ctx, const struct kept *kept)
     if (sockets_live_check(&filter, &err) < 0)
         return cannot_answer("%s", err.text);
     table.names = shown_names(ctx);
-    choose_owners(ctx, &table);
+    choose_details(ctx, &table);
     table.pids |= filter_by_owner(&filter); /* who chooses by owner sees whom he got */
     if (table.resolver)
-        end_names(&table, sockets_live(&filter, filter_by_owner(&filter), socket_table_want_name,
-                                       &table, &err));
+        end_names(&table, sockets_live(&filter, 0, socket_table_want_name, &table, &err));
     status = socket_table_begin(&table, ctx, &document);
     if (status != EXIT_ANSWERED)
         return status;
-    r = sockets_live(&filter, table.pids || table.programs, socket_table_row, &table, &err);
+    r = sockets_live(&filter, which_of(&table), socket_table_row, &table, &err);
     return end_table(&table, &filter, r, &err);
 }
 
@@ -220,7 +229,7 @@ static int put_table_at(struct context *ctx, const struct snapshot_choice *choic
     int r, status;
 
     table.names = shown_names(ctx);
-    choose_owners(ctx, &table);
+    choose_details(ctx, &table);
     if (table.resolver)
         end_names(&table, sockets_at(ctx->db, &ctx->walltime, choice, filter,
                                      socket_table_want_name, &table, &err));
@@ -259,6 +268,9 @@ static int show(struct context *ctx, void *arg)
     status = netstat_tables_choose(ctx, &choice); /* refuses what goes with other tables */
     if (status != EXIT_ANSWERED)
         return status;
+    if (options_has(&ctx->options, OPT_AT) && options_has(&ctx->options, OPT_OFFLOAD))
+        return wrong_usage("--offload with --at: what holds a connection is not recorded; without "
+                           "--at it is shown as it is now");
     return options_has(&ctx->options, OPT_AT) ? netstat_at(ctx, arg) : netstat_now(ctx, arg);
 }
 

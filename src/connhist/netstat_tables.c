@@ -43,6 +43,7 @@ static const struct {
     {OPT_UNTIL, TABLE_COUNTERS | TABLE_INTERFACES, "it goes with -s and -e; --at shows an instant"},
     {OPT_OWNER, TABLE_SOCKETS, "it is about sockets"},
     {OPT_PROGRAM, TABLE_SOCKETS, "it is about sockets"},
+    {OPT_OFFLOAD, TABLE_SOCKETS, "it is about connections"},
     {OPT_FQDN, TABLE_SOCKETS, "it is about remote addresses of sockets"},
     {OPT_PORT, TABLE_SOCKETS, "it is about sockets"},
     {OPT_STATE, TABLE_SOCKETS, "it is about sockets"},

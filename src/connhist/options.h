@@ -41,6 +41,7 @@ enum option_id {
     OPT_OWNER,
     OPT_PROGRAM,
     OPT_FQDN,
+    OPT_OFFLOAD,
     OPT_ETHERNET,
     OPT_ROUTE,
     OPT_STATISTICS,

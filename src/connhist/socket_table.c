@@ -9,6 +9,7 @@
 
 #include "connhist/base/timetext.h"
 #include "connhist/model/life.h"
+#include "connhist/model/offload.h"
 
 #include "complain.h"
 #include "quoted.h"
@@ -35,6 +36,7 @@ static const struct column fields[] = {
     {"unit", NULL, false},
     {"container", NULL, false},
     {"owner_source", NULL, false},
+    {"offload", NULL, false},
     {"opened_ms", NULL, true},
     {"closed_ms", NULL, true},
     {"first_seen_ms", NULL, true},
@@ -58,7 +60,7 @@ static const struct column fields[] = {
     {"earlier_owners", NULL, false},
 };
 
-enum { FIELDS_LIVE = 20, FIELDS_AT = 24, FIELDS_LIST = 39 };
+enum { FIELDS_LIVE = 21, FIELDS_AT = 25, FIELDS_LIST = 40 };
 
 _Static_assert(sizeof(fields) / sizeof(fields[0]) == FIELDS_LIST, "one more field");
 
@@ -76,6 +78,7 @@ static const struct column headings[] = {
     {"unit", "UNIT", false},
     {"recv_q", "RECV-Q", true},
     {"send_q", "SEND-Q", true},
+    {"offload", "OFFLOAD", false},
     {"role", "ROLE", false},
     {"state_since", "STATE SINCE", false},
     {"first_seen", "FIRST SEEN", false},
@@ -88,7 +91,7 @@ static const struct column headings[] = {
     {"idle", "IDLE", true},
 };
 
-enum { HEADINGS_LIVE = 12, HEADINGS_AT = 15, HEADINGS_LIST = 22 };
+enum { HEADINGS_LIVE = 13, HEADINGS_AT = 16, HEADINGS_LIST = 23 };
 enum {
     HEADING_NETNS = 0,
     HEADING_PROCESS = 6,
@@ -97,10 +100,11 @@ enum {
     HEADING_UNIT = 9,
     HEADING_RECV_Q = 10,
     HEADING_SEND_Q = 11,
-    HEADING_CLOSED = 15,
-    HEADING_LIVED = 17,
-    HEADING_RTT = 20,
-    HEADING_IDLE = 21
+    HEADING_OFFLOAD = 12,
+    HEADING_CLOSED = 16,
+    HEADING_LIVED = 18,
+    HEADING_RTT = 21,
+    HEADING_IDLE = 22
 };
 
 _Static_assert(sizeof(headings) / sizeof(headings[0]) == HEADINGS_LIST, "one more heading");
@@ -265,6 +269,7 @@ static struct cell earlier_cell(const struct socket_row *row, char buf[static EA
 static int row_for_programs(struct socket_table *table, const struct socket_row *row)
 {
     char local[SCOPED_MAX], remote[SCOPED_MAX], earlier[EARLIER_MAX];
+    char offload[OFFLOAD_TEXT_MAX];
     const struct cell cells[FIELDS_LIST] = {
         cell_text(row->netns),
         cell_text(protocol_name(row->protocol)),
@@ -284,6 +289,7 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
         owner_cell(row, NAME_UNIT),
         owner_cell(row, NAME_CONTAINER),
         source_cell(table, row),
+        cell_text(offload_text(row->offload, offload)),
         cell_time(row->opened_ms),
         cell_time(row->closed_ms),
         cell_time(row->first_seen_ms),
@@ -314,7 +320,7 @@ static int row_for_people(struct socket_table *table, const struct socket_row *r
 {
     char local[ENDPOINT_MAX], remote[ENDPOINT_MAX];
     char lived[TIME_TEXT_MAX], rx[TIME_TEXT_MAX], tx[TIME_TEXT_MAX], words[PROCESS_MAX];
-    char idle[TIME_TEXT_MAX];
+    char idle[TIME_TEXT_MAX], offload[OFFLOAD_TEXT_MAX];
     const char *process = socket_process_text(row, words);
     const struct cell cells[HEADINGS_LIST] = {
         cell_text(*row->netns ? row->netns : FILTER_NETNS_OWN),
@@ -329,6 +335,7 @@ static int row_for_people(struct socket_table *table, const struct socket_row *r
         owner_cell(row, *owner_text(row, NAME_CONTAINER) ? NAME_CONTAINER : NAME_UNIT),
         known_int(row->recv_queue),
         known_int(row->send_queue),
+        cell_text(offload_text(row->offload, offload)),
         role_cell(row),
         cell_time(row->state_since_ms),
         cell_time(row->first_seen_ms),
@@ -385,6 +392,8 @@ static size_t choose_columns(struct socket_table *table)
         leave_out(table, HEADING_PID, HEADING_PID);
     if (!table->programs)
         leave_out(table, HEADING_PROGRAM, HEADING_UNIT);
+    if (!table->offloads)
+        leave_out(table, HEADING_OFFLOAD, HEADING_OFFLOAD);
     if (table->kind == SOCKETS_LIST)
         leave_out(table, HEADING_RECV_Q, HEADING_SEND_Q);
     else

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 
 #include "attr.h"
+#include "connhist/model/offload.h"
+#include "decode_ulp.h"
 
 /* States of the kernel's enum that its user header does not have. */
 #define KERNEL_NEW_SYN_RECV   12
@@ -85,6 +87,10 @@ static void decode_info(const struct nlattr *attr, struct sample *sample)
     /* Before Linux 4.19 the struct ended above the counters. */
     if (n < offsetof(struct tcp_info, tcpi_bytes_retrans) + sizeof(info.tcpi_bytes_retrans))
         return;
+    /* Linux 5.4, which gave it this member, tells of a ULP, too: behind tcp_info, if there is one. */
+    if (n >= offsetof(struct tcp_info, tcpi_snd_wnd) + sizeof(info.tcpi_snd_wnd) &&
+        sample->offload == OFFLOAD_UNKNOWN)
+        sample->offload = OFFLOAD_IN_HOST;
     memcpy(&info, mnl_attr_get_payload(attr), n < sizeof(info) ? n : sizeof(info));
     sample->opener =
         (uint8_t)sample_opener((enum sock_state)sample->state, info.tcpi_bytes_acked,
@@ -101,6 +107,8 @@ static int decode_attribute(const struct nlattr *attr, struct sample *sample)
         if (sample->protocol == PROTOCOL_TCP)
             decode_info(attr, sample);
         return 0;
+    case INET_DIAG_ULP_INFO:
+        return decode_ulp(mnl_attr_get_payload(attr), n, &sample->offload);
     case INET_DIAG_SKV6ONLY:
         if (n < sizeof(uint8_t))
             return -EPROTO;

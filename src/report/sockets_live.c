@@ -27,7 +27,8 @@ struct live {
     struct socket_row_vec rows; /* owned */
     struct {
         VEC_FIELDS(struct seen);
-    } seen; /* of the protocol that is being walked; owned */
+    } seen;        /* of the protocol that is being walked; owned */
+    bool offloads; /* tcp_info is asked for */
 };
 
 static void live_finish(struct live *live)
@@ -58,6 +59,7 @@ static struct socket_row row_of_sample(const struct sample *sample)
         .uid = sample->has_uid ? (int64_t)sample->uid : -1,
         .cgroup = sample->cgroup,
         .inode = sample->inode,
+        .offload = sample->offload,
         .process_started_ms = TIME_UNKNOWN,
         .opened_ms = TIME_UNKNOWN,
         .opened_after_ms = TIME_UNKNOWN,
@@ -145,7 +147,7 @@ static void sift(struct live *live, size_t first)
 
 static int walk(struct live *live, struct sock_diag *diag, enum protocol protocol, struct err *err)
 {
-    struct sock_diag_dump dump = {.protocol = protocol};
+    struct sock_diag_dump dump = {.protocol = protocol, .want_info = live->offloads};
     size_t first = live->rows.n;
     int r = -EINTR;
 
@@ -224,11 +226,12 @@ static void choose_by_owner(struct socket_row_vec *rows, const struct filter *fi
     rows->n = kept;
 }
 
-int sockets_live(const struct filter *filter, bool owners, socket_row_fn fn, void *arg,
+int sockets_live(const struct filter *filter, unsigned which, socket_row_fn fn, void *arg,
                  struct err *err)
 {
     _cleanup_(live_owners_finish) struct live_owners found = {0};
-    _cleanup_(live_finish) struct live live = {.filter = filter};
+    _cleanup_(live_finish) struct live live = {.filter = filter,
+                                               .offloads = (which & LIVE_OFFLOADS) != 0};
     _cleanup_(cleanup_diag) struct sock_diag *diag = NULL;
     struct clock clock = clock_system();
     int lacks, r;
@@ -246,7 +249,7 @@ int sockets_live(const struct filter *filter, bool owners, socket_row_fn fn, voi
     if (lacks < 0)
         return lacks;
     socket_rows_sort(live.rows.items, live.rows.n);
-    if (owners || filter_by_owner(filter)) {
+    if (which & LIVE_OWNERS || filter_by_owner(filter)) {
         r = live_owners_find(&found, &clock, live.rows.items, live.rows.n, lacks ? NULL : err);
         if (r < 0)
             return r;

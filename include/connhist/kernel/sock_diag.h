@@ -20,7 +20,8 @@ typedef int (*sample_fn)(void *arg, const struct sample *sample);
 
 struct sock_diag_dump {
     enum protocol protocol;
-    bool want_info; /* ask for tcp_info, so that samples have an opener (TCP; 25 % dearer) */
+    bool
+        want_info; /* ask for tcp_info, so that samples have an opener and offload (TCP; 25 % dearer) */
 };
 
 /* Opens a netlink socket in the calling thread's network namespace. clock: read once for each

@@ -41,6 +41,7 @@ struct sample {
     uint8_t state;            /* enum sock_state */
     uint8_t timer;            /* idiag_timer */
     uint8_t opener;           /* enum opener */
+    uint8_t offload;          /* enum offload, if tcp_info was asked for: INET_DIAG_ULP_INFO */
     bool has_uid;             /* uid is the owner's: false for mini-sockets and orphans */
     bool v6only;              /* INET_DIAG_SKV6ONLY of an IPv6 listener */
 };

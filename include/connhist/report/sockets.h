@@ -24,6 +24,7 @@ struct socket_row {
     uint8_t role;  /* 0: not known (live table) */
     uint8_t role_source;
     uint8_t owner_source; /* enum owner_source */
+    uint8_t offload;      /* live table: enum offload; 0: not known, not asked for */
     struct address local;
     struct address remote;
     uint16_t local_port;
@@ -70,13 +71,19 @@ struct socket_row {
 /* Gets each row; valid during the call. A negative return ends the query with it. */
 typedef int (*socket_row_fn)(void *arg, const struct socket_row *row);
 
+/* What a live table is to have beside the sockets: bits. */
+enum live_bit {
+    LIVE_OWNERS = 1,   /* owners: processes are looked into */
+    LIVE_OFFLOADS = 2, /* offload: tcp_info is asked for */
+};
+
 /* The kernel's tables now, of this thread's network namespace or the one that the filter names; no
  * file, no recorder. Rows come
  * sorted: protocol, listeners (and unconnected UDP) first, local port, local, remote. 0: all; 1:
  * rows came, but err says what lacks (a kernel module for one protocol; the tables changed each of
  * the 3 times that they were read; owners: some were not found because processes can't be looked
  * into). -EOPNOTSUPP: the filter asks for a role. Others as sock_diag_dump(). */
-int sockets_live(const struct filter *filter, bool owners, socket_row_fn fn, void *arg,
+int sockets_live(const struct filter *filter, unsigned which, socket_row_fn fn, void *arg,
                  struct err *err);
 
 /* Whether sockets_live() can look into the filter's namespace: 0; -ENOENT: there is none; -EPERM:

@@ -54,7 +54,7 @@ static struct rows ask(const struct filter *filter)
 {
     struct rows rows = {0};
     struct err err = {0};
-    int r = sockets_live(filter, false, keep, &rows, &err);
+    int r = sockets_live(filter, 0, keep, &rows, &err);
 
     if (r == -ENOENT || r == -EPROTONOSUPPORT)
         skip(); /* this kernel can't tell */
@@ -131,9 +131,9 @@ static void roles_and_other_namespaces_are_not_the_kernels_to_tell(void **state)
     struct err err = {0};
 
     (void)state;
-    assert_int_equal(sockets_live(&filter, false, keep, &rows, &err), -EOPNOTSUPP);
+    assert_int_equal(sockets_live(&filter, 0, keep, &rows, &err), -EOPNOTSUPP);
     filter = (struct filter){.netns = "no such namespace"};
-    assert_int_equal(sockets_live(&filter, false, keep, &rows, &err), -ENOENT);
+    assert_int_equal(sockets_live(&filter, 0, keep, &rows, &err), -ENOENT);
     assert_int_equal(rows.n, 0);
 }
 

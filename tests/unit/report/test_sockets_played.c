@@ -91,14 +91,14 @@ static void a_socket_seen_twice_shows_once(void **state)
 
     (void)state;
     play_both();
-    assert_int_equal(sockets_live(&any, false, keep, &rows, &err), 0);
+    assert_int_equal(sockets_live(&any, 0, keep, &rows, &err), 0);
     assert_int_equal(rows.n, 3);
     assert_int_equal(rows.items[0].local_port, 90);
     assert_int_equal(rows.items[1].state, STATE_ESTABLISHED);
     assert_int_equal(rows.items[2].local_port, 53);
     vec_clear(&rows);
     play_both();
-    assert_int_equal(sockets_live(&filter, false, keep, &rows, &err), 0);
+    assert_int_equal(sockets_live(&filter, 0, keep, &rows, &err), 0);
     assert_int_equal(rows.n, 0); /* it was established when it was seen first */
     vec_finish(&rows);
 }
@@ -112,13 +112,13 @@ static void an_inconsistent_walk_is_walked_again(void **state)
     (void)state;
     play_both();
     tcp_play.results[0] = tcp_play.results[1] = -EINTR;
-    assert_int_equal(sockets_live(&any, false, keep, &rows, &err), 0);
+    assert_int_equal(sockets_live(&any, 0, keep, &rows, &err), 0);
     assert_int_equal(tcp_play.dumps, 3);
     assert_int_equal(rows.n, 3);
     vec_clear(&rows);
     play_both();
     tcp_play.results[0] = tcp_play.results[1] = tcp_play.results[2] = -EINTR;
-    assert_int_equal(sockets_live(&any, false, keep, &rows, &err), 1);
+    assert_int_equal(sockets_live(&any, 0, keep, &rows, &err), 1);
     assert_int_equal(tcp_play.dumps, 3);
     assert_int_equal(rows.n, 3);
     assert_int_equal(err.code, -EINTR);
@@ -134,19 +134,19 @@ static void a_missing_module_hides_its_own_protocol_alone(void **state)
     (void)state;
     play_both();
     udp_play.results[0] = -ENOENT;
-    assert_int_equal(sockets_live(&filter, false, keep, &rows, &err), 1);
+    assert_int_equal(sockets_live(&filter, 0, keep, &rows, &err), 1);
     assert_int_equal(rows.n, 2);
     assert_non_null(strstr(err.text, "udp_diag"));
     vec_clear(&rows);
     play_both();
     udp_play.results[0] = -ENOENT;
     filter.protocol = PROTOCOL_UDP;
-    assert_int_equal(sockets_live(&filter, false, keep, &rows, &err), -ENOENT);
+    assert_int_equal(sockets_live(&filter, 0, keep, &rows, &err), -ENOENT);
     assert_int_equal(rows.n, 0);
     play_both();
     tcp_play.results[0] = -EPROTO;
     filter.protocol = 0;
-    assert_int_equal(sockets_live(&filter, false, keep, &rows, &err), -EPROTO);
+    assert_int_equal(sockets_live(&filter, 0, keep, &rows, &err), -EPROTO);
     assert_int_equal(rows.n, 0);
     vec_finish(&rows);
 }
