@@ -120,6 +120,8 @@ static int read_question(struct context *ctx, struct answer *answer)
         return status;
     if (answer->to_ms > ctx->now_ms)
         return wrong_usage("--to %s is not in the past", options_text(&ctx->options, OPT_TO));
+    if (answer->from_ms > ctx->now_ms)
+        return wrong_usage("--from %s is not in the past", options_text(&ctx->options, OPT_FROM));
     if (answer->from_ms > answer->to_ms)
         return wrong_usage("--from is later than --to: exchange them");
     answer->question.listen_only = options_has(&ctx->options, OPT_LISTEN);

@@ -76,7 +76,7 @@ int put_statistics(struct writer *writer, const struct context *ctx,
     qsort(sorted, counters->n, sizeof(*sorted), compare);
     if (ctx->format == FORMAT_TABLE)
         printf("Statistics by protocol%s\n",
-               choice->zeros ? "" : "; counters that are 0 are left out (-a shows them)");
+               choice->zeros ? "" : "; counters that never grew are left out (-a shows them)");
     r = writer_begin(writer, &document);
     for (size_t i = 0; r == 0 && i < counters->n; i++) {
         if (!worth_showing(ctx, choice, sorted[i]))

@@ -21,6 +21,8 @@ static const char first_snapshot_sql[] =
     "SELECT start_ms FROM snapshots WHERE status = 0 AND ?1 = 0 ORDER BY start_ms LIMIT 1";
 static const char first_period_sql[] =
     "SELECT first_ms FROM cover_rollups WHERE tier = ?1 AND done > 0 ORDER BY at_ms LIMIT 1";
+static const char last_period_sql[] =
+    "SELECT last_ms FROM cover_rollups WHERE tier = ?1 AND done > 0 ORDER BY at_ms DESC LIMIT 1";
 static const char first_any_sql[] =
     "SELECT start_ms FROM snapshots WHERE ?1 = 0 ORDER BY start_ms LIMIT 1";
 static const char last_any_sql[] =
@@ -107,7 +109,7 @@ int coverage_count(struct db *db, const struct walltime *walltime, int64_t from_
 
 int coverage_extent(struct db *db, int64_t *ret_first_ms, int64_t *ret_last_ms, struct err *err)
 {
-    int64_t first_ms = INT64_MAX, last_ms = INT64_MIN, period_ms = INT64_MAX;
+    int64_t first_ms = INT64_MAX, last_ms = INT64_MIN, period_ms = INT64_MAX, end_ms = INT64_MIN;
     int r = ask(db, first_snapshot_sql, TIER_TICKS, &first_ms, err);
 
     if (r == 0)
@@ -117,6 +119,10 @@ int coverage_extent(struct db *db, int64_t *ret_first_ms, int64_t *ret_last_ms, 
         r = ask(db, first_period_sql, tier, &period_ms, err);
         if (period_ms < first_ms)
             first_ms = period_ms;
+        if (r == 0)
+            r = ask(db, last_period_sql, tier, &end_ms, err);
+        if (end_ms > last_ms)
+            last_ms = end_ms;
     }
     if (r < 0)
         return r;

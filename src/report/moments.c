@@ -2,6 +2,7 @@
 #include "moments.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "connhist/store/db.h"
 
@@ -55,6 +56,18 @@ int moments_load(struct moments *moments, struct db *db, struct err *err)
             r = load_piece(moments, piece->tier == TIER_TICKS ? snapshots : periods, piece, err);
     }
     return r;
+}
+
+void moments_drop_before(struct moments *moments, int64_t from_ms)
+{
+    struct snapshot_times *times = &moments->times;
+    size_t n = 0;
+
+    while (n < times->n && times->items[n] < from_ms)
+        n++;
+    if (n > 0)
+        memmove(times->items, times->items + n, (times->n - n) * sizeof(times->items[0]));
+    times->n -= n;
 }
 
 void moments_finish(struct moments *moments)

@@ -32,6 +32,9 @@ struct moments {
 
 /* Those of moments->pieces, in which something was recorded. */
 int moments_load(struct moments *moments, struct db *db, struct err *err);
+
+/* Takes out snapshots before an instant; there are no periods. What lacks of their counts is no zero. */
+void moments_drop_before(struct moments *moments, int64_t from_ms);
 void moments_finish(struct moments *moments);
 
 /* The first complete snapshot of one, record time. */

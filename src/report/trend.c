@@ -381,9 +381,13 @@ static int put_in_buckets(struct work *work, const struct walltime *walltime)
 /* Snapshots that were complete in some namespaces are not added up for them: ticks are read. */
 static int fill_apart(struct work *work, const struct walltime *walltime, struct err *err)
 {
-    struct piece piece = {
-        .tier = TIER_TICKS, .from_ms = work->from_ms, .end_ms = work->until_ms + 1};
+    struct piece piece = {.tier = TIER_TICKS,
+                          .from_ms = work->from_ms,
+                          .end_ms = work->until_ms + (work->until_ms < INT64_MAX)};
     int r = vec_push(&work->moments.pieces, piece);
+
+    if (!needs_lives(work->question))
+        moments_drop_before(&work->moments, work->kept.from_ms[TIER_TICKS + 1]);
 
     if (r == 0)
         r = put_in_buckets(work, walltime);
@@ -448,7 +452,10 @@ static int prepare(struct work *work, const struct walltime *walltime, struct er
         r = coverage_load_in(work->db, walltime, &question->filter, work->from_ms, work->until_ms,
                              &work->trend.coverage, &work->moments.times, &work->apart, err);
     if (r == 0)
-        r = coverage_add_pruned(work->db, walltime, needs_lives(question) ? TIER_DETAIL : TIER_DAYS,
+        r = coverage_add_pruned(work->db, walltime,
+                                needs_lives(question) ? TIER_DETAIL
+                                : work->apart         ? TIER_TICKS
+                                                      : TIER_DAYS,
                                 work->from_ms, work->until_ms, &work->trend.coverage, err);
     return r;
 }

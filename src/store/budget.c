@@ -267,6 +267,18 @@ bool budget_may_work(struct store *store)
     return tidy_log(store, TIDY_FRAMES / 4, NULL) == 0;
 }
 
+/* Free pages of a file that is above its bound, and can't grow; -1: it is not, or that can't be told. */
+static int64_t unused_in_file(struct store *store)
+{
+    int64_t pages, unused;
+
+    if (sql_query_i64(store->db, "PRAGMA page_count", &pages, NULL) <= 0 ||
+        pages <= store->retention.most_pages ||
+        sql_query_i64(store->db, "PRAGMA freelist_count", &unused, NULL) <= 0)
+        return -1;
+    return unused;
+}
+
 int budget_make_room(struct store *store, const struct budget_need *need, struct err *err)
 {
     int64_t unused = INT64_MAX;
@@ -283,6 +295,9 @@ int budget_make_room(struct store *store, const struct budget_need *need, struct
         if (r <= 0)
             return r;
         r = tidy_log(store, need->frames, err);
+        /* a size that was made smaller is come down to between ticks: what is free in the file will do */
+        if (r >= 0 && unused_in_file(store) >= need->pages)
+            return 0;
     }
 }
 

@@ -93,7 +93,7 @@ static const struct part parts[] = {
      "SELECT 3) AS i CROSS JOIN old.services AS s CROSS JOIN old.rate_rollups AS r WHERE r.tier = "
      "i.tier AND r.service = s.id AND r.at_ms >= ?1 AND r.at_ms < ?2 AND r.at_ms + " ROLLUP_MS
      " <= ?2",
-     3},
+     2},
     {"pauses", "INSERT INTO pauses SELECT * FROM old.pauses WHERE until_ms > ?1 AND from_ms < ?2",
      3},
     {"tiers",
@@ -128,21 +128,27 @@ static const struct part parts[] = {
      "IN (SELECT life FROM closed)",
      1},
     {"counters", "INSERT INTO counter_names SELECT * FROM old.counter_names", 4},
-    {"counters", "INSERT INTO readings SELECT * FROM old.readings WHERE at_ms >= ?1 AND at_ms < ?2",
+    {"counters",
+     "INSERT INTO readings SELECT * FROM old.readings WHERE at_ms < ?2 AND at_ms >= "
+     "coalesce((SELECT "
+     "max(r.at_ms) FROM old.readings AS r WHERE r.at_ms <= ?1), ?1)",
      4},
     {"counters",
      "INSERT INTO reading_lacks SELECT * FROM old.reading_lacks WHERE at_ms >= ?1 AND at_ms < ?2",
      4},
-    {"counters", "INSERT INTO counters SELECT * FROM old.counters WHERE at_ms >= ?1 AND at_ms < ?2",
-     4},
-    /* what held at the begin */
+    /* values are looked for back to the begin of their hour, then by the hour, then by the day */
     {"counters",
-     "INSERT INTO counters SELECT netns, max(at_ms), counter, value, 0, 1 FROM old.counters WHERE "
-     "at_ms < ?1 AND ?2 > 0 GROUP BY netns, counter",
+     "INSERT INTO counters SELECT * FROM old.counters WHERE at_ms >= ?1 / 3600000 * 3600000 AND "
+     "at_ms < ?2",
      4},
     {"counters",
-     "INSERT INTO counter_rollups SELECT r.* FROM old.counter_rollups AS r WHERE r.at_ms >= ?1 AND "
-     "r.at_ms + " ROLLUP_MS " <= ?2",
+     "INSERT INTO counter_rollups SELECT r.* FROM old.counter_rollups AS r WHERE r.at_ms >= ?1 / "
+     "86400000 * 86400000 AND r.at_ms + " ROLLUP_MS " <= ?2",
+     4},
+    {"counters",
+     "INSERT INTO counter_rollups SELECT tier, netns, max(at_ms), counter, 0, last, NULL, NULL, "
+     "turns FROM old.counter_rollups WHERE tier = 3 AND at_ms < ?1 / 86400000 * 86400000 AND "
+     "?2 > 0 GROUP BY netns, counter",
      4},
     {"interfaces",
      "INSERT INTO interfaces SELECT * FROM old.interfaces WHERE coalesce(until_ms, ?2) > ?1 AND "
@@ -161,7 +167,11 @@ static const struct part parts[] = {
      1},
     {"names",
      "INSERT OR IGNORE INTO services SELECT * FROM old.services WHERE id IN (SELECT service FROM "
-     "tally_rollups UNION SELECT service FROM rate_rollups)",
+     "rate_rollups)",
+     2},
+    {"names",
+     "INSERT OR IGNORE INTO services SELECT * FROM old.services WHERE id IN (SELECT service FROM "
+     "tally_rollups)",
      3},
     {"names",
      "INSERT INTO netns SELECT * FROM old.netns WHERE name = '' OR id IN (SELECT netns FROM "
@@ -174,7 +184,7 @@ static const struct part parts[] = {
     {"names",
      "INSERT OR IGNORE INTO netns SELECT * FROM old.netns WHERE id IN (SELECT netns FROM counters "
      "UNION SELECT netns FROM counter_rollups UNION SELECT netns FROM interfaces UNION SELECT "
-     "netns FROM routes)",
+     "netns FROM routes UNION SELECT netns FROM reading_lacks)",
      4},
     {"names",
      "INSERT INTO owners SELECT * FROM old.owners WHERE id IN (SELECT owner FROM open UNION SELECT "
@@ -237,7 +247,7 @@ static int copy_closed(sqlite3 *db, int64_t from_ms, int64_t until_ms, struct er
 static int find_begin(sqlite3 *db, int64_t *from_ms, struct err *err)
 {
     static const char sql[] = "SELECT max(start_ms) FROM old.snapshots WHERE anchor = 1 "
-                              "AND status = 0 AND start_ms <= ?1";
+                              "AND start_ms <= ?1";
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
     int r = sql_prepare(db, sql, &stmt, err);
 

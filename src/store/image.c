@@ -163,6 +163,13 @@ static void read_newer_head(struct image *image)
     }
 }
 
+/* Whether the file is shorter than its head says; that is believed up to a bound. */
+static bool was_cut(const struct image *image, const uint8_t *head)
+{
+    return memcmp(head, "SQLite format 3", 16) == 0 && be32(head + 24) == be32(head + 92) &&
+           be32(head + 28) > image->n_pages && be32(head + 28) / 64 <= image->n_pages;
+}
+
 int image_open(const char *path, struct image *ret, struct err *err)
 {
     struct image image = {.fd = open(path, O_RDONLY | O_CLOEXEC), .wal_fd = -1};
@@ -183,6 +190,8 @@ int image_open(const char *path, struct image *ret, struct err *err)
             memset(head, 0, sizeof(head));
         read_head(&image, head);
         image.n_pages = (uint32_t)((st.st_size + image.page_size - 1) / image.page_size);
+        if (was_cut(&image, head))
+            image.n_pages = be32(head + 28); /* what lacks is lost, and told */
         image.wal_at = calloc((size_t)image.n_pages + 1, sizeof(*image.wal_at));
         r = image.wal_at ? read_wal(&image) : -ENOMEM;
     }

@@ -326,17 +326,19 @@ static int prune_interfaces(struct step *step, struct err *err)
     return prune_spans_of(
         step, STMT_PRUNE_INTERFACES,
         "DELETE FROM interfaces WHERE id IN (SELECT i.id FROM interfaces AS i WHERE coalesce("
-        "i.until_ms, (SELECT max(s.until_ms) FROM netns_spans AS s WHERE s.netns = i.netns "
-        "HAVING count(*) = count(s.until_ms))) < ?1 LIMIT ?2)",
+        "i.until_ms, (SELECT iif(count(*) = count(s.until_ms), max(s.until_ms), NULL) FROM "
+        "netns_spans "
+        "AS s WHERE s.netns = i.netns)) < ?1 LIMIT ?2)",
         err);
 }
 
 /* A route goes with its ways: those go first, so that a crash leaves none without a route. */
 static int prune_routes(struct step *step, struct err *err)
 {
-#define GONE_ROUTES                                                                          \
-    "(SELECT i.id FROM routes AS i WHERE coalesce(i.until_ms, (SELECT max(s.until_ms) FROM " \
-    "netns_spans AS s WHERE s.netns = i.netns HAVING count(*) = count(s.until_ms))) < ?1 "   \
+#define GONE_ROUTES                                                                    \
+    "(SELECT i.id FROM routes AS i WHERE coalesce(i.until_ms, (SELECT iif(count(*) = " \
+    "count(s.until_ms), max(s.until_ms), NULL) FROM netns_spans AS s WHERE s.netns = " \
+    "i.netns)) < ?1 "                                                                  \
     "ORDER BY i.id LIMIT ?2)"
     int r = WRITER_RUN(step->store, STMT_PRUNE_ROUTE_WAYS,
                        "DELETE FROM route_ways WHERE route IN " GONE_ROUTES, err,

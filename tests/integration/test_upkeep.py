@@ -204,6 +204,8 @@ def test_what_is_not_on_a_damaged_page_is_saved(model, tmp_path, seed):
     pages = set(dice.sample(range(1, n + 1), dice.choice([1, 1, 2, 5, 20])))
     if POINTERS in pages:  # whose a page is stands twice; without both it can only be guessed
         pages -= {1, *inner_pages(model)}
+    if len(pages) > 5:  # without the first page a table is known by its root alone, and by what lies around it
+        pages -= {1}
     data = model.read_bytes()
     for page in pages:
         data = damage(dice, data, size, page)
