@@ -196,9 +196,10 @@ static const char *change_words(unsigned changes, char buf[static WORDS_MAX])
 /* Fields of an owner in a row that may lack. */
 static struct cell text_of(const struct socket_row *row, size_t member)
 {
-    const char *text =
-        row && row->owner ? *(const char *const *)((const char *)row->owner + member) : "";
+    const char *text = "";
 
+    if (row && row->owner)
+        memcpy(&text, (const char *)row->owner + member, sizeof(text));
     return *text ? cell_text(text) : cell_null();
 }
 

@@ -71,9 +71,10 @@ def test_once_records_one_snapshot_and_ends(db):
     assert query(db, "SELECT count(*) FROM losses") == [(0,)]
 
 
-def test_a_count_of_snapshots_ends_it(db):
-    assert connhistd("--db", db, "--count", 4, "--interval", "150ms").returncode == 0
-    assert len(starts(db)) == 4
+def test_a_count_of_snapshots_ends_it(db, configure):
+    assert connhistd("--config", configure(), "--db", db, "--count", 4, "--interval", "150ms").returncode == 0
+    lost = query(db, "SELECT count(*) FROM losses WHERE kind = 6")[0][0]  # each may bring one more, right behind it
+    assert 4 <= len(starts(db)) <= 4 + lost
     assert recordings(db, "ended_ms IS NOT NULL, interval_ms") == [(1, 150)]
 
 
