@@ -71,12 +71,22 @@ static void drain(struct receiver *receiver)
     }
 }
 
+/* As NLMSG_NEXT(), without a cast that raises the alignment. */
+static const struct nlmsghdr *next_message(const struct nlmsghdr *header, ssize_t *n)
+{
+    size_t length = NLMSG_ALIGN(header->nlmsg_len);
+
+    *n -= (ssize_t)length;
+    return (const void *)((const char *)header + length);
+}
+
 /* Whether the dump goes on after these messages. */
 static bool goes_on(const char *bytes, size_t n)
 {
     const struct nlmsghdr *header = (const struct nlmsghdr *)(const void *)bytes;
+    ssize_t left = (ssize_t)n;
 
-    for (; NLMSG_OK(header, n); header = NLMSG_NEXT(header, n))
+    for (; NLMSG_OK(header, left); header = next_message(header, &left))
         if (header->nlmsg_type == NLMSG_DONE || header->nlmsg_type == NLMSG_ERROR)
             return false;
     return true;
