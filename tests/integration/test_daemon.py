@@ -63,12 +63,13 @@ def connection(netns):
 
 # How long it runs
 
-def test_once_records_one_snapshot_and_ends(db):
-    done = connhistd("--db", db, "--once")
+def test_once_records_one_snapshot_and_ends(db, configure):
+    done = connhistd("--config", configure(), "--db", db, "--once")
     assert done.returncode == 0 and not done.stdout
     assert query(db, "SELECT status, anchor FROM snapshots") == [(0, 1)]
     assert recordings(db, "ended_ms >= started_ms, interval_ms") == [(1, 10_000)]
-    assert query(db, "SELECT count(*) FROM losses") == [(0,)]
+    # what others do on this host may be too fast for a moment
+    assert query(db, "SELECT count(*) FROM losses WHERE kind <> 6") == [(0,)]
 
 
 def test_a_count_of_snapshots_ends_it(db, configure):
