@@ -92,9 +92,9 @@ class Connection:
             5 << 4, flags, 65535, 0, 0))
         self.sequence += bool(flags & (SYN | FIN))
 
-    def expect(self, flags, number=None):
+    def expect(self, flags, number=None, patience=PATIENCE):
         """Waits for a segment with these flags (that acknowledges `number`); gives its sequence number."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while True:
             source, target, segment = self.tun.read(deadline)
             ports = struct.unpack_from("!HH", segment)
@@ -111,9 +111,17 @@ class Connection:
         self.expect(ACK, self.sequence)
 
     def begin(self):
-        """The peer connects; without finish() the kernel stays in SYN_RECV."""
-        self.send(SYN)
-        self.acknowledged = self.expect(SYN | ACK, self.sequence) + 1
+        """The peer connects; without finish() the kernel stays in SYN_RECV. As any peer it asks again: a kernel that
+        is busy may drop a SYN."""
+        for attempts_left in reversed(range(PATIENCE)):
+            self.send(SYN)
+            try:
+                self.acknowledged = self.expect(SYN | ACK, self.sequence, 1) + 1
+                return
+            except TimeoutError:
+                if not attempts_left:
+                    raise
+                self.sequence -= 1
 
     def finish(self):
         self.send(ACK)
