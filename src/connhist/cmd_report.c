@@ -166,7 +166,8 @@ static void put_notes(const struct context *ctx, const struct trend_question *qu
         coverage_tell_detail(&trend->coverage, by_peer);
     coverage_tell_pruned(ctx, &trend->coverage);
     if (trend->shortest_ms > 0)
-        coverage_tell_tier(ctx, trend->shortest_ms, trend->since_ms, trend->step_ms);
+        coverage_tell_tier(ctx, trend->shortest_ms, trend->since_ms, trend->until_ms,
+                           trend->step_ms);
     if (trend->bounds)
         complain(
             "min and max are bounds where only sums by minute, hour or day are kept: they are of "

@@ -93,13 +93,13 @@ int coverage_count(struct db *db, const struct walltime *walltime, int64_t from_
     if (from_ms < first_ms)
         from_ms = first_ms;
     if (until_ms > end_ms)
-        until_ms = end_ms;
-    if (from_ms > until_ms)
+        until_ms = end_ms + 1;
+    if (from_ms >= until_ms)
         return 0;
     /* snapshots stay as long as detail or ticks do */
     if (kept.from_ms[TIER_DETAIL + 1] < kept.from_ms[TIER_TICKS + 1])
         kept.from_ms[TIER_TICKS + 1] = kept.from_ms[TIER_DETAIL + 1];
-    if (grid_cut(&grid, from_ms, until_ms + 1, &pieces) < 0)
+    if (grid_cut(&grid, from_ms, until_ms, &pieces) < 0)
         r = err_errno(err, -ENOMEM, "reading the snapshots");
     for (size_t i = 0; r == 0 && i < pieces.n; i++)
         r = count_piece(db, &pieces.items[i], coverage, err);

@@ -113,7 +113,10 @@ static int choose_span(struct work *work, const struct walltime *walltime, int64
     if (work->trend.shortest_ms) {
         work->trend.since_ms = floor_to(question->since_ms, work->trend.shortest_ms);
         walltime_to_record(walltime, work->trend.since_ms, &work->from_ms, &unused);
-        if (__builtin_sub_overflow(question->until_ms, work->trend.since_ms, &span_ms))
+        work->trend.until_ms =
+            kept_end(&work->kept, walltime, TIER_TICKS, work->from_ms, question->until_ms);
+        walltime_to_record(walltime, work->trend.until_ms, &unused, &work->until_ms);
+        if (__builtin_sub_overflow(work->trend.until_ms, work->trend.since_ms, &span_ms))
             return err_set(err, -EINVAL, "the time asked for is too long");
     }
     *ret_span_ms = span_ms;
@@ -381,9 +384,7 @@ static int put_in_buckets(struct work *work, const struct walltime *walltime)
 /* Snapshots that were complete in some namespaces are not added up for them: ticks are read. */
 static int fill_apart(struct work *work, const struct walltime *walltime, struct err *err)
 {
-    struct piece piece = {.tier = TIER_TICKS,
-                          .from_ms = work->from_ms,
-                          .end_ms = work->until_ms + (work->until_ms < INT64_MAX)};
+    struct piece piece = {.tier = TIER_TICKS, .from_ms = work->from_ms, .end_ms = work->until_ms};
     int r = vec_push(&work->moments.pieces, piece);
 
     if (!needs_lives(work->question))
@@ -406,14 +407,14 @@ static int fill_buckets(struct work *work, const struct walltime *walltime, stru
         .finest = needs_lives(work->question) ? TIER_DETAIL : TIER_TICKS,
     };
     int64_t from_ms = work->from_ms > work->first_ms ? work->from_ms : work->first_ms;
-    int64_t until_ms = work->until_ms < work->last_ms ? work->until_ms : work->last_ms;
+    int64_t until_ms = work->until_ms <= work->last_ms ? work->until_ms : work->last_ms + 1;
     int r = trend_adds_up(&work->lookup, &work->labels, work->question, &grid.fine);
 
     if (r < 0)
         return err_errno(err, r, "counting the sockets");
     if (work->apart)
         return fill_apart(work, walltime, err);
-    if (from_ms <= until_ms && grid_cut(&grid, from_ms, until_ms + 1, &work->moments.pieces) < 0)
+    if (from_ms < until_ms && grid_cut(&grid, from_ms, until_ms, &work->moments.pieces) < 0)
         return err_errno(err, -ENOMEM, "reading the snapshots");
     r = moments_load(&work->moments, work->db, err);
     if (r < 0)

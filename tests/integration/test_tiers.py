@@ -197,6 +197,54 @@ def test_no_seam_where_only_minutes_are_kept(steady, pruned, first, minutes, ste
     hold_same(steady, pruned, since, min(since + minutes * MINUTE, steady.last - 1), step, what)
 
 
+ends = st.tuples(st.integers(0, 1000), st.sampled_from(("", "", "before", "behind", "between")), st.integers(1, 29_999))
+
+
+def choose_end(files, end):
+    """An instant exactly at a snapshot, a millisecond from one, or somewhere."""
+    place, how, shift = end
+    at = count(files.raw, "SELECT start_ms FROM snapshots WHERE start_ms >= "
+                          f"{files.first + (files.last - files.first) * place // 1000} ORDER BY start_ms LIMIT 1")
+    return min(at + {"": 0, "before": -1, "behind": 1, "between": shift}[how], files.last - 1)
+
+
+def shown_by_wall(path, since, until):
+    """Complete snapshots of [since, until)."""
+    return count(path, "SELECT count(*) FROM snapshots WHERE status = 0"
+                       f" AND start_ms >= {since} AND start_ms < {until}")
+
+
+@QUICK
+@given(ends, ends, st.sampled_from(STEPS), st.sampled_from(["counts", *MEASURES]))
+def test_an_answer_ends_before_until_wherever_it_is_read(steady, begin, end, step, what):
+    since, until = sorted((choose_end(steady, begin), choose_end(steady, end)))
+    if since == until:
+        return
+    step = choose_step(since, until, step if what == "counts" else max(step, MINUTE))
+    args = ["--step", f"{step}ms", *([] if what == "counts" else ["--measure", what])]
+    whole, _ = ask(steady.whole, since, until, *args)
+    raw, _ = ask(steady.raw, since, until, *args)
+    assert told(whole) == told(raw)
+    assert raw["until_ms"] == until if what == "counts" else until <= raw["until_ms"] < until + MINUTE
+    assert raw["coverage"]["done"] == shown_by_wall(steady.raw, raw["since_ms"], raw["until_ms"])
+
+
+@QUICK
+@given(ends, ends, st.sampled_from(STEPS), st.sampled_from(["counts", *MEASURES]))
+def test_an_answer_from_what_is_kept_is_that_of_the_span_it_tells(steady, pruned, begin, end, step, what):
+    """A period is told whole or not at all, in the last bucket, too."""
+    since, until = sorted((choose_end(steady, begin), choose_end(steady, end)))
+    if since == until:
+        return
+    args = [] if what == "counts" else ["--measure", what]
+    step = choose_step(since, until, step if what == "counts" else max(step, MINUTE))
+    there, _ = ask(pruned, since, until, "--step", f"{step}ms", *args)
+    assert since - DAY < there["since_ms"] <= since and until <= there["until_ms"] < until + DAY
+    raw, _ = ask(steady.raw, there["since_ms"], there["until_ms"], "--step", f"{there['step_ms']}ms", *args)
+    assert told(there, pruned=True) == told(raw, pruned=True)
+    assert raw["coverage"]["done"] == shown_by_wall(steady.raw, there["since_ms"], there["until_ms"])
+
+
 def hold_same(steady, pruned, since, until, step, what):
     if since >= until:
         return
