@@ -74,6 +74,17 @@ void coverage_tell_pruned(const struct context *ctx, const struct coverage *cove
                      time_format(coverage->gaps.items[i].until_ms, ctx->utc, false, until));
 }
 
+const char *coverage_time_heading(enum tier tier, enum tier finest)
+{
+    static const char *const by[] = {
+        [TIER_MINUTES] = "TIME (BY MINUTE)",
+        [TIER_HOURS] = "TIME (BY HOUR)",
+        [TIER_DAYS] = "TIME (BY DAY)",
+    };
+
+    return tier > finest ? by[tier] : "TIME";
+}
+
 void coverage_tell_tier(const struct context *ctx, int64_t shortest_ms, int64_t since_ms,
                         int64_t until_ms, int64_t step_ms)
 {

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "connhist/model/coverage.h"
+#include "connhist/store/upkeep.h"
 
 #include "context.h"
 
@@ -18,6 +19,9 @@ void coverage_tell_detail(const struct coverage *coverage, bool peers);
 
 /* Says on stderr from when on there is anything at all, where the older part is removed. */
 void coverage_tell_pruned(const struct context *ctx, const struct coverage *coverage);
+
+/* The heading over times in tables: it tells of what tier an answer is if that is not the finest one. */
+const char *coverage_time_heading(enum tier tier, enum tier finest);
 
 /* Says on stderr that begin, end and step are those of periods of shortest_ms, since there is nothing finer. */
 void coverage_tell_tier(const struct context *ctx, int64_t shortest_ms, int64_t since_ms,

@@ -330,6 +330,7 @@ static int put_rows(const struct context *ctx, const struct measure *measure,
 
     if (status != EXIT_ANSWERED)
         return status;
+    columns[COLUMN_TIME].heading = coverage_time_heading(rates->tier, TIER_MINUTES);
     r = writer_begin(writer, &document);
     for (size_t i = 0; i < rates->series.n && r >= 0; i++)
         r = put_series(writer, ctx, measure, question, &rates->series.items[i]);
