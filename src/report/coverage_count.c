@@ -74,8 +74,11 @@ int coverage_count(struct db *db, const struct walltime *walltime, int64_t from_
                    int64_t until_ms, struct coverage *coverage, struct err *err)
 {
     struct kept kept;
-    struct grid grid = {
-        .walltime = walltime, .kept = &kept, .finest = TIER_TICKS, .any_shift = true};
+    struct grid grid = {.walltime = walltime,
+                        .kept = &kept,
+                        .finest = TIER_TICKS,
+                        .coarsest = TIER_DAYS,
+                        .any_shift = true};
     struct pieces pieces = {0};
     int64_t first_ms = 0, last_ms = 0, any_ms = INT64_MAX, end_ms = INT64_MIN;
     int r = kept_load(&kept, db, err);

@@ -177,7 +177,8 @@ static int cut(const struct grid *grid, enum tier tier, int64_t from_ms, int64_t
             return cut_period(grid, tier, at_ms, begin_ms, end_ms, ret);
         next_ms = at_ms + length_ms;
         stop_ms = next_ms < end_ms ? next_ms : end_ms;
-        finer = grid->fine && tier > grid->finest && grid->kept->from_ms[tier - 1 + 1] <= begin_ms;
+        finer = tier > grid->coarsest && tier > grid->finest &&
+                grid->kept->from_ms[tier - 1 + 1] <= begin_ms;
         if (!finer && begin_ms == at_ms && stop_ms == next_ms && is_there(grid, tier, at_ms) &&
             fits(grid, tier, at_ms))
             r = put(ret, tier, at_ms, next_ms);

@@ -44,7 +44,7 @@ struct grid {
     enum tier finest;                /* TIER_DETAIL: nothing but snapshots of which there is detail;
                                         TIER_TICKS; TIER_MINUTES: rates, whose minutes are there at once */
     bool any_shift;                  /* whatever the wall clock was */
-    bool fine; /* not the coarsest tier that does, but the finest that is there */
+    enum tier coarsest;              /* none longer is taken where a finer one is there */
 };
 
 /* Adds the pieces of [from_ms, end_ms) (record time) to ret: whole periods of the coarsest tier that
