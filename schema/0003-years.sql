@@ -40,6 +40,33 @@ CREATE TABLE cover_rollups (             -- the snapshots of a period; one witho
     PRIMARY KEY (tier, at_ms)
 ) STRICT, WITHOUT ROWID;
 
+-- A snapshot that failed in some namespaces is complete in the others. A period with such is told twice: above over
+-- the snapshots that were complete everywhere, here for each namespace over those that were complete in it.
+
+CREATE TABLE netns_tallies (             -- as tally_rollups, over the snapshots that were complete in the service's namespace
+    tier        INTEGER NOT NULL,        -- 1 minutes, 2 hours, 3 days
+    service     INTEGER NOT NULL REFERENCES services (id), -- service
+    state       INTEGER NOT NULL REFERENCES states (state), -- state
+    at_ms       INTEGER NOT NULL,        -- begin of the period
+    min         INTEGER NOT NULL,        -- fewest at one of them
+    max         INTEGER NOT NULL,        -- most; never 0: then there is no row
+    last        INTEGER NOT NULL,        -- at the last of them
+    sum         INTEGER NOT NULL,        -- over all of them; the mean is sum / netns_covers.done
+    PRIMARY KEY (tier, service, state, at_ms)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE netns_covers (              -- periods with snapshots that were complete in some namespaces alone
+    tier        INTEGER NOT NULL,        -- 1 minutes, 2 hours, 3 days
+    at_ms       INTEGER NOT NULL,        -- begin of the period
+    netns       INTEGER NOT NULL,        -- a namespace that failed in it; 0: each other one
+    done        INTEGER NOT NULL,        -- snapshots that were complete in it
+    first_ms    INTEGER,                 -- start of the first of them; NULL: none
+    last_ms     INTEGER,                 -- start of the last of them; NULL: none
+    PRIMARY KEY (tier, at_ms, netns)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX netns_covers_netns ON netns_covers (netns);
+
 CREATE TABLE pauses (                    -- complete snapshots that follow one another further apart than planned
     from_ms     INTEGER PRIMARY KEY,     -- the earlier one
     until_ms    INTEGER NOT NULL,        -- the next one

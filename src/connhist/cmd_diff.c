@@ -167,7 +167,7 @@ static int load(struct context *ctx, struct answer *answer)
         return status;
     check_details(answer);
     if (coverage_load_in(ctx->db, &ctx->walltime, &answer->question.filter, answer->from.record_ms,
-                         answer->to.record_ms, &answer->coverage, NULL, NULL, &err) < 0 ||
+                         answer->to.record_ms + 1, &answer->coverage, NULL, NULL, &err) < 0 ||
         coverage_add_pruned(ctx->db, &ctx->walltime, TIER_DETAIL, answer->from.record_ms,
                             answer->to.record_ms, &answer->coverage, &err) < 0)
         return cannot_answer("%s", err.text);

@@ -166,11 +166,13 @@ static void put_notes(const struct context *ctx, const struct trend_question *qu
         coverage_tell_detail(&trend->coverage, by_peer);
     coverage_tell_pruned(ctx, &trend->coverage);
     if (trend->shortest_ms > 0)
-        coverage_tell_tier(ctx, trend->shortest_ms, trend->since_ms, trend->step_ms);
+        coverage_tell_tier(ctx, trend->shortest_ms, trend->since_ms, trend->until_ms,
+                           trend->step_ms);
     if (trend->bounds)
         complain(
-            "min and max are bounds where only sums by minute, hour or day are kept: they are of "
-            "counts that were kept one by one, by port, role, state and network namespace");
+            "min and max are bounds where they were read by minute, hour or day: they are sums of "
+            "counts that are kept one by one, by port, role, state and network namespace; "
+            "a --step below 1h is read from every snapshot that is kept");
     if (trend->unkept > 0)
         complain("up to %lld sockets of a snapshot were counted, but not kept one by one: they are "
                  "not in this answer, but in that without %s",

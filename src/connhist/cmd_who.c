@@ -342,12 +342,14 @@ static int who_run(struct context *ctx)
     struct snapshot_times times = {0};
     struct who_asked asked = {0};
     struct err err = {0};
+    int64_t until_ms;
     int status = read_asked(ctx, &asked);
 
     if (status != EXIT_ANSWERED)
         return status;
+    until_ms = asked.question.until_ms;
     if (coverage_load_in(ctx->db, &ctx->walltime, &asked.question.filter, asked.question.from_ms,
-                         asked.question.until_ms, &coverage, &times, NULL, &err) < 0 ||
+                         until_ms + (until_ms < INT64_MAX), &coverage, &times, NULL, &err) < 0 ||
         coverage_add_pruned(ctx->db, &ctx->walltime, TIER_DETAIL, asked.question.from_ms,
                             asked.question.until_ms, &coverage, &err) < 0)
         status = cannot_answer("%s", err.text);

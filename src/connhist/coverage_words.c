@@ -74,21 +74,33 @@ void coverage_tell_pruned(const struct context *ctx, const struct coverage *cove
                      time_format(coverage->gaps.items[i].until_ms, ctx->utc, false, until));
 }
 
-void coverage_tell_tier(const struct context *ctx, int64_t shortest_ms, int64_t since_ms,
-                        int64_t step_ms)
+const char *coverage_time_heading(enum tier tier, enum tier finest)
 {
-    char step[TIME_TEXT_MAX], since[TIME_TEXT_MAX];
+    static const char *const by[] = {
+        [TIER_MINUTES] = "TIME (BY MINUTE)",
+        [TIER_HOURS] = "TIME (BY HOUR)",
+        [TIER_DAYS] = "TIME (BY DAY)",
+    };
+
+    return tier > finest ? by[tier] : "TIME";
+}
+
+void coverage_tell_tier(const struct context *ctx, int64_t shortest_ms, int64_t since_ms,
+                        int64_t until_ms, int64_t step_ms)
+{
+    char step[TIME_TEXT_MAX], since[TIME_TEXT_MAX], until[TIME_TEXT_MAX];
     enum tier tier = TIER_MINUTES;
 
     while (tier < TIER_DAYS && tier_length_ms(tier) < shortest_ms)
         tier++;
     complain(
-        "what was recorded at the begin of this time is kept by %s alone: the answer begins at "
-        "%s, in steps of %s",
+        "what was recorded at the begin of this time is kept by %s alone: the answer is from %s "
+        "until %s, in steps of %s",
         tier == TIER_DAYS    ? "day"
         : tier == TIER_HOURS ? "hour"
                              : "minute",
-        time_format(since_ms, ctx->utc, false, since), duration_format(step_ms, step));
+        time_format(since_ms, ctx->utc, false, since),
+        time_format(until_ms, ctx->utc, false, until), duration_format(step_ms, step));
 }
 
 void coverage_nothing(const struct context *ctx, const struct coverage *coverage, const char *what,

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "connhist/model/coverage.h"
+#include "connhist/store/upkeep.h"
 
 #include "context.h"
 
@@ -19,9 +20,12 @@ void coverage_tell_detail(const struct coverage *coverage, bool peers);
 /* Says on stderr from when on there is anything at all, where the older part is removed. */
 void coverage_tell_pruned(const struct context *ctx, const struct coverage *coverage);
 
-/* Says on stderr that begin and step are those of periods of shortest_ms, since there is nothing finer. */
+/* The heading over times in tables: it tells of what tier an answer is if that is not the finest one. */
+const char *coverage_time_heading(enum tier tier, enum tier finest);
+
+/* Says on stderr that begin, end and step are those of periods of shortest_ms, since there is nothing finer. */
 void coverage_tell_tier(const struct context *ctx, int64_t shortest_ms, int64_t since_ms,
-                        int64_t step_ms);
+                        int64_t until_ms, int64_t step_ms);
 
 /* Says on stderr that nothing matched, and whether anything was recorded in the span at all.
  * what: "socket", "listener" …; hint: a further sentence, NULL: none. */

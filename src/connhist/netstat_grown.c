@@ -259,7 +259,7 @@ int netstat_tables_grown(struct context *ctx, const struct table_choice *choice)
         return cannot_answer("there are not two readings of counters in that time to compare");
     if (r == 0)
         r = coverage_load_in(ctx->db, &ctx->walltime, &choice->filter, growth.record_from_ms,
-                             growth.record_until_ms, &coverage, NULL, NULL, &err);
+                             growth.record_until_ms + 1, &coverage, NULL, NULL, &err);
     if (r < 0)
         return cannot_answer("%s", err.text);
     db_end(ctx->db);

@@ -330,6 +330,7 @@ static int put_rows(const struct context *ctx, const struct measure *measure,
 
     if (status != EXIT_ANSWERED)
         return status;
+    columns[COLUMN_TIME].heading = coverage_time_heading(rates->tier, TIER_MINUTES);
     r = writer_begin(writer, &document);
     for (size_t i = 0; i < rates->series.n && r >= 0; i++)
         r = put_series(writer, ctx, measure, question, &rates->series.items[i]);
@@ -355,7 +356,8 @@ static void tell_step(const struct context *ctx, const struct rates *rates)
     int64_t asked_ms = rates->step_ms;
 
     if (rates->shortest_ms > RATE_PERIOD_MS)
-        coverage_tell_tier(ctx, rates->shortest_ms, rates->since_ms, rates->step_ms);
+        coverage_tell_tier(ctx, rates->shortest_ms, rates->since_ms, rates->until_ms,
+                           rates->step_ms);
     else if (options_has(&ctx->options, OPT_STEP) &&
              question_duration(ctx, OPT_STEP, 0, &asked_ms) == EXIT_ANSWERED &&
              asked_ms != rates->step_ms)

@@ -8,6 +8,7 @@
 #include "connhist/render/text.h"
 
 #include "complain.h"
+#include "coverage_words.h"
 #include "quoted.h"
 #include "report_rates.h"
 #include "users.h"
@@ -288,6 +289,7 @@ int report_rows(const struct context *ctx, const struct trend_question *question
     if (status != EXIT_ANSWERED)
         return status;
     choose_columns(&rows, columns);
+    columns[0].heading = coverage_time_heading(trend->tier, TIER_TICKS);
     document.n_columns = rows.n_columns;
     r = put_all(&rows, &document, trend);
     if (r >= 0 && ctx->format == FORMAT_TABLE)

@@ -155,7 +155,7 @@ void chart_print(const struct trend *trend, const struct chart_options *options)
         print_series(&chart, &trend->series.items[i]);
     if (trend->series.n > 0) {
         chart_axis(&chart.frame, trend->since_ms, trend->until_ms);
-        chart_legend(&chart.frame, trend->step_ms, false);
+        chart_legend(&chart.frame, trend->step_ms, false, trend->tier);
     }
     chart_foot(&chart.frame, trend->series_hidden, &trend->coverage);
 }

@@ -118,8 +118,10 @@ void chart_axis(struct chart_frame *frame, int64_t since_ms, int64_t until_ms)
     layout_newline(layout);
 }
 
-void chart_legend(struct chart_frame *frame, int64_t step_ms, bool by_step)
+void chart_legend(struct chart_frame *frame, int64_t step_ms, bool by_step, enum tier tier)
 {
+    static const char *const by[] = {
+        [TIER_MINUTES] = "minute", [TIER_HOURS] = "hour", [TIER_DAYS] = "day"};
     const struct marks *marks = frame->marks;
     struct layout *layout = &frame->layout;
     char duration[TIME_TEXT_MAX];
@@ -128,6 +130,8 @@ void chart_legend(struct chart_frame *frame, int64_t step_ms, bool by_step)
                  duration_format(step_ms * (int64_t)frame->group, duration));
     if (by_step && frame->group > 1)
         layout_print(layout, ", ", "its highest %s", duration_format(step_ms, duration));
+    if (tier > TIER_TICKS)
+        layout_print(layout, ", ", "from counts by %s", by[tier]);
     layout_print(layout, "; ", "%s none", marks->level[0]);
     layout_print(layout, ", ", "%s the row's max", marks->level[LEVELS]);
     layout_print(layout, ", ", "%s not recorded", marks->gap);

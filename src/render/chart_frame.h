@@ -39,8 +39,8 @@ void chart_line_end(struct chart_frame *frame);
 void chart_axis(struct chart_frame *frame, int64_t since_ms, int64_t until_ms);
 
 /* What a column and its marks mean; by_step: a column of several steps shows the highest of them,
- * which is not what came together in it. */
-void chart_legend(struct chart_frame *frame, int64_t step_ms, bool by_step);
+ * which is not what came together in it. tier: the coarsest that was read from; TIER_TICKS: it needs no word. */
+void chart_legend(struct chart_frame *frame, int64_t step_ms, bool by_step, enum tier tier);
 
 /* How many lines are not shown, and the coverage. */
 void chart_foot(struct chart_frame *frame, size_t hidden, const struct coverage *coverage);

@@ -281,7 +281,8 @@ void rate_chart_print(const struct rates *rates, enum rate_measure measure,
         print_series(&frame, measure, &rates->series.items[i], rates->step_ms);
     if (rates->series.n > 0) {
         chart_axis(&frame, rates->since_ms, rates->until_ms);
-        chart_legend(&frame, rates->step_ms, true);
+        chart_legend(&frame, rates->step_ms, true,
+                     rates->tier > TIER_MINUTES ? rates->tier : TIER_TICKS);
     }
     chart_foot(&frame, rates->series_hidden, &rates->coverage);
 }

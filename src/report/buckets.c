@@ -42,12 +42,9 @@ static int add_moment(struct buckets *buckets, size_t index, size_t bucket, int6
 /* The bucket of a wall time; buckets->n: none. */
 static size_t find_bucket(const struct buckets *buckets, int64_t wall_ms, int64_t until_ms)
 {
-    size_t bucket;
-
-    if (wall_ms < buckets->since_ms || wall_ms > until_ms)
+    if (wall_ms < buckets->since_ms || wall_ms >= until_ms)
         return buckets->n;
-    bucket = (size_t)((wall_ms - buckets->since_ms) / buckets->step_ms);
-    return bucket < buckets->n ? bucket : buckets->n - 1;
+    return (size_t)((wall_ms - buckets->since_ms) / buckets->step_ms);
 }
 
 static int sort_moments(struct buckets *buckets, const struct walltime *walltime, int64_t until_ms,

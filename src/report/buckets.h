@@ -30,8 +30,7 @@ struct buckets {
 /* A round width not below interval_ms that makes about 60 buckets of a span. */
 int64_t buckets_choose_step(int64_t span_ms, int64_t interval_ms);
 
-/* Sorts moments into buckets of [since_ms, until_ms], a period by its middle; a snapshot at until_ms counts for
- * the last bucket. Moments whose wall time lies outside (the clock was set) are taken out. 0 or
+/* Sorts moments into buckets of [since_ms, until_ms), a period by its middle. Moments whose wall time lies outside (the clock was set) are taken out. 0 or
  * -ENOMEM. */
 int buckets_init(struct buckets *buckets, const struct walltime *walltime, int64_t since_ms,
                  int64_t until_ms, int64_t step_ms, struct moments *moments);

@@ -33,7 +33,7 @@ static const char first_sql[] = "SELECT start_ms, recording FROM snapshots WHERE
 static const char first_run_sql[] =
     "SELECT coalesce((SELECT id FROM recordings WHERE started_ms <= ?1 ORDER BY id DESC LIMIT 1), "
     "(SELECT min(id) FROM recordings))";
-static const char failed_sql[] = "SELECT 1 FROM snapshots WHERE start_ms > ?1 AND start_ms <= ?2 "
+static const char failed_sql[] = "SELECT 1 FROM snapshots WHERE start_ms > ?1 AND start_ms < ?2 "
                                  "AND status <> 0 LIMIT 1";
 
 /* The first row of two numbers: when, and whose. *ret stays empty when there is none. */
@@ -126,7 +126,7 @@ static int look_at_end(struct survey *survey, const struct mark *last, struct er
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     int r;
 
-    if (last->run && last->at_ms > survey->until_ms)
+    if (last->run && last->at_ms >= survey->until_ms)
         return 0;
     survey->last = *last;
     r = db_prepare(survey->db, failed_sql, &stmt, err);
@@ -172,8 +172,7 @@ static int look(struct survey *survey, struct err *err)
 static int load_times(struct db *db, int64_t from_ms, int64_t until_ms,
                       struct snapshot_times *times, struct err *err)
 {
-    struct piece piece = {.from_ms = from_ms,
-                          .end_ms = until_ms < INT64_MAX ? until_ms + 1 : until_ms};
+    struct piece piece = {.from_ms = from_ms, .end_ms = until_ms};
     struct moments moments = {.times = *times, .pieces = {.items = &piece, .n = 1}};
     int r = moments_load(&moments, db, err);
 

@@ -74,8 +74,11 @@ int coverage_count(struct db *db, const struct walltime *walltime, int64_t from_
                    int64_t until_ms, struct coverage *coverage, struct err *err)
 {
     struct kept kept;
-    struct grid grid = {
-        .walltime = walltime, .kept = &kept, .finest = TIER_TICKS, .any_shift = true};
+    struct grid grid = {.walltime = walltime,
+                        .kept = &kept,
+                        .finest = TIER_TICKS,
+                        .coarsest = TIER_DAYS,
+                        .any_shift = true};
     struct pieces pieces = {0};
     int64_t first_ms = 0, last_ms = 0, any_ms = INT64_MAX, end_ms = INT64_MIN;
     int r = kept_load(&kept, db, err);
@@ -93,13 +96,13 @@ int coverage_count(struct db *db, const struct walltime *walltime, int64_t from_
     if (from_ms < first_ms)
         from_ms = first_ms;
     if (until_ms > end_ms)
-        until_ms = end_ms;
-    if (from_ms > until_ms)
+        until_ms = end_ms + 1;
+    if (from_ms >= until_ms)
         return 0;
     /* snapshots stay as long as detail or ticks do */
     if (kept.from_ms[TIER_DETAIL + 1] < kept.from_ms[TIER_TICKS + 1])
         kept.from_ms[TIER_TICKS + 1] = kept.from_ms[TIER_DETAIL + 1];
-    if (grid_cut(&grid, from_ms, until_ms + 1, &pieces) < 0)
+    if (grid_cut(&grid, from_ms, until_ms, &pieces) < 0)
         r = err_errno(err, -ENOMEM, "reading the snapshots");
     for (size_t i = 0; r == 0 && i < pieces.n; i++)
         r = count_piece(db, &pieces.items[i], coverage, err);

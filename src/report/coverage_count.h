@@ -9,6 +9,6 @@
 
 struct db;
 
-/* Sets done, interrupted, unkept and details, for [from_ms, until_ms] of record time. */
+/* Sets done, interrupted, unkept and details, for [from_ms, until_ms) of record time. */
 int coverage_count(struct db *db, const struct walltime *walltime, int64_t from_ms,
                    int64_t until_ms, struct coverage *coverage, struct err *err);

@@ -8,13 +8,13 @@
 
 static const char span_in_sql[] =
     "SELECT s.start_ms, s.recording, NOT " SNAPSHOT_COMPLETE_IN ", s.unkept FROM snapshots AS s "
-    "WHERE s.start_ms BETWEEN ?1 AND ?3 ORDER BY s.start_ms";
+    "WHERE s.start_ms >= ?1 AND s.start_ms < ?3 ORDER BY s.start_ms";
 static const char before_in_sql[] =
     "SELECT s.start_ms, s.recording FROM snapshots AS s "
     "WHERE s.start_ms < ?1 AND " SNAPSHOT_COMPLETE_IN " ORDER BY s.start_ms DESC LIMIT 1";
 static const char after_in_sql[] =
     "SELECT s.start_ms, s.recording FROM snapshots AS s "
-    "WHERE s.start_ms > ?1 AND " SNAPSHOT_COMPLETE_IN " ORDER BY s.start_ms LIMIT 1";
+    "WHERE s.start_ms >= ?1 AND " SNAPSHOT_COMPLETE_IN " ORDER BY s.start_ms LIMIT 1";
 
 /* The complete snapshot next to an instant; *ret stays empty when there is none. */
 static int find_mark(struct survey *survey, bool before, int64_t at_ms, struct mark *ret,
@@ -36,7 +36,7 @@ static int find_mark(struct survey *survey, bool before, int64_t at_ms, struct m
             return r;
         lapse = netns_choice_lapse(&survey->netns, stmt_i64(stmt, 0));
         if (lapse)
-            at_ms = before ? lapse->from_ms + 1 : lapse->until_ms - 1;
+            at_ms = before ? lapse->from_ms + 1 : lapse->until_ms;
     } while (lapse);
     ret->at_ms = stmt_i64(stmt, 0);
     return survey_find_run(survey, stmt_i64(stmt, 1), ret, err);

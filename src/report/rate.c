@@ -84,7 +84,7 @@ static int choose_span(struct work *work, struct err *err)
 {
     const struct rate_question *question = work->question;
     struct rate_span *span = &work->span;
-    int64_t length_ms, step_ms = question->step_ms, unused;
+    int64_t length_ms, step_ms = question->step_ms, from_ms, unused;
 
     if (question->until_ms <= question->since_ms ||
         __builtin_sub_overflow(question->until_ms, question->since_ms, &length_ms) ||
@@ -93,7 +93,9 @@ static int choose_span(struct work *work, struct err *err)
     if (step_ms < 0 || step_ms > INT64_MAX - DAY_MS)
         return err_set(err, -EINVAL, "the step is out of range");
     span->since_ms = floor_to(question->since_ms, span->shortest_ms);
-    span->until_ms = question->until_ms;
+    walltime_to_record(work->walltime, span->since_ms, &from_ms, &unused);
+    span->until_ms =
+        kept_end(&work->kept, work->walltime, TIER_MINUTES, from_ms, question->until_ms);
     length_ms = span->until_ms - span->since_ms;
     if (step_ms == 0)
         step_ms = buckets_choose_step(length_ms, span->shortest_ms);

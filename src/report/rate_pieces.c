@@ -92,6 +92,7 @@ int rate_find_pieces(const struct walltime *walltime, const struct kept *kept,
         .until_ms = span->until_ms,
         .step_ms = span->step_ms,
         .finest = TIER_MINUTES,
+        .coarsest = TIER_DAYS,
     };
     int r = find_minutes(walltime, span);
 

@@ -60,6 +60,25 @@ enum tier kept_finest(const struct kept *kept, enum tier finest, int64_t at_ms)
     return tier;
 }
 
+int64_t kept_end(const struct kept *kept, const struct walltime *walltime, enum tier finest,
+                 int64_t from_ms, int64_t until_ms)
+{
+    enum tier tier = finest;
+    int64_t first_ms, last_ms, begin_ms, length_ms;
+
+    walltime_to_record(walltime, until_ms, &first_ms, &last_ms);
+    for (; tier < TIER_DAYS; tier++) { /* a tier does that is there from the next one's period on */
+        begin_ms = floor_to(last_ms - 1, tier_length_ms(tier + 1));
+        if (kept->from_ms[tier + 1] <= (begin_ms > from_ms ? begin_ms : from_ms))
+            break;
+    }
+    length_ms = tier_length_ms(tier);
+    if (length_ms == 0 || last_ms > kept->until_ms[tier + 1])
+        return until_ms;
+    begin_ms = floor_to(until_ms - 1, length_ms);
+    return begin_ms > INT64_MAX - length_ms ? until_ms : begin_ms + length_ms;
+}
+
 static int put(struct pieces *pieces, enum tier tier, int64_t from_ms, int64_t end_ms)
 {
     struct piece *last = pieces->n ? &pieces->items[pieces->n - 1] : NULL;
@@ -158,7 +177,8 @@ static int cut(const struct grid *grid, enum tier tier, int64_t from_ms, int64_t
             return cut_period(grid, tier, at_ms, begin_ms, end_ms, ret);
         next_ms = at_ms + length_ms;
         stop_ms = next_ms < end_ms ? next_ms : end_ms;
-        finer = grid->fine && tier > grid->finest && grid->kept->from_ms[tier - 1 + 1] <= begin_ms;
+        finer = tier > grid->coarsest && tier > grid->finest &&
+                grid->kept->from_ms[tier - 1 + 1] <= begin_ms;
         if (!finer && begin_ms == at_ms && stop_ms == next_ms && is_there(grid, tier, at_ms) &&
             fits(grid, tier, at_ms))
             r = put(ret, tier, at_ms, next_ms);

@@ -44,7 +44,7 @@ struct grid {
     enum tier finest;                /* TIER_DETAIL: nothing but snapshots of which there is detail;
                                         TIER_TICKS; TIER_MINUTES: rates, whose minutes are there at once */
     bool any_shift;                  /* whatever the wall clock was */
-    bool fine; /* not the coarsest tier that does, but the finest that is there */
+    enum tier coarsest;              /* none longer is taken where a finer one is there */
 };
 
 /* Adds the pieces of [from_ms, end_ms) (record time) to ret: whole periods of the coarsest tier that
@@ -58,6 +58,11 @@ int64_t floor_to(int64_t ms, int64_t length_ms);
 
 /* The wall time in the middle of a period: by this it is told. */
 int64_t period_middle(const struct walltime *walltime, enum tier tier, int64_t at_ms);
+
+/* Wall time until_ms, taken up to the end of the period that it lies in where nothing finer is kept there: the end
+ * of a span of the record that begins at from_ms. Since only what is whole is added up, that is never to come. */
+int64_t kept_end(const struct kept *kept, const struct walltime *walltime, enum tier finest,
+                 int64_t from_ms, int64_t until_ms);
 
 /* The finest tier that is kept at an instant of the record, not finer than `finest`. */
 enum tier kept_finest(const struct kept *kept, enum tier finest, int64_t at_ms);

@@ -113,7 +113,10 @@ static int choose_span(struct work *work, const struct walltime *walltime, int64
     if (work->trend.shortest_ms) {
         work->trend.since_ms = floor_to(question->since_ms, work->trend.shortest_ms);
         walltime_to_record(walltime, work->trend.since_ms, &work->from_ms, &unused);
-        if (__builtin_sub_overflow(question->until_ms, work->trend.since_ms, &span_ms))
+        work->trend.until_ms =
+            kept_end(&work->kept, walltime, TIER_TICKS, work->from_ms, question->until_ms);
+        walltime_to_record(walltime, work->trend.until_ms, &unused, &work->until_ms);
+        if (__builtin_sub_overflow(work->trend.until_ms, work->trend.since_ms, &span_ms))
             return err_set(err, -EINVAL, "the time asked for is too long");
     }
     *ret_span_ms = span_ms;
@@ -194,53 +197,6 @@ static int count_other(struct work *work, struct err *err)
     return 0;
 }
 
-static int compare_numbers(int64_t a, int64_t b)
-{
-    return (a > b) - (a < b);
-}
-
-static int compare_labels(const struct labels *labels, const struct label_set *a,
-                          const struct label_set *b)
-{
-    int r = labels_compare(labels, a->netns, b->netns);
-
-    if (r == 0)
-        r = labels_compare(labels, a->container, b->container);
-    if (r == 0)
-        r = labels_compare(labels, a->unit, b->unit);
-    return r ? r : labels_compare(labels, a->process, b->process);
-}
-
-static int by_key(const void *left, const void *right, void *labels)
-{
-    const struct series_key *a = &((const struct counted *)left)->key;
-    const struct series_key *b = &((const struct counted *)right)->key;
-    int r = compare_numbers(a->port, b->port);
-
-    if (r == 0)
-        r = compare_numbers(a->protocol, b->protocol);
-    if (r == 0)
-        r = compare_numbers(a->role, b->role);
-    if (r == 0)
-        r = compare_numbers(a->state, b->state);
-    if (r == 0)
-        r = compare_labels(labels, &a->labels, &b->labels);
-    if (r == 0)
-        r = compare_numbers(a->uid, b->uid);
-    if (r == 0)
-        r = compare_numbers(a->peer_family, b->peer_family);
-    return r ? r : memcmp(&a->peer, &b->peer, sizeof(a->peer));
-}
-
-static int by_maximum(const void *left, const void *right, void *labels)
-{
-    const struct counted *a = left, *b = right;
-
-    if (a->max != b->max)
-        return a->max > b->max ? -1 : 1;
-    return by_key(left, right, labels);
-}
-
 static int find_last(struct work *work, const struct walltime *walltime, struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
@@ -282,8 +238,7 @@ static size_t select_series(struct work *work)
         }
     }
     work->sweep.series.n = kept;
-    if (kept > 1)
-        qsort_r(items, kept, sizeof(*items), ranked ? by_maximum : by_key, &work->labels);
+    trend_order(items, kept, ranked, &work->labels);
     shown = work->question->top && work->question->top < kept ? work->question->top : kept;
     work->trend.series_hidden = kept - shown;
     return shown;
@@ -381,9 +336,7 @@ static int put_in_buckets(struct work *work, const struct walltime *walltime)
 /* Snapshots that were complete in some namespaces are not added up for them: ticks are read. */
 static int fill_apart(struct work *work, const struct walltime *walltime, struct err *err)
 {
-    struct piece piece = {.tier = TIER_TICKS,
-                          .from_ms = work->from_ms,
-                          .end_ms = work->until_ms + (work->until_ms < INT64_MAX)};
+    struct piece piece = {.tier = TIER_TICKS, .from_ms = work->from_ms, .end_ms = work->until_ms};
     int r = vec_push(&work->moments.pieces, piece);
 
     if (!needs_lives(work->question))
@@ -404,16 +357,20 @@ static int fill_buckets(struct work *work, const struct walltime *walltime, stru
         .until_ms = trend->until_ms,
         .step_ms = trend->step_ms,
         .finest = needs_lives(work->question) ? TIER_DETAIL : TIER_TICKS,
+        .coarsest = TIER_DAYS,
     };
     int64_t from_ms = work->from_ms > work->first_ms ? work->from_ms : work->first_ms;
-    int64_t until_ms = work->until_ms < work->last_ms ? work->until_ms : work->last_ms;
-    int r = trend_adds_up(&work->lookup, &work->labels, work->question, &grid.fine);
+    int64_t until_ms = work->until_ms <= work->last_ms ? work->until_ms : work->last_ms + 1;
+    bool sums;
+    int r = trend_adds_up(&work->lookup, &work->labels, work->question, &sums);
 
     if (r < 0)
         return err_errno(err, r, "counting the sockets");
+    if (sums)
+        grid.coarsest = trend_sums_tier(trend->step_ms);
     if (work->apart)
         return fill_apart(work, walltime, err);
-    if (from_ms <= until_ms && grid_cut(&grid, from_ms, until_ms + 1, &work->moments.pieces) < 0)
+    if (from_ms < until_ms && grid_cut(&grid, from_ms, until_ms, &work->moments.pieces) < 0)
         return err_errno(err, -ENOMEM, "reading the snapshots");
     r = moments_load(&work->moments, work->db, err);
     if (r < 0)

@@ -15,6 +15,10 @@ struct db;
 int trend_adds_up(const struct lookup *lookup, struct labels *labels,
                   const struct trend_question *question, bool *ret);
 
+/* The coarsest tier that such a sum is read from: by periods of which a step has many, so that its bounds are near
+ * and what is read grows with the steps of an answer, not with its time. */
+enum tier trend_sums_tier(int64_t step_ms);
+
 /* From tallies, of the tiers in the sweep's pieces: exact and quick, but they know no addresses and no owners. labels may be NULL where
  * the question does not tell namespaces apart. */
 int trend_load(struct db *db, const struct lookup *lookup, const struct trend_question *question,
@@ -25,3 +29,6 @@ int trend_load(struct db *db, const struct lookup *lookup, const struct trend_qu
 int trend_load_lives(struct db *db, struct lookup *lookup, const struct trend_question *question,
                      struct labels *labels, const struct kept *kept, struct sweep *sweep,
                      int64_t *ret_unkept, struct err *err);
+
+/* Puts series in order: by what they are, or ranked by their maximum. */
+void trend_order(struct counted *items, size_t n, bool ranked, struct labels *labels);

@@ -6,6 +6,18 @@
 #include "connhist/base/cleanup.h"
 #include "trend_rows.h"
 
+/* Of so many periods a step has its bounds. */
+#define SUMS_PERIODS 60
+
+enum tier trend_sums_tier(int64_t step_ms)
+{
+    enum tier tier = TIER_TICKS;
+
+    while (tier < TIER_DAYS && tier_length_ms(tier + 1) <= step_ms / SUMS_PERIODS)
+        tier++;
+    return tier;
+}
+
 static int compare_keys(const void *left, const void *right)
 {
     return memcmp(left, right, sizeof(struct series_key));

@@ -85,6 +85,14 @@ static const struct part parts[] = {
      "r.at_ms >= ?1 AND r.at_ms < ?2 AND r.at_ms + " ROLLUP_MS " <= ?2",
      3},
     {"counts by period",
+     "INSERT INTO netns_tallies SELECT r.* FROM old.netns_tallies AS r WHERE r.at_ms >= ?1 AND "
+     "r.at_ms + " ROLLUP_MS " <= ?2",
+     3},
+    {"counts by period",
+     "INSERT INTO netns_covers SELECT r.* FROM old.netns_covers AS r WHERE r.at_ms >= ?1 AND "
+     "r.at_ms + " ROLLUP_MS " <= ?2",
+     3},
+    {"counts by period",
      "INSERT INTO cover_rollups SELECT r.* FROM old.cover_rollups AS r WHERE r.at_ms >= ?1 AND "
      "r.at_ms + " ROLLUP_MS " <= ?2",
      3},
@@ -171,7 +179,7 @@ static const struct part parts[] = {
      2},
     {"names",
      "INSERT OR IGNORE INTO services SELECT * FROM old.services WHERE id IN (SELECT service FROM "
-     "tally_rollups)",
+     "tally_rollups UNION SELECT service FROM netns_tallies)",
      3},
     {"names",
      "INSERT INTO netns SELECT * FROM old.netns WHERE name = '' OR id IN (SELECT netns FROM "
@@ -181,6 +189,10 @@ static const struct part parts[] = {
      "INSERT OR IGNORE INTO netns SELECT * FROM old.netns WHERE id IN (SELECT netns FROM "
      "incomplete UNION SELECT netns FROM netns_spans)",
      2},
+    {"names",
+     "INSERT OR IGNORE INTO netns SELECT * FROM old.netns WHERE id IN (SELECT netns FROM "
+     "netns_covers)",
+     3},
     {"names",
      "INSERT OR IGNORE INTO netns SELECT * FROM old.netns WHERE id IN (SELECT netns FROM counters "
      "UNION SELECT netns FROM counter_rollups UNION SELECT netns FROM interfaces UNION SELECT "

@@ -169,6 +169,19 @@ static int prune_rollups(struct step *step, struct err *err)
         err);
 }
 
+static int prune_netns_tallies(struct step *step, struct err *err)
+{
+    return prune_groups(
+        step, STMT_GROUP_NETNS,
+        "SELECT service, state FROM netns_tallies WHERE tier = ?3 AND (service, state) > (?1, ?2) "
+        "ORDER BY service, state LIMIT 1",
+        STMT_PRUNE_NETNS,
+        "DELETE FROM netns_tallies WHERE tier = ?3 AND service = ?1 AND state = ?2 AND at_ms < ?4 "
+        "AND at_ms <= coalesce((SELECT t.at_ms FROM netns_tallies AS t WHERE t.tier = ?3 "
+        "AND t.service = ?1 AND t.state = ?2 ORDER BY t.at_ms LIMIT 1 OFFSET ?5 - 1), ?4)",
+        err);
+}
+
 static int prune_rates(struct step *step, struct err *err)
 {
     return prune_groups(
@@ -188,10 +201,18 @@ static int prune_cover(struct step *step, struct err *err)
         "DELETE FROM cover_rollups WHERE tier = ?1 AND at_ms < ?2 AND at_ms <= coalesce((SELECT "
         "t.at_ms FROM cover_rollups AS t WHERE t.tier = ?1 ORDER BY t.at_ms LIMIT 1 OFFSET ?3), "
         "?2)";
+    static const char netns_sql[] =
+        "DELETE FROM netns_covers WHERE (tier, at_ms, netns) IN (SELECT tier, at_ms, netns FROM "
+        "netns_covers WHERE tier = ?1 AND at_ms < ?2 LIMIT ?3)";
     int r = WRITER_RUN(step->store, STMT_PRUNE_COVER, sql, err, step->number, step->tier->from_ms,
                        STEP_ROWS - 1);
     int rows = r < 0 ? 0 : sqlite3_changes(step->store->db);
 
+    if (r >= 0)
+        r = WRITER_RUN(step->store, STMT_PRUNE_NETNS_COVER, netns_sql, err, step->number,
+                       step->tier->from_ms, STEP_ROWS);
+    if (r >= 0 && sqlite3_changes(step->store->db) > rows)
+        rows = sqlite3_changes(step->store->db);
     step->rows += rows;
     return r < 0 ? r : rows < STEP_ROWS;
 }
@@ -356,12 +377,13 @@ static int prune_part(struct step *step, bool *ret_last, struct err *err)
 {
     static const part_fn detail[] = {prune_queues, prune_snapshots};
     static const part_fn ticks[] = {prune_tallies, prune_snapshots};
-    static const part_fn minutes[] = {prune_rollups, prune_rates, prune_cover, prune_counters,
-                                      prune_readings};
+    static const part_fn minutes[] = {prune_rollups, prune_netns_tallies, prune_rates,
+                                      prune_cover,   prune_counters,      prune_readings};
     static const part_fn hours[] = {
-        prune_rollups,    prune_rates,  prune_cover, prune_counter_rollups,
-        prune_interfaces, prune_routes, prune_notes};
-    static const part_fn days[] = {prune_rollups, prune_rates, prune_cover, prune_counter_rollups};
+        prune_rollups,         prune_netns_tallies, prune_rates,  prune_cover,
+        prune_counter_rollups, prune_interfaces,    prune_routes, prune_notes};
+    static const part_fn days[] = {prune_rollups, prune_netns_tallies, prune_rates, prune_cover,
+                                   prune_counter_rollups};
     unsigned part = step->tier->part;
 
     if (step->number == TIER_DETAIL) {

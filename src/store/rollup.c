@@ -23,6 +23,7 @@ static const int64_t periods_max[TIER_COUNT] = {
 void rollup_forget(struct rollup *rollup)
 {
     vec_finish(&rollup->moments);
+    vec_finish(&rollup->lacks);
     *rollup = (struct rollup){0};
 }
 
@@ -115,12 +116,53 @@ static int find_range(struct store *store, enum tier tier, struct err *err)
     return r < 0 ? r : 1;
 }
 
+/* The last column: complete in some namespaces alone. */
 static const char ticks_sql[] =
-    "SELECT start_ms, anchor, status FROM snapshots WHERE (status = 0 OR anchor = 1) "
-    "AND start_ms >= ?1 AND start_ms < ?2 ORDER BY start_ms";
+    "SELECT start_ms, anchor, status, apart FROM (SELECT s.start_ms, s.anchor, s.status, "
+    "s.status <> 0 AND EXISTS (SELECT 1 FROM incomplete AS i WHERE i.start_ms = s.start_ms) AS "
+    "apart FROM snapshots AS s WHERE s.start_ms >= ?1 AND s.start_ms < ?2) "
+    "WHERE status = 0 OR anchor = 1 OR apart ORDER BY start_ms";
 static const char cover_sql[] =
-    "SELECT at_ms, 0, 0 FROM cover_rollups WHERE tier = ?3 AND done > 0 "
-    "AND at_ms >= ?1 AND at_ms < ?2 ORDER BY at_ms";
+    "SELECT at_ms, 0, done = 0, apart FROM (SELECT c.at_ms, c.done, EXISTS (SELECT 1 FROM "
+    "netns_covers AS n WHERE n.tier = c.tier AND n.at_ms = c.at_ms) AS apart "
+    "FROM cover_rollups AS c WHERE c.tier = ?3 AND c.at_ms >= ?1 AND c.at_ms < ?2) "
+    "WHERE done > 0 OR apart ORDER BY at_ms";
+static const char ticks_lacks_sql[] =
+    "SELECT start_ms, netns FROM incomplete WHERE start_ms >= ?1 AND start_ms < ?2 "
+    "ORDER BY start_ms, netns";
+static const char cover_lacks_sql[] =
+    "SELECT at_ms, netns FROM netns_covers WHERE tier = ?3 AND done = 0 "
+    "AND at_ms >= ?1 AND at_ms < ?2 ORDER BY at_ms, netns";
+
+/* Reads where namespaces lack, in a range of which moments are apart. */
+static int read_lacks(struct store *store, enum tier tier, struct err *err)
+{
+    _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    struct rollup *rollup = &store->rollup;
+    int r;
+
+    vec_clear(&rollup->lacks);
+    rollup->apart = false;
+    for (size_t i = 0; i < rollup->moments.n && !rollup->apart; i++)
+        rollup->apart = rollup->moments.items[i].apart;
+    if (!rollup->apart)
+        return 0;
+    r = sql_prepare(store->db, tier == TIER_MINUTES ? ticks_lacks_sql : cover_lacks_sql, &stmt,
+                    err);
+    if (r < 0)
+        return r;
+    sqlite3_bind_int64(stmt, 1, rollup->from_ms);
+    sqlite3_bind_int64(stmt, 2, rollup->end_ms);
+    if (tier != TIER_MINUTES)
+        sqlite3_bind_int64(stmt, 3, tier - 1);
+    while ((r = sql_step(stmt, err)) > 0) {
+        struct rollup_lack lack = {sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1)};
+
+        if (vec_push(&rollup->lacks, lack) < 0)
+            return err_errno(err, -ENOMEM, "%s", store->path);
+    }
+    return r;
+}
 
 /* Reads when there was something to count; ends the range earlier if that is too much for one. */
 static int read_moments(struct store *store, enum tier tier, struct err *err)
@@ -140,7 +182,8 @@ static int read_moments(struct store *store, enum tier tier, struct err *err)
     while ((r = sql_step(stmt, err)) > 0) {
         struct moment moment = {.at_ms = sqlite3_column_int64(stmt, 0),
                                 .anchor = sqlite3_column_int(stmt, 1) != 0,
-                                .partial = sqlite3_column_int(stmt, 2) != 0};
+                                .partial = sqlite3_column_int(stmt, 2) != 0,
+                                .apart = sqlite3_column_int(stmt, 3) != 0};
 
         if (rollup->moments.n >= MOMENTS_MAX && moment.at_ms >= period_ms + length_ms) {
             rollup->end_ms = floor_to(moment.at_ms, length_ms);
@@ -180,6 +223,8 @@ static int choose(struct store *store, struct err *err)
             continue;
         r = read_moments(store, tier, err);
         if (r >= 0)
+            r = read_lacks(store, tier, err);
+        if (r >= 0)
             r = find_base(store, err);
         if (r >= 0)
             rollup->tier = tier;
@@ -207,6 +252,47 @@ static const char cover_longer_sql[] =
     "max(c.details & 1) | max(c.details & 2) | max(c.details & 4) "
     "FROM cover_rollups AS c WHERE c.tier = ?1 - 1 AND c.at_ms >= ?2 AND c.at_ms < ?3 GROUP BY 2";
 
+/* What periods with snapshots that were complete in some namespaces alone have of each: of those that failed, and as 0
+ * of all others. */
+static const char netns_ticks_sql[] =
+    "INSERT OR REPLACE INTO netns_covers (tier, at_ms, netns, done, first_ms, last_ms) "
+    "SELECT ?1, f.at_ms, f.netns, count(s.start_ms), min(s.start_ms), max(s.start_ms) FROM ("
+    "SELECT DISTINCT start_ms - start_ms % ?4 AS at_ms, netns FROM incomplete "
+    "WHERE start_ms >= ?2 AND start_ms < ?3 UNION SELECT start_ms - start_ms % ?4, 0 "
+    "FROM incomplete WHERE start_ms >= ?2 AND start_ms < ?3) AS f "
+    "LEFT JOIN snapshots AS s ON s.start_ms >= f.at_ms AND s.start_ms < f.at_ms + ?4 "
+    "AND (s.status = 0 OR (EXISTS (SELECT 1 FROM incomplete AS i WHERE i.start_ms = s.start_ms) "
+    "AND NOT EXISTS (SELECT 1 FROM incomplete AS i WHERE i.start_ms = s.start_ms "
+    "AND i.netns = f.netns))) GROUP BY f.at_ms, f.netns";
+static const char netns_longer_sql[] =
+    "INSERT OR REPLACE INTO netns_covers (tier, at_ms, netns, done, first_ms, last_ms) "
+    "SELECT ?1, f.at_ms, f.netns, sum(coalesce(n.done, o.done, c.done)), "
+    "min(CASE WHEN n.done IS NOT NULL THEN n.first_ms WHEN o.done IS NOT NULL THEN o.first_ms "
+    "ELSE c.first_ms END), "
+    "max(CASE WHEN n.done IS NOT NULL THEN n.last_ms WHEN o.done IS NOT NULL THEN o.last_ms "
+    "ELSE c.last_ms END) FROM (SELECT DISTINCT at_ms - at_ms % ?4 AS at_ms, netns "
+    "FROM netns_covers WHERE tier = ?1 - 1 AND at_ms >= ?2 AND at_ms < ?3) AS f "
+    "JOIN cover_rollups AS c ON c.tier = ?1 - 1 AND c.at_ms >= f.at_ms AND c.at_ms < f.at_ms + ?4 "
+    "LEFT JOIN netns_covers AS n ON n.tier = c.tier AND n.at_ms = c.at_ms AND n.netns = f.netns "
+    "LEFT JOIN netns_covers AS o ON o.tier = c.tier AND o.at_ms = c.at_ms AND o.netns = 0 "
+    "GROUP BY f.at_ms, f.netns";
+
+static int conclude_netns(struct store *store, struct err *err)
+{
+    const struct rollup *rollup = &store->rollup;
+    _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    int r;
+
+    if (!rollup->apart)
+        return 0;
+    r = sql_prepare(store->db, rollup->tier == TIER_MINUTES ? netns_ticks_sql : netns_longer_sql,
+                    &stmt, err);
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, rollup->tier, rollup->from_ms, rollup->end_ms, tier_length_ms(rollup->tier));
+    return sql_run(stmt, err);
+}
+
 /* The end of a range: with this it counts. */
 static int conclude(struct store *store, struct err *err)
 {
@@ -223,6 +309,8 @@ static int conclude(struct store *store, struct err *err)
     SQL_BIND(cover, rollup->tier, rollup->from_ms, rollup->end_ms, tier_length_ms(rollup->tier));
     SQL_BIND(until, rollup->tier, rollup->end_ms);
     r = sql_run(cover, err);
+    if (r >= 0)
+        r = conclude_netns(store, err);
     return r < 0 ? r : sql_run(until, err);
 }
 
@@ -247,6 +335,7 @@ static void end_range(struct rollup *rollup)
     rollup->until_ms[rollup->tier + 1] = rollup->end_ms;
     rollup->tier = 0;
     vec_finish(&rollup->moments);
+    vec_finish(&rollup->lacks);
 }
 
 int rollup_step(struct store *store, struct err *err)

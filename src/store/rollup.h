@@ -18,6 +18,13 @@ struct moment {
     int64_t at_ms; /* its start */
     bool anchor;   /* a snapshot with all counts that are not 0 */
     bool partial;  /* one that was not complete everywhere: only its counts hold on */
+    bool apart;    /* complete in some namespaces alone, or with such snapshots */
+};
+
+/* A namespace that no snapshot of a moment was complete in, though some were in others. */
+struct rollup_lack {
+    int64_t at_ms; /* of the moment */
+    int64_t netns; /* netns.id */
 };
 
 struct rollup {
@@ -27,13 +34,17 @@ struct rollup {
     int64_t base_ms; /* the latest anchor before it: what it leaves out is 0; INT64_MIN: none */
     struct {
         VEC_FIELDS(struct moment);
-    } moments;            /* in the range, ascending; owned */
+    } moments; /* in the range, ascending; owned */
+    struct {
+        VEC_FIELDS(struct rollup_lack);
+    } lacks;              /* in the range, by moment and namespace; owned */
     int64_t service;      /* the series of counts up to this service ... */
     int64_t state;        /* ... and this state of it are done */
     int64_t rate_service; /* ... and rates up to this service, after all counts */
     enum tier tier;       /* which; 0: no range is at work */
     bool is_known;        /* until_ms was read */
     bool counts_done;     /* all series of counts are done */
+    bool apart;           /* one of the moments is */
 };
 
 /* What was not committed is begun again; memory is given back. */

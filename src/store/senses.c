@@ -69,6 +69,7 @@ const struct sense senses[] = {
     LIFE("open"),
     LOST_SERVICE("tallies", 1),
     LOST_SERVICE("tally_rollups", 3),
+    LOST_SERVICE("netns_tallies", 3),
     LOST_SERVICE("rate_rollups", 2),
     LOST_NETNS("services", 1),
     LOST_NETNS("incomplete", 2),
@@ -116,6 +117,14 @@ const struct sense senses[] = {
     {"cover_rollups", "that can't be right",
      "tier NOT BETWEEN 1 AND 3 OR done < 0 OR interrupted < 0 OR (done = 0) <> (first_ms IS NULL) "
      "OR last_ms < first_ms",
+     NULL, 3},
+    {"netns_tallies", "that can't be a count",
+     "tier NOT BETWEEN 1 AND 3 OR min < 0 OR max < 1 OR last NOT BETWEEN min AND max OR sum < max "
+     "OR " COUNTED("netns_tallies"),
+     NULL, 3},
+    {"netns_covers", "that can't be right",
+     "tier NOT BETWEEN 1 AND 3 OR done < 0 OR (done = 0) <> (first_ms IS NULL) OR last_ms < "
+     "first_ms OR netns <> 0 AND netns NOT IN (SELECT id FROM netns)",
      NULL, 3},
     {"rate_rollups", "with a damaged histogram",
      "tier NOT BETWEEN 1 AND 3 OR NOT histogram_whole(durations) OR NOT histogram_whole(rtts)",

@@ -23,8 +23,43 @@ def read_histogram(blob):
     return counts
 
 
-def counts_at_snapshots(database):
-    """[(start_ms, {(service, state): count})] of each complete snapshot, by the rule of connhist-schema(5)."""
+def failed_at_snapshots(database):
+    """{start_ms: {netns}} of snapshots that are complete in other namespaces than these."""
+    failed = defaultdict(set)
+    for start_ms, netns in database.execute("SELECT start_ms, netns FROM incomplete"):
+        failed[start_ms].add(netns)
+    return failed
+
+
+def netns_covers_truth(database, length):
+    """{(at_ms, netns): (done, first_ms, last_ms)} of the periods with such snapshots, 0 for those that did not fail."""
+    failed, done = failed_at_snapshots(database), defaultdict(list)
+    for start_ms, status in database.execute("SELECT start_ms, status FROM snapshots ORDER BY start_ms"):
+        if status == 0 or start_ms in failed:
+            done[start_ms // length * length].append(start_ms)
+    wanted = {(at // length * length, netns) for at, some in failed.items() for netns in {0, *some}}
+    truth = {}
+    for at_ms, netns in wanted:
+        seen = [at for at in done[at_ms] if netns not in failed.get(at, ())]
+        truth[at_ms, netns] = len(seen), seen[0] if seen else None, seen[-1] if seen else None
+    return truth
+
+
+def netns_tallies_truth(database, length):
+    """As tallies_truth(), of each service over the snapshots that are complete in its namespace, in those periods."""
+    failed = failed_at_snapshots(database)
+    apart = {at // length * length for at in failed}
+    netns_of = dict(database.execute("SELECT id, netns FROM services"))
+    truth = {}
+    for netns in set(netns_of.values()):
+        tables = [(at, {key: count for key, count in counts.items() if netns_of[key[0]] == netns})
+                  for at, counts in counts_at_snapshots(database, {at for at in failed if netns not in failed[at]})]
+        truth |= {key: row for key, row in tallies_truth(tables, length).items() if key[2] in apart}
+    return truth
+
+
+def counts_at_snapshots(database, others=frozenset()):
+    """[(start_ms, {(service, state): count})] of each complete snapshot, by the rule of connhist-schema(5), and of others."""
     tallies = database.execute("SELECT at_ms, service, state, count FROM tallies ORDER BY at_ms").fetchall()
     tables, now, position = [], {}, 0
     for start_ms, anchor, status in database.execute(
@@ -38,7 +73,7 @@ def counts_at_snapshots(database):
             now[tallies[position][1:3]] = tallies[position][3]
             position += 1
         now = {key: count for key, count in now.items() if count}
-        if status == 0:
+        if status == 0 or start_ms in others:
             tables.append((start_ms, dict(now)))
     return tables
 
@@ -133,6 +168,15 @@ def hold(path, up_to_date=True):
             "SELECT at_ms, done, interrupted, first_ms, last_ms, unkept, details FROM cover_rollups WHERE tier = ?",
             (tier,))}
         assert cover == {k: v for k, v in cover_truth(database, length).items() if k < until[tier]}, f"tier {tier}"
+        apart = {row[:3]: row[3:] for row in database.execute(
+            "SELECT service, state, at_ms, min, max, last, sum FROM netns_tallies WHERE tier = ? AND at_ms < ?",
+            (tier, until[tier]))}
+        truth = netns_tallies_truth(database, length)
+        assert apart == {k: v for k, v in truth.items() if k[2] < until[tier]}, f"tier {tier}"
+        covers = {row[:2]: row[2:] for row in database.execute(
+            "SELECT at_ms, netns, done, first_ms, last_ms FROM netns_covers WHERE tier = ?", (tier,))}
+        truth = netns_covers_truth(database, length)
+        assert covers == {k: v for k, v in truth.items() if k[0] < until[tier]}, f"tier {tier}"
         rates = {}
         for service, at_ms, *counts, durations, rtts in database.execute(
                 "SELECT service, at_ms, opened, closed_local, closed_remote, closed_reset, closed_timeout, closed_unknown,"

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import PATIENCE, SANITIZER, SOURCE, count, wait_until
-from kernel_model import STEPS, Kernel
+from kernel_model import PLACES_STEPS, STEPS, Kernel
 from rollup_truth import LENGTH, hold
 from test_exactness import replay
 
@@ -19,14 +19,23 @@ LONG = [*FEW, *["ticks"] * 12, *["wait"] * 3]
 steps = st.lists(st.tuples(st.sampled_from(LONG), st.integers(0, 999)), min_size=5, max_size=40)
 
 
-def play_long(steps):
+PLACES = [*dict.fromkeys(PLACES_STEPS), *["fails"] * 6, *["ticks"] * 12, *["wait"] * 3]
+PLACES = [step for step in PLACES if step != "tick"]
+places_steps = st.lists(st.tuples(st.sampled_from(PLACES), st.integers(0, 999)), min_size=5, max_size=40)
+
+
+def play_long(steps, places=1):
     """The kernel after steps that take days: bursts of ticks, and time in which nothing is recorded."""
-    kernel = Kernel(events=True)
-    kernel.commands += ["events", kernel.clock(), "start boot-1"]
+    kernel = Kernel(events=True, places=places)
+    kernel.commands += [f"namespaces {places}", "events", kernel.clock(), "start boot-1"]
     for step, n in steps:
         name, _, kind = step.partition(":")
         if name == "wait":
             kernel.pass_time(n * n * 200)
+        elif name == "fails":  # a namespace that can't be read for long
+            for _ in range(n % 97):
+                kernel.fail(n)
+                kernel.tick(0)
         elif name == "ticks":
             for _ in range(n % 150):
                 kernel.tick(0)
@@ -43,6 +52,32 @@ def test_rollups_are_what_the_raw_rows_say(tmp_path, steps):
     path = tmp_path / "made-up.db"
     replay(path, play_long(steps).commands)
     hold(path)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True,
+          suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(places_steps)
+def test_rollups_of_namespaces_are_what_the_raw_rows_say(tmp_path, steps):
+    """Where some fail at random, and for long."""
+    path = tmp_path / "made-up.db"
+    replay(path, play_long(steps, places=3).commands)
+    hold(path)
+
+
+def test_a_namespace_that_always_fails_takes_nothing_from_the_others(tmp_path):
+    """No snapshot is complete everywhere: what the others had is added up all the same."""
+    path = tmp_path / "made-up.db"
+    kernel = Kernel(events=True, places=2)
+    kernel.commands += ["namespaces 2", "events", kernel.clock(), "start boot-1"]
+    for n in range(0, 60, 3):
+        kernel.open("ESTABLISHED", n)
+    for _ in range(800):
+        kernel.failing.add(1)
+        kernel.tick(0)
+    replay(path, kernel.commands)
+    hold(path)
+    assert not rows(path, "SELECT 1 FROM tally_rollups") and rows(path, "SELECT 1 FROM netns_tallies WHERE tier = 2")
+    assert rows(path, "SELECT DISTINCT netns > 0, done FROM netns_covers WHERE tier = 1 ORDER BY 1, 2")[-1] == (1, 0)
 
 
 def test_there_is_something_to_hold(tmp_path):

@@ -85,6 +85,29 @@ def told(document, pruned=False):
     return rest
 
 
+def hold_counts(mine, true, pruned=False):
+    """The same; of sums that were read from periods fewest and most are bounds."""
+    assert not mine["bounds"] or mine["tier"] != "ticks"
+    if not mine["bounds"]:
+        assert told(mine, pruned) == told(true, pruned)
+        return
+
+    def rest(document):
+        others = {name: value for name, value in told(document, pruned).items() if name != "rows"}
+        names = [name for name in document["rows"][0] if name not in ("min", "max", "at_ms", "avg", "last")]
+        rows = {(row["at_ms"], *(str(row[name]) for name in names)): row for row in document["rows"]}
+        assert len(rows) == len(document["rows"])
+        return others, rows
+    (others, rows), (true_others, true_rows) = rest(mine), rest(true)
+    assert others == true_others and rows.keys() == true_rows.keys()
+    for key, row in rows.items():
+        other = true_rows[key]
+        assert (row["avg"] is None) == (other["avg"] is None) and row["last"] == other["last"]
+        if row["avg"] is not None:
+            assert row["avg"] == pytest.approx(other["avg"])
+            assert row["min"] <= other["min"] <= other["max"] <= row["max"]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("tiers")
@@ -138,8 +161,8 @@ def test_counts_are_the_same_from_rollups(files, span, step, by):
     args = "--step", f"{choose_step(since, until, step)}ms", "--by", by
     whole, _ = ask(files.whole, since, until, *args)
     raw, _ = ask(files.raw, since, until, *args)
-    assert raw["tier"] == "ticks" and not whole["bounds"]
-    assert told(whole) == told(raw)
+    assert raw["tier"] == "ticks" and not raw["bounds"]
+    hold_counts(whole, raw)
 
 
 @QUICK
@@ -159,11 +182,25 @@ def test_longer_periods_are_read_where_they_do(files):
     """Else the tests above would show nothing."""
     begin = files.first + DAY
     for args, tier in ((("--step", "24h"), "days"), (("--step", "1h"), "hours"), (("--step", "1m"), "minutes"),
-                       (("--step", "30s"), "ticks"), (("--step", "24h", "--by", "state"), "ticks")):
+                       (("--step", "30s"), "ticks"), (("--step", "59m", "--by", "state"), "ticks"),
+                       (("--step", "1h", "--by", "state"), "minutes"), (("--step", "24h", "--by", "state"), "minutes")):
         until = begin + (12 * HOUR if tier == "minutes" else DAY)
         assert ask(files.whole, begin, until, *args)[0]["tier"] in (
             tier, "hours" if tier == "days" and files is not made.get("steady") else tier)
     assert ask(files.whole, begin, begin + DAY, "--measure", "opened", "--step", "24h")[0]["tier"] in ("days", "hours")
+
+
+def test_people_see_what_an_answer_was_read_from(steady):
+    """In the heading of tables and beneath charts."""
+    begin = steady.first + DAY
+    for step, measure, word in (("24h", [], "DAY"), ("1h", [], "HOUR"), ("1m", [], "MINUTE"), ("30s", [], ""),
+                                ("1h", ["--measure", "opened"], "HOUR"), ("1m", ["--measure", "opened"], "")):
+        args = ("report", "--since", f"@{begin // 1000}", "--until", f"@{(begin + DAY) // 1000}", "--step", step,
+                "--top", "1", "--utc", *measure)
+        table = connhist("--db", steady.whole, *args, "--format", "table").stdout
+        assert table.startswith(f"TIME (BY {word})" if word else "TIME  ")
+        chart = connhist("--db", steady.whole, *args, "--format", "chart").stdout
+        assert (f", from counts by {word.lower()};" in chart) if word else ("from counts" not in chart)
 
 
 @pytest.fixture
@@ -195,6 +232,54 @@ def test_no_seam_where_only_hours_are_kept(steady, pruned, first, hours, step, w
 def test_no_seam_where_only_minutes_are_kept(steady, pruned, first, minutes, step, what):
     since = steady.first + 2 * DAY + first * MINUTE
     hold_same(steady, pruned, since, min(since + minutes * MINUTE, steady.last - 1), step, what)
+
+
+ends = st.tuples(st.integers(0, 1000), st.sampled_from(("", "", "before", "behind", "between")), st.integers(1, 29_999))
+
+
+def choose_end(files, end):
+    """An instant exactly at a snapshot, a millisecond from one, or somewhere."""
+    place, how, shift = end
+    at = count(files.raw, "SELECT start_ms FROM snapshots WHERE start_ms >= "
+                          f"{files.first + (files.last - files.first) * place // 1000} ORDER BY start_ms LIMIT 1")
+    return min(at + {"": 0, "before": -1, "behind": 1, "between": shift}[how], files.last - 1)
+
+
+def shown_by_wall(path, since, until):
+    """Complete snapshots of [since, until)."""
+    return count(path, "SELECT count(*) FROM snapshots WHERE status = 0"
+                       f" AND start_ms >= {since} AND start_ms < {until}")
+
+
+@QUICK
+@given(ends, ends, st.sampled_from(STEPS), st.sampled_from(["counts", *MEASURES]))
+def test_an_answer_ends_before_until_wherever_it_is_read(steady, begin, end, step, what):
+    since, until = sorted((choose_end(steady, begin), choose_end(steady, end)))
+    if since == until:
+        return
+    step = choose_step(since, until, step if what == "counts" else max(step, MINUTE))
+    args = ["--step", f"{step}ms", *([] if what == "counts" else ["--measure", what])]
+    whole, _ = ask(steady.whole, since, until, *args)
+    raw, _ = ask(steady.raw, since, until, *args)
+    assert told(whole) == told(raw)
+    assert raw["until_ms"] == until if what == "counts" else until <= raw["until_ms"] < until + MINUTE
+    assert raw["coverage"]["done"] == shown_by_wall(steady.raw, raw["since_ms"], raw["until_ms"])
+
+
+@QUICK
+@given(ends, ends, st.sampled_from(STEPS), st.sampled_from(["counts", *MEASURES]))
+def test_an_answer_from_what_is_kept_is_that_of_the_span_it_tells(steady, pruned, begin, end, step, what):
+    """A period is told whole or not at all, in the last bucket, too."""
+    since, until = sorted((choose_end(steady, begin), choose_end(steady, end)))
+    if since == until:
+        return
+    args = [] if what == "counts" else ["--measure", what]
+    step = choose_step(since, until, step if what == "counts" else max(step, MINUTE))
+    there, _ = ask(pruned, since, until, "--step", f"{step}ms", *args)
+    assert since - DAY < there["since_ms"] <= since and until <= there["until_ms"] < until + DAY
+    raw, _ = ask(steady.raw, there["since_ms"], there["until_ms"], "--step", f"{there['step_ms']}ms", *args)
+    assert told(there, pruned=True) == told(raw, pruned=True)
+    assert raw["coverage"]["done"] == shown_by_wall(steady.raw, there["since_ms"], there["until_ms"])
 
 
 def hold_same(steady, pruned, since, until, step, what):

@@ -23,7 +23,7 @@ struct snapshot_times {
 void coverage_gap(const struct walltime *walltime, int64_t from_ms, int64_t until_ms,
                   const char *reason, struct gap *ret);
 
-/* Reads coverage of [from_ms, until_ms] (record time) with wall times in its gaps. A gap begins
+/* Reads coverage of [from_ms, until_ms) (record time) with wall times in its gaps. A gap begins
  * where the next complete snapshot is more than 1.5 intervals away, also at the span's ends (the
  * end is no gap while the recorder is running and its next snapshot is not due). times may be NULL.
  */

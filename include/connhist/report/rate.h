@@ -32,11 +32,12 @@ struct rate_question {
     struct filter filter;
     int64_t
         since_ms; /* wall time; taken down to a whole minute, hour or day: the shortest that is kept */
-    int64_t until_ms; /* wall time, > since_ms; a minute that begins before it counts whole */
-    int64_t step_ms;  /* width of a bucket, taken up to whole minutes; 0: chosen, about 60 buckets
+    int64_t
+        until_ms; /* wall time, > since_ms; a minute that begins before it counts whole, as does the shortest period that is kept */
+    int64_t step_ms; /* width of a bucket, taken up to whole minutes; 0: chosen, about 60 buckets
                          of a round width */
-    unsigned by;      /* TREND_BY_PORT and TREND_BY_ROLE alone */
-    unsigned top;     /* only the N series with the highest total; 0: all */
+    unsigned by;     /* TREND_BY_PORT and TREND_BY_ROLE alone */
+    unsigned top;    /* only the N series with the highest total; 0: all */
     enum rate_measure measure;
 };
 

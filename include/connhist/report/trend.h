@@ -37,7 +37,7 @@ enum trend_by {
 struct trend_question {
     struct filter filter;
     int64_t since_ms; /* wall time */
-    int64_t until_ms; /* wall time, > since_ms */
+    int64_t until_ms; /* wall time, > since_ms; the span ends before it */
     int64_t step_ms;  /* width of a bucket; 0: chosen, about 60 buckets of a round width */
     unsigned by;      /* enum trend_by */
     unsigned top;     /* only the N series with the highest maximum; 0: all */
@@ -89,8 +89,8 @@ struct trend_series {
 };
 
 struct trend {
-    int64_t since_ms; /* wall time, as asked; taken down to a multiple of shortest_ms */
-    int64_t until_ms;
+    int64_t since_ms;     /* wall time, as asked; taken down to a multiple of shortest_ms */
+    int64_t until_ms;     /* likewise, taken up; a snapshot at it does not count */
     int64_t step_ms;      /* as used */
     int64_t shortest_ms;  /* what was recorded at the begin is added up over periods of this length,
                             and the step is a multiple of it; 0: the snapshots are there */

@@ -51,7 +51,7 @@ static void a_full_span_has_no_gaps(void **state)
     record_begin(&file, 'a', 9000, 10000);
     snapshots(&file, 10000, 60000, 10000);
     record_read(&file);
-    assert_int_equal(coverage_load(file.db, &file.walltime, 15000, 55000, &coverage, &times, &err),
+    assert_int_equal(coverage_load(file.db, &file.walltime, 15000, 60000, &coverage, &times, &err),
                      0);
     assert_int_equal(coverage.done, 4);
     assert_int_equal(coverage.planned, 4);
@@ -108,7 +108,7 @@ static void the_reason_tells_the_kind_of_stop(void **state)
     record_begin(&file, 'b', 199000, 10000);
     snapshots(&file, 200000, 210000, 10000);
     record_read(&file);
-    coverage = load(&file, 10000, 210000);
+    coverage = load(&file, 10000, 210001);
     assert_int_equal(coverage.gaps.n, 2);
     check_gap(&coverage, 0, 20000, 100000, "recorder died");
     check_gap(&coverage, 1, 110000, 200000, "recorder not running (host rebooted)");
@@ -138,7 +138,7 @@ static void what_was_lost_is_counted_by_its_share(void **state)
     snapshots(&file, 160000, 160000, 10000);
     record_read(&file);
 
-    coverage = load(&file, 10000, 160000);
+    coverage = load(&file, 10000, 160001);
     assert_int_equal(coverage.done, 6);
     assert_int_equal(coverage.interrupted, 1);
     assert_int_equal(coverage.missed, 8);
@@ -217,7 +217,7 @@ static void a_clock_set_forward_leaves_a_gap(void **state)
     record_write(&file);
     snapshots(&file, 40000, 50000, 10000);
     record_read(&file);
-    coverage = load(&file, 10000, 50000);
+    coverage = load(&file, 10000, 50001);
     assert_int_equal(coverage.done, 5);
     assert_int_equal(coverage.gaps.n, 1);
     check_gap(&coverage, 0, 30000, 100000, "clock set forward");
@@ -333,7 +333,7 @@ static void lost_events_are_counted_where_they_touch_the_span_and_make_no_gap(vo
     record_loss(&file, LOSS_EVENTS, 45000, 45000, 0);
     record_write(&file);
     record_read(&file);
-    coverage = load(&file, 10000, 60000);
+    coverage = load(&file, 10000, 60001);
     assert_int_equal(coverage.events_lost, 3);
     assert_int_equal(coverage.planned, 6);
     assert_int_equal(coverage.done, 6);

@@ -46,7 +46,8 @@ static const struct kept all_kept = {
 static void whole_periods_are_read_and_finer_ones_at_the_edges(void **state)
 {
     struct walltime walltime = {0};
-    struct grid grid = {.walltime = &walltime, .kept = &all_kept, .finest = TIER_TICKS};
+    struct grid grid = {
+        .walltime = &walltime, .kept = &all_kept, .finest = TIER_TICKS, .coarsest = TIER_DAYS};
 
     (void)state;
     check_pieces(&grid, D0, D0 + 2 * DAY, "d 0-2880");
@@ -64,6 +65,7 @@ static void a_period_lies_in_one_bucket(void **state)
     struct grid grid = {.walltime = &walltime,
                         .kept = &all_kept,
                         .finest = TIER_TICKS,
+                        .coarsest = TIER_DAYS,
                         .since_ms = D0,
                         .until_ms = D0 + DAY,
                         .step_ms = 90 * MIN};
@@ -86,7 +88,8 @@ static void a_clock_that_is_apart_by_no_period_takes_finer_ones(void **state)
                              {.from_ms = D0 + DAY, .offset_ms = HOUR + 57000},
                              {.from_ms = D0 + DAY + 3 * HOUR + 30 * MIN, .offset_ms = DAY}};
     struct walltime walltime = {.epochs = {.items = epochs, .n = 3}};
-    struct grid grid = {.walltime = &walltime, .kept = &all_kept, .finest = TIER_TICKS};
+    struct grid grid = {
+        .walltime = &walltime, .kept = &all_kept, .finest = TIER_TICKS, .coarsest = TIER_DAYS};
 
     (void)state;
     check_pieces(&grid, D0, D0 + 2 * HOUR, "m 0-120");
@@ -103,14 +106,15 @@ static void where_nothing_finer_is_kept_the_middle_of_a_period_decides(void **st
         .from_ms = {D0 + 20 * HOUR, D0 + 10 * HOUR, D0 + 5 * HOUR, D0 - DAY, 0},
         .until_ms = {INT64_MAX, INT64_MAX, D0 + DAY, D0 + DAY, D0 + DAY}};
     struct walltime walltime = {0};
-    struct grid grid = {.walltime = &walltime, .kept = &kept, .finest = TIER_TICKS};
+    struct grid grid = {
+        .walltime = &walltime, .kept = &kept, .finest = TIER_TICKS, .coarsest = TIER_DAYS};
 
     (void)state;
     check_pieces(&grid, D0 + 29 * MIN, D0 + 2 * HOUR + 31 * MIN, "h 0-180");
     check_pieces(&grid, D0 + 31 * MIN, D0 + 2 * HOUR + 29 * MIN, "h 60-120");
     check_pieces(&grid, D0 + 4 * HOUR + 45 * MIN, D0 + 6 * HOUR + 30 * MIN, "h 300-360 m 360-390");
     check_pieces(&grid, D0 - 2 * DAY, D0 - DAY + HOUR, "d -2880--1440 h -1440--1380");
-    grid.fine = true;
+    grid.coarsest = TIER_TICKS;
     check_pieces(&grid, D0 + 3 * HOUR, D0 + 11 * HOUR, "h 180-300 m 300-600 t 600-660");
     grid.finest = TIER_DETAIL;
     check_pieces(&grid, D0, D0 + 22 * HOUR, "t 1200-1320");
