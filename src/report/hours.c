@@ -67,7 +67,7 @@ static int find_owners(struct ranges *ranges, const struct filter *filter, struc
     int r = db_prepare(db, owners_sql, &stmt, err);
 
     while (r == 0 && (r = stmt_step(stmt, err)) > 0) {
-        uint64_t id = (uint64_t)stmt_i64(stmt, 0);
+        uint64_t id = (uint64_t)stmt_i64(stmt, 0) & NUMBERS_GREATEST;
         struct owner owner = {
             .pid = (uint32_t)stmt_i64(stmt, 1),
             .comm = stmt_text(stmt, 2),
@@ -174,9 +174,8 @@ int hours_find(struct visits *skips, struct db *db, const struct filter *filter,
         return 0;
     if (filter->n_ports) {
         r = find_ports(&ranges, filter);
-        r = r < 0
-                ? err_errno(err, r, "reading the sockets")
-                : pass(skips, db, HOURS_PORTS, &ranges, from_ms, until_ms, err);
+        r = r < 0 ? err_errno(err, r, "reading the sockets")
+                  : pass(skips, db, HOURS_PORTS, &ranges, from_ms, until_ms, err);
     }
     if (r == 0 && !ports_only && filter->has_peer) {
         vec_clear(&ranges);

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "between.h"
 #include "connhist/base/cleanup.h"
 #include "connhist/model/history.h"
 #include "connhist/model/life.h"
 #include "connhist/store/db.h"
 #include "connhist/store/file.h"
-#include "between.h"
 #include "holdings.h"
 #include "hours.h"
 #include "socket_row.h"

@@ -8,9 +8,9 @@
 #include "sql.h"
 #include "writer.h"
 
-#define STEP_ROWS    1000 /* read in a step */
-#define CLASS_ROWS   20   /* what looking for those of a class counts */
-#define STRETCH_ROWS 500  /* fewer of them take hours together */
+#define STEP_ROWS    1000            /* read in a step */
+#define CLASS_ROWS   20              /* what looking for those of a class counts */
+#define STRETCH_ROWS 500             /* fewer of them take hours together */
 #define SETTLED_MS   INT64_C(600000) /* an hour is over for so long: late ones are rare */
 #define NUMBERS_MAX  4096            /* of a kind, but for ports; when there are twice as many */
 #define PACKED_MIN   64              /* bytes that may be taken for few numbers */
@@ -60,7 +60,8 @@ int hours_note(struct store *store, int64_t key, struct err *err)
     static const char sql[] = "DELETE FROM hours WHERE key > ?1 AND key <= ?1 + ?2 "
                               "AND (key & " END_MASK ") - length * 3600000 <= ?3";
     struct hours_build *hours = &store->hours;
-    int64_t closing_ms = file_closed_at(key, 0), hour_ms = closing_ms - closing_ms % HOURS_LENGTH_MS;
+    int64_t closing_ms = file_closed_at(key, 0),
+            hour_ms = closing_ms - closing_ms % HOURS_LENGTH_MS;
     int r = read_until(store, err);
 
     if (r < 0)
@@ -81,15 +82,17 @@ int hours_note(struct store *store, int64_t key, struct err *err)
 static int add_number(struct hours_build *hours, enum hours_kind kind, uint64_t number)
 {
     struct hours_found *found = &hours->found[kind];
+    unsigned more = 0;
 
-    number >>= found->lost;
+    number = (number & NUMBERS_GREATEST) >> found->lost;
     if (found->numbers.n && found->numbers.items[found->numbers.n - 1] == number)
         return 0;
     if (found->numbers.n >= 2 * (size_t)NUMBERS_MAX) {
         numbers_sort(&found->numbers);
         if (found->numbers.n > NUMBERS_MAX)
-            found->lost += numbers_coarsen(&found->numbers, NUMBERS_MAX);
-        number >>= found->lost;
+            more = numbers_coarsen(&found->numbers, NUMBERS_MAX);
+        found->lost += more;
+        number >>= more;
     }
     return vec_push(&found->numbers, number);
 }

@@ -219,28 +219,68 @@ static int read_head(struct bits *bits, unsigned *lost, unsigned *order, uint64_
     return *lost > NUMBERS_BITS || *order > ORDER_MAX ? -EBADMSG : 0;
 }
 
+/* Goes through a set. */
+struct reader {
+    struct bits bits;
+    uint64_t number; /* the last one; before the first: -1 */
+    uint64_t left;   /* numbers behind it */
+    unsigned lost, order;
+};
+
+static int begin(struct reader *reader, const uint8_t *bytes, size_t n)
+{
+    *reader = (struct reader){.bits = {.at = bytes, .end = bytes + n}, .number = UINT64_MAX};
+    return read_head(&reader->bits, &reader->lost, &reader->order, &reader->left);
+}
+
+/* 1: there is a next one; 0: there is none; -EBADMSG. */
+static int next(struct reader *reader)
+{
+    uint64_t more;
+    int r;
+
+    if (reader->left == 0)
+        return 0;
+    r = read_distance(&reader->bits, reader->order, &more);
+    if (r < 0)
+        return r;
+    reader->left--;
+    reader->number += more + 1;
+    return reader->number >> NUMBERS_BITS ? -EBADMSG : 1;
+}
+
 int numbers_meet(const uint8_t *bytes, size_t n, const struct number_range *ranges, size_t n_ranges)
 {
-    struct bits bits = {.at = bytes, .end = bytes ? bytes + n : NULL};
-    uint64_t number = UINT64_MAX, left, more; /* before the first one: -1 */
-    unsigned lost, order;
-    int r = bytes ? read_head(&bits, &lost, &order, &left) : -EBADMSG;
+    struct reader reader;
+    int r = n ? begin(&reader, bytes, n) : -EBADMSG;
 
-    for (; r == 0 && left > 0; left--) {
-        r = read_distance(&bits, order, &more);
-        if (r < 0)
-            return r;
-        number += more + 1;
-        if (number >> NUMBERS_BITS)
-            return -EBADMSG;
-        while (n_ranges && ranges->high >> lost < number) {
+    if (r < 0)
+        return r;
+    while ((r = next(&reader)) > 0) {
+        while (n_ranges && ranges->high >> reader.lost < reader.number) {
             ranges++;
             n_ranges--;
         }
         if (!n_ranges)
             return 0;
-        if (ranges->low >> lost <= number)
+        if (ranges->low >> reader.lost <= reader.number)
             return 1;
     }
     return r;
+}
+
+int numbers_hold(const uint8_t *bytes, size_t n, const struct hours_numbers *numbers)
+{
+    struct reader reader;
+    int r = n ? begin(&reader, bytes, n) : -EBADMSG;
+
+    if (r == 0 && numbers->n)
+        r = next(&reader);
+    for (size_t i = 0; i < numbers->n; i++) {
+        while (r > 0 && reader.number < numbers->items[i] >> reader.lost)
+            r = next(&reader);
+        if (r <= 0 || reader.number != numbers->items[i] >> reader.lost)
+            return r < 0 ? r : 0;
+    }
+    return r < 0 ? r : 1;
 }

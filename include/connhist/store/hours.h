@@ -44,7 +44,8 @@ struct hours_bytes {
     VEC_FIELDS(uint8_t);
 };
 
-#define NUMBERS_BITS 48 /* of the greatest number */
+#define NUMBERS_BITS     48 /* of the greatest number; who has greater ones cuts them */
+#define NUMBERS_GREATEST ((UINT64_C(1) << NUMBERS_BITS) - 1)
 
 /* Puts numbers in order, each once. */
 void numbers_sort(struct hours_numbers *numbers);
@@ -54,9 +55,13 @@ unsigned numbers_coarsen(struct hours_numbers *numbers, size_t n);
 
 /* Packs numbers, in order and each once, that lost `lost` bits. They may lose more, until they take no
  * more than most bytes: numbers is changed then. 0 or -ENOMEM. */
-int numbers_pack(struct hours_numbers *numbers, unsigned lost, size_t most, struct hours_bytes *ret);
+int numbers_pack(struct hours_numbers *numbers, unsigned lost, size_t most,
+                 struct hours_bytes *ret);
 
 /* Whether one of the numbers packed may lie in one of the ranges, which are in order and apart.
  * 1, 0, or -EBADMSG. */
 int numbers_meet(const uint8_t *bytes, size_t n, const struct number_range *ranges,
                  size_t n_ranges);
+
+/* Whether all of numbers, in order, may be among those packed: 1, 0, or -EBADMSG. */
+int numbers_hold(const uint8_t *bytes, size_t n, const struct hours_numbers *numbers);

@@ -128,7 +128,7 @@ static int take_socket(void *arg, const struct socket_row *row)
 {
     char local[ADDRESS_TEXT_MAX], remote[ADDRESS_TEXT_MAX], text[256];
 
-    snprintf(text, sizeof(text), "%s %u %s %u %lld %lld %s", 
+    snprintf(text, sizeof(text), "%s %u %s %u %lld %lld %s",
              address_format(row->family, &row->local, local), row->local_port,
              address_format(row->family, &row->remote, remote), row->remote_port,
              (long long)row->first_seen_ms, (long long)row->closed_ms,
@@ -189,12 +189,12 @@ static void set_ports(struct filter *filter, const char *text)
 /* Some that hit often, some rarely, some never, by one thing or by several. */
 static struct filter make_filter(uint64_t *seed)
 {
-    static const char *const ports[] = {"5555", "8443", "443", "40000", "40000-40100", "22", "1-400",
-                                        "80,8443", "32768-60999"};
-    static const char *const peers[] = {"10.200.3.9", "198.51.100.3", "2001:db8:9::4d",
-                                        "2001:db8:9::/64", "2001:db8:ffff::/64", "10.3.0.0/16",
-                                        "203.0.113.1", "2001:db8::/32", "10.4.7.9", "::/0",
-                                        "0.0.0.0/0", "10.200.0.0/16", "2001:db8:77::1"};
+    static const char *const ports[] = {"5555", "8443",  "443",     "40000",      "40000-40100",
+                                        "22",   "1-400", "80,8443", "32768-60999"};
+    static const char *const peers[] = {
+        "10.200.3.9",  "198.51.100.3",  "2001:db8:9::4d", "2001:db8:9::/64", "2001:db8:ffff::/64",
+        "10.3.0.0/16", "203.0.113.1",   "2001:db8::/32",  "10.4.7.9",        "::/0",
+        "0.0.0.0/0",   "10.200.0.0/16", "2001:db8:77::1"};
     static const char *const processes[] = {"rare", "nginx", "nobody", "c*"};
     struct filter filter = {0};
     unsigned what = 1 + below(seed, 7);
@@ -269,11 +269,16 @@ static void rare_things_are_found_in_few_steps(void **state)
         bool who;
         int hours; /* that have some, and one more that is taken for such */
     } questions[] = {
-        {"8443", NULL, NULL, false, 3}, {"5555", NULL, NULL, false, 3},
-        {"8443", NULL, NULL, true, 3},  {"1-79", NULL, NULL, false, 0},
-        {NULL, "10.200.0.0/16", NULL, false, 4}, {NULL, "203.0.113.1", NULL, false, 1},
-        {NULL, "2001:db8:ffff::/64", NULL, false, 4}, {NULL, NULL, "rare", false, 3},
-        {NULL, NULL, "nobody", false, 0}, {"443", "203.0.113.1", NULL, true, 1},
+        {"8443", NULL, NULL, false, 3},
+        {"5555", NULL, NULL, false, 3},
+        {"8443", NULL, NULL, true, 3},
+        {"1-79", NULL, NULL, false, 0},
+        {NULL, "10.200.0.0/16", NULL, false, 4},
+        {NULL, "203.0.113.1", NULL, false, 1},
+        {NULL, "2001:db8:ffff::/64", NULL, false, 4},
+        {NULL, NULL, "rare", false, 3},
+        {NULL, NULL, "nobody", false, 0},
+        {"443", "203.0.113.1", NULL, true, 1},
     };
     struct record_file file;
 

@@ -12,6 +12,7 @@
 #include "connhist/store/db.h"
 #include "connhist/store/file.h"
 #include "connhist/store/hours.h"
+#include "connhist/store/maintain.h"
 #include "connhist/store/upkeep.h"
 
 #define HOUR HOURS_LENGTH_MS
@@ -68,9 +69,8 @@ static void each_number_of_a_set_is_found(void **state)
             assert_int_equal(meets(&bytes, all[i], all[i]), 1);
             assert_int_equal(meets(&bytes, all[i] / 2, all[i] + 3), 1);
             two[1].low = two[1].high = all[i];
-            assert_int_equal(numbers_meet(bytes.items, bytes.n, two + (all[i] == 0),
-                                          2 - (all[i] == 0)),
-                             1);
+            assert_int_equal(
+                numbers_meet(bytes.items, bytes.n, two + (all[i] == 0), 2 - (all[i] == 0)), 1);
         }
         vec_finish(&numbers);
         vec_finish(&bytes);
@@ -210,9 +210,9 @@ static int64_t count_denied(const struct place *place)
     while (stmt_step(rows, &err) > 0) {
         bool ipv4 = stmt_type(rows, 3) == DB_INTEGER;
         size_t n;
-        uint64_t numbers[] = {
-            (uint64_t)stmt_i64(rows, 1), (uint64_t)stmt_i64(rows, 2),
-            ipv4 ? (uint32_t)stmt_i64(rows, 3) : hours_ipv6(stmt_blob(rows, 3, &n))};
+        uint64_t numbers[] = {(uint64_t)stmt_i64(rows, 1), (uint64_t)stmt_i64(rows, 2),
+                              ipv4 ? (uint32_t)stmt_i64(rows, 3)
+                                   : hours_ipv6(stmt_blob(rows, 3, &n))};
         int kinds[] = {HOURS_PORTS, HOURS_PORTS, ipv4 ? HOURS_IPV4 : HOURS_IPV6};
 
         for (int i = 0; i < 3; i++) {
@@ -233,7 +233,7 @@ static int64_t count_denied(const struct place *place)
     return denied;
 }
 
-#define STRETCHES                                                                        \
+#define STRETCHES                                                                           \
     "SELECT coalesce(group_concat(((key & (1 << 48) - 1) / 3600000 - 20415 * 24 - length) " \
     "|| '+' || length, ' '), '') FROM (SELECT * FROM hours WHERE key >> 48 = 1 ORDER BY key)"
 
@@ -258,6 +258,37 @@ static void hours_that_are_over_are_told(void **state)
     snapshot_at(store, T0 + 40 * HOUR);
     upkeep_all(store);
     assert_answer(place, "0+1 1+4 5+24", STRETCHES);
+    store_close(store);
+}
+
+/* More addresses than are kept one by one, which then lose bits while others come. */
+static void a_busy_hour_is_told_within_a_bound(void **state)
+{
+    enum { N = 30000 };
+    struct place *place = *state;
+    struct store *store = open_recording(place, BOOT_A, T0);
+    struct batch *batch = make_batch(T0 + HOUR);
+    uint64_t seed = 5;
+
+    for (unsigned i = 0; i < N; i++) {
+        struct life life = make_life(i + 1, T0);
+        uint64_t random = next_random(&seed);
+
+        life.local_port = (uint16_t)(random >> 40);
+        if (i % 2)
+            set_addresses(&life, "2001:db8::7", "2001:db8::5");
+        memcpy(life.remote.bytes + (i % 2 ? 4 : 0), &random, 4);
+        life.ended_ms = T0 + 1 + i * 100;
+        add_life(batch, &batch->closed, &life);
+    }
+    write_batch(store, batch);
+    snapshot_at(store, T0 + 3 * HOUR);
+    upkeep_all(store);
+    assert_answer(place, "0+1", STRETCHES);
+    assert_int_equal(count_denied(place), 0);
+    assert_true(ask_number(place, "SELECT max(length(numbers)) FROM hours WHERE key >> 48 > 1") <=
+                4006);
+    assert_true(ask_number(place, "SELECT sum(length(numbers)) FROM hours") < N);
     store_close(store);
 }
 
@@ -303,8 +334,9 @@ static void what_comes_while_an_hour_is_read_is_told(void **state)
     }
     assert_ok(r);
     assert_true(steps > 6); /* some of them came between */
-    assert_answer(place, "0+1", "SELECT '0+1' FROM hours WHERE key = 1 << 48 | 20415 * 86400000 + "
-                                "3600000");
+    assert_answer(place, "0+1",
+                  "SELECT '0+1' FROM hours WHERE key = 1 << 48 | 20415 * 86400000 + "
+                  "3600000");
     assert_int_equal(count_denied(place), 0);
     store_close(store);
 }
@@ -354,9 +386,55 @@ static void hours_go_with_their_sockets(void **state)
     assert_int_equal(ask_number(place, "SELECT count(*) FROM closed"), 3 * 600);
     assert_answer(place, "5+1 6+1 7+1", STRETCHES);
     assert_int_equal(ask_number(place, "SELECT count(*) FROM hours"), 12);
-    assert_int_equal(ask_number(place, "SELECT sum(count) FROM prunings WHERE tier = -1"),
-                     5 * 600);
+    assert_int_equal(ask_number(place, "SELECT sum(count) FROM prunings WHERE tier = -1"), 5 * 600);
     store_close(store);
+}
+
+static void keep_line(void *arg, const char *line)
+{
+    snprintf(arg, 512, "%s", line);
+}
+
+/* One line for all stretches that searches would wrongly pass over. */
+static void a_check_finds_what_searches_would_miss(void **state)
+{
+    static const char *const damages[] = {
+        "UPDATE closed SET local_port = 7 WHERE key = (SELECT max(key) FROM closed)",
+        "UPDATE closed SET remote = 7 WHERE key = (SELECT min(key) FROM closed)",
+        "UPDATE closed SET remote = zeroblob(16) WHERE key = (SELECT min(key) FROM closed)",
+        "UPDATE hours SET numbers = x'0000ff' WHERE key = (SELECT max(key) FROM hours)",
+        "UPDATE hours SET length = 25 WHERE key = (SELECT min(key) FROM hours)",
+    };
+    struct place *place = *state;
+    struct store *store = open_recording(place, BOOT_A, T0);
+    char line[512] = "";
+    struct maintenance work = {.tell = keep_line, .arg = line};
+    int64_t findings = -1;
+    struct err err = {0};
+
+    for (int hour = 0; hour < 3; hour++)
+        close_some(store, T0 + hour * HOUR + 5, 600, (unsigned)hour, 443);
+    snapshot_at(store, T0 + 5 * HOUR);
+    upkeep_all(store);
+    store_close(store);
+    tell(place, "UPDATE snapshots SET status = 1"); /* there are no counts */
+    assert_ok(maintain_check(place->path, &work, &findings, &err));
+    assert_string_equal(line, "");
+    assert_int_equal(findings, 0);
+    for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+        tell(place, "CREATE TABLE was AS SELECT * FROM closed");
+        tell(place, "CREATE TABLE told AS SELECT * FROM hours");
+        tell(place, damages[i]);
+        assert_ok(maintain_check(place->path, &work, &findings, &err));
+        assert_string_equal(line + strcspn(line, ":"),
+                            strstr(line, ": 1 stretches do not tell of all that closed in them"));
+        assert_int_equal(findings, 1);
+        line[0] = '\0';
+        tell(place, "DELETE FROM closed; INSERT INTO closed SELECT * FROM was; DROP TABLE was;"
+                    "DELETE FROM hours; INSERT INTO hours SELECT * FROM told; DROP TABLE told");
+    }
+    assert_ok(maintain_check(place->path, &work, &findings, &err));
+    assert_int_equal(findings, 0);
 }
 
 /* Bytes that this process read from files so far; -1: the kernel does not tell. */
@@ -419,10 +497,12 @@ int main(void)
         cmocka_unit_test(few_others_are_taken_for_one_of_a_bounded_set),
         cmocka_unit_test(damaged_sets_are_refused_or_read_within_their_bounds),
         TEST(hours_that_are_over_are_told),
+        TEST(a_busy_hour_is_told_within_a_bound),
         TEST(what_comes_late_drops_what_was_told_of_its_hour),
         TEST(what_comes_while_an_hour_is_read_is_told),
         TEST(a_run_that_ends_between_goes_on_where_it_was),
         TEST(hours_go_with_their_sockets),
+        TEST(a_check_finds_what_searches_would_miss),
         TEST(a_start_reads_no_more_of_a_file_with_ten_times_as_much),
     };
 
