@@ -67,6 +67,12 @@ CREATE TABLE netns_covers (              -- periods with snapshots that were com
 
 CREATE INDEX netns_covers_netns ON netns_covers (netns);
 
+CREATE TABLE hours (                     -- what hours of `closed` hold, so that a search may pass over them
+    key         INTEGER PRIMARY KEY,     -- kind << 48 | end in ms of record time: 1 ports of either end, 2 remote addresses of IPv4, 3 of IPv6, 4 owners
+    length      INTEGER NOT NULL,        -- hours up to the end: of rows by the closing in their key
+    numbers     BLOB NOT NULL            -- see connhist-schema(5); a number that is not among them is in no row of these hours
+) STRICT;
+
 CREATE TABLE pauses (                    -- complete snapshots that follow one another further apart than planned
     from_ms     INTEGER PRIMARY KEY,     -- the earlier one
     until_ms    INTEGER NOT NULL,        -- the next one

@@ -343,18 +343,19 @@ static int who_run(struct context *ctx)
     struct who_asked asked = {0};
     struct err err = {0};
     int64_t until_ms;
+    bool apart = false;
     int status = read_asked(ctx, &asked);
 
     if (status != EXIT_ANSWERED)
         return status;
     until_ms = asked.question.until_ms;
     if (coverage_load_in(ctx->db, &ctx->walltime, &asked.question.filter, asked.question.from_ms,
-                         until_ms + (until_ms < INT64_MAX), &coverage, &times, NULL, &err) < 0 ||
+                         until_ms + (until_ms < INT64_MAX), &coverage, &times, &apart, &err) < 0 ||
         coverage_add_pruned(ctx->db, &ctx->walltime, TIER_DETAIL, asked.question.from_ms,
                             asked.question.until_ms, &coverage, &err) < 0)
         status = cannot_answer("%s", err.text);
     if (status == EXIT_ANSWERED)
-        status = put_rows(ctx, &asked, &coverage, &times, &table);
+        status = put_rows(ctx, &asked, &coverage, apart ? &times : NULL, &table);
     vec_finish(&times);
     if (status == EXIT_ANSWERED)
         put_notes(ctx, &asked, &coverage, &table);

@@ -5,6 +5,7 @@
 #include "connhist/model/history.h"
 #include "connhist/report/sockets.h"
 #include "connhist/store/db.h"
+#include "hours.h"
 #include "sampled.h"
 #include "socket_row.h"
 
@@ -30,6 +31,7 @@ struct list {
     struct {
         VEC_FIELDS(struct found_life);
     } found;                      /* owned */
+    struct visits skips;          /* times in which nothing closed that belongs to it; owned */
     struct socket_row_vec moving; /* rows of those that move; owned */
     struct socket_row_vec chunk;  /* rows about to be given; owned */
 };
@@ -39,6 +41,7 @@ static void list_finish(struct list *list)
     row_maker_finish(&list->maker);
     sampled_reader_finish(&list->sampled);
     vec_finish(&list->found);
+    vec_finish(&list->skips);
     vec_finish(&list->moving);
     vec_finish(&list->chunk);
 }
@@ -212,7 +215,13 @@ static int find_all(struct list *list, struct db *db, struct err *err)
     /* of the closed ones those alone are open whose end lies behind the last snapshot */
     if (list->question->open_only && closed_from_ms < list->maker.last_ms)
         closed_from_ms = list->maker.last_ms;
-    if (r == 0 && closed_from_ms != INT64_MAX)
+    if (r < 0 || closed_from_ms == INT64_MAX)
+        return r;
+    r = hours_find(&list->skips, db, &list->question->filter, false, closed_from_ms, list->until_ms,
+                   err);
+    choice.skips = list->skips.items;
+    choice.n_skips = list->skips.n;
+    if (r == 0)
         r = stored_life_each(db, lookup, LIVES_CLOSED, &choice, closed_from_ms, list->until_ms,
                              add_life, list, err);
     return r;

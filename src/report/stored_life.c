@@ -185,6 +185,41 @@ static int each_in_range(const struct each *each, int64_t first, int64_t last, s
     return r;
 }
 
+/* Index of the first of the skips that does not end before an instant. */
+static size_t skip_at(const struct life_choice *choice, int64_t at_ms)
+{
+    size_t low = 0, high = choice->n_skips;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (choice->skips[middle].until_ms < at_ms)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* A range of keys of one class, but for what is skipped. */
+static int each_between(const struct each *each, const struct life_choice *choice, unsigned class,
+                        int64_t first, int64_t last, struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = skip_at(choice, file_closed_at(first, 0)); r == 0 && first <= last; i++) {
+        bool skips = i < choice->n_skips;
+        int64_t from = skips ? file_closed_key(class, choice->skips[i].from_ms, 0) : INT64_MAX;
+
+        if (from > first)
+            r = each_in_range(each, first, from <= last ? from - 1 : last, err);
+        if (!skips || from > last)
+            break;
+        first = file_closed_key(class, choice->skips[i].until_ms, FILE_SERIALS - 1) + 1;
+    }
+    return r;
+}
+
 /* The ranges of keys of two visits may lie upon each other, and no life is given twice. */
 static int each_of_class(const struct each *each, const struct life_choice *choice, unsigned class,
                          struct err *err)
@@ -202,7 +237,7 @@ static int each_of_class(const struct each *each, const struct life_choice *choi
         if (first <= done)
             first = done + 1;
         done = last;
-        r = each_in_range(each, first, last, err);
+        r = each_between(each, choice, class, first, last, err);
     }
     return r;
 }

@@ -63,8 +63,11 @@ struct life_choice {
     const struct visit
         *visits;     /* those alive in none of these; ascending, none upon another; not owned */
     size_t n_visits; /* 0: none is left out for that */
-    bool ports;      /* those without a port in [low, high] ... */
-    bool either_end; /* ... as service, or at either end; false: as service */
+    const struct visit *skips; /* those that closed in one of these, by the time in their key; as
+                                  visits; see hours.h */
+    size_t n_skips;            /* 0: none is left out for that */
+    bool ports;                /* those without a port in [low, high] ... */
+    bool either_end;           /* ... as service, or at either end; false: as service */
     uint16_t low;
     uint16_t high;
     int32_t mask; /* those without a remote address of IPv4 that is network under this; 0: none */

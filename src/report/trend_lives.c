@@ -5,6 +5,7 @@
 #include "connhist/base/cleanup.h"
 #include "connhist/model/history.h"
 #include "connhist/model/life.h"
+#include "hours.h"
 #include "stored_life.h"
 #include "trend_rows.h"
 #include "visits.h"
@@ -194,7 +195,7 @@ static int count_lives(struct db *db, struct life_counter *counter, const struct
     struct life_choice choice = life_choice_services(&counter->question->filter);
     const struct sweep *sweep = counter->sweep;
     int64_t first_ms = sweep->times[0], last_ms = sweep->times[sweep->n_times - 1];
-    struct visits visits = {0};
+    struct visits visits = {0}, skips = {0};
     unsigned which = LIVES_ALL;
     int r = 0;
 
@@ -202,12 +203,18 @@ static int count_lives(struct db *db, struct life_counter *counter, const struct
         r = visits_find(&visits, db, counter->lookup, kept, first_ms, last_ms, err);
         which = visits.n ? LIVES_ALL : LIVES_OPEN;
     }
+    /* by ports alone: `kept` is of all that are counted, whatever else is asked for */
+    if (r == 0)
+        r = hours_find(&skips, db, &counter->question->filter, true, first_ms, last_ms, err);
+    choice.skips = skips.items;
+    choice.n_skips = skips.n;
     choice.visits = visits.items;
     choice.n_visits = visits.n;
     if (r == 0)
         r = stored_life_each(db, counter->lookup, which, &choice, first_ms, last_ms, count_life,
                              counter, err);
     vec_finish(&visits);
+    vec_finish(&skips);
     return r;
 }
 

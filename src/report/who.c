@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "between.h"
 #include "connhist/base/cleanup.h"
 #include "connhist/model/history.h"
 #include "connhist/model/life.h"
 #include "connhist/store/db.h"
 #include "connhist/store/file.h"
 #include "holdings.h"
+#include "hours.h"
 #include "socket_row.h"
 
 static const char sharers_sql[] = "SELECT owner FROM holders WHERE life = ?1";
@@ -24,11 +26,12 @@ static const char before_sql[] =
 struct who {
     struct row_maker maker;              /* owned */
     const struct who_question *question; /* not owned */
-    const struct snapshot_times *times;  /* not owned */
+    struct between between;              /* owned */
     const struct coverage *coverage;     /* not owned */
     struct stmt *sharers;                /* owned */
     struct stmt *before;                 /* owned */
     struct holdings holdings;            /* owned */
+    struct visits skips;                 /* times in which nothing closed that matters; owned */
     struct {
         VEC_FIELDS(struct who_row);
     } rows; /* owned */
@@ -39,7 +42,9 @@ static void who_finish(struct who *who)
     row_maker_finish(&who->maker);
     stmt_free(who->sharers);
     stmt_free(who->before);
+    between_finish(&who->between);
     holdings_finish(&who->holdings);
+    vec_finish(&who->skips);
     vec_finish(&who->rows);
 }
 
@@ -270,22 +275,6 @@ static int add_life(void *arg, const struct stored_life *life, struct err *err)
     return r;
 }
 
-/* Index of the first snapshot not before an instant. */
-static size_t snapshot_at(const struct snapshot_times *times, int64_t at_ms)
-{
-    size_t low = 0, high = times->n;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (times->items[middle] < at_ms)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* Whether an instant lies in a gap of the record, or ends one. */
 static bool ends_gap(const struct who *who, int64_t at_ms)
 {
@@ -306,9 +295,9 @@ static int is_joined(void *arg, int64_t first_ms, int64_t second_ms, struct err 
     int64_t before_ms;
     int r;
 
-    if (snapshot_at(who->times, first_ms) != snapshot_at(who->times, second_ms) ||
-        ends_gap(who, second_ms))
-        return 0;
+    r = between_seen(&who->between, first_ms, second_ms, err);
+    if (r != 0 || ends_gap(who, second_ms))
+        return r < 0 ? r : 0;
     r = openings_after(&who->maker.openings, second_ms, &before_ms, err);
     return r < 0 ? r : before_ms != TIME_UNKNOWN;
 }
@@ -458,7 +447,7 @@ int who_ask(struct db *db, const struct walltime *walltime, const struct who_que
             void *arg, struct err *err)
 {
     _cleanup_(who_finish) struct who who = {
-        .question = question, .times = times, .coverage = coverage};
+        .question = question, .between = {.times = times}, .coverage = coverage};
     struct life_choice choice = life_choice_sockets(&question->filter);
     int r = row_maker_init(&who.maker, db, walltime, &question->filter, err);
 
@@ -466,6 +455,13 @@ int who_ask(struct db *db, const struct walltime *walltime, const struct who_que
         r = db_prepare(db, sharers_sql, &who.sharers, err);
     if (r == 0)
         r = db_prepare(db, before_sql, &who.before, err);
+    if (r == 0)
+        r = between_init(&who.between, db, err);
+    if (r == 0)
+        r = hours_find(&who.skips, db, &question->filter, false, question->from_ms,
+                       question->until_ms, err);
+    choice.skips = who.skips.items;
+    choice.n_skips = who.skips.n;
     if (r == 0)
         r = stored_life_each(db, &who.maker.lookup, LIVES_ALL, &choice, question->from_ms,
                              question->until_ms, add_life, &who, err);

@@ -18,6 +18,8 @@ struct check {
     int64_t found;   /* lines told */
     int64_t unsound; /* snapshots whose counts don't add up */
     int64_t first_unsound_ms;
+    int64_t denied; /* stretches of hours that lack what closed in them */
+    int64_t first_denied_ms;
     int64_t done, total; /* steps */
     int edition;
 };
@@ -75,7 +77,7 @@ static int check_tables(struct check *check, struct err *err)
     int r = sql_query_i64(check->db, "SELECT count(*) FROM sqlite_schema WHERE type = 'table'",
                           &tables, err);
 
-    check->total = tables + (int64_t)senses_n + 1;
+    check->total = tables + (int64_t)senses_n + 2;
     if (r >= 0)
         r = sql_prepare(check->db, sql, &stmt, err);
     while (r >= 0 && (r = sql_step(stmt, err)) > 0)
@@ -127,6 +129,29 @@ static int check_counts(struct check *check, struct err *err)
     return find_damage(check, "tallies", r, err);
 }
 
+static int note_denied(void *arg, int64_t end_ms)
+{
+    struct check *check = arg;
+
+    if (check->denied++ == 0)
+        check->first_denied_ms = end_ms;
+    return 0;
+}
+
+static int check_hours(struct check *check, struct err *err)
+{
+    int r;
+
+    step(check, "hours");
+    r = senses_each_denied(check->db, check->edition, note_denied, check, err);
+    if (check->denied > 0)
+        find(check,
+             "hours: %lld stretches do not tell of all that closed in them, so that searches miss "
+             "it; one ends at %lld ms",
+             (long long)check->denied, (long long)check->first_denied_ms);
+    return find_damage(check, "hours", r, err);
+}
+
 static int check_free_pages(struct check *check, struct err *err)
 {
     int64_t pages = 0, free_pages = 0;
@@ -158,6 +183,8 @@ static int check_open(struct check *check, struct db *db, struct err *err)
         r = check_senses(check, err);
     if (r >= 0)
         r = check_counts(check, err);
+    if (r >= 0)
+        r = check_hours(check, err);
     db_end(db);
     return r;
 }

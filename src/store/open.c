@@ -135,6 +135,7 @@ void writer_disconnect(struct store *store)
     serials_forget(&store->serials);
     pauses_forget(&store->pauses);
     rollup_forget(&store->rollup);
+    hours_forget(&store->hours);
 }
 
 /* What SQLite would complain about in words that don't help. */

@@ -9,6 +9,7 @@
 #include "writer.h"
 
 #define STEP_ROWS   400 /* removed in a step, about */
+#define STEP_HOURS  40  /* of each kind in a step: they take up to a page */
 #define STEP_VISITS 200 /* services and the like that a step looks at */
 
 struct step {
@@ -125,6 +126,24 @@ static int prune_groups(struct step *step, enum writer_stmt next, const char *ne
         }
     }
     return 0;
+}
+
+/* What is told of hours that are gone. */
+static int prune_hours(struct step *step, struct err *err)
+{
+    static const char sql[] =
+        "DELETE FROM hours WHERE key >= ?1 AND key <= ?2 AND key <= coalesce((SELECT h.key FROM "
+        "hours AS h WHERE h.key >= ?1 ORDER BY h.key LIMIT 1 OFFSET ?3), ?2)";
+    int rows = 0, r = 0;
+
+    for (int kind = 1; kind < HOURS_KINDS && r >= 0; kind++) {
+        r = WRITER_RUN(step->store, STMT_PRUNE_HOURS, sql, err, hours_key((enum hours_kind)kind, 0),
+                       hours_key((enum hours_kind)kind, step->tier->from_ms), STEP_HOURS - 1);
+        if (r >= 0 && sqlite3_changes(step->store->db) > rows)
+            rows = sqlite3_changes(step->store->db);
+    }
+    step->visits += rows + 1; /* they count for nothing that was recorded */
+    return r < 0 ? r : rows < STEP_HOURS;
 }
 
 /* A listener's queue holds until its next row: the last one before is kept. */
@@ -375,7 +394,7 @@ typedef int (*part_fn)(struct step *step, struct err *err);
 /* One part of what a tier has. 1: it is done with. *ret_last: there is none behind it. */
 static int prune_part(struct step *step, bool *ret_last, struct err *err)
 {
-    static const part_fn detail[] = {prune_queues, prune_snapshots};
+    static const part_fn detail[] = {prune_hours, prune_queues, prune_snapshots};
     static const part_fn ticks[] = {prune_tallies, prune_snapshots};
     static const part_fn minutes[] = {prune_rollups, prune_netns_tallies, prune_rates,
                                       prune_cover,   prune_counters,      prune_readings};
@@ -389,7 +408,7 @@ static int prune_part(struct step *step, bool *ret_last, struct err *err)
     if (step->number == TIER_DETAIL) {
         if (part < FILE_CLASSES)
             return prune_class(step, part, err);
-        *ret_last = part == FILE_CLASSES + 1;
+        *ret_last = part == FILE_CLASSES + 2;
         return detail[part - FILE_CLASSES](step, err);
     }
     if (step->number == TIER_TICKS) {

@@ -118,6 +118,8 @@ int repair_mend(struct repair *repair, struct err *err)
         r = mend_senses(repair, err);
     if (r >= 0)
         r = mend_counts(repair, err);
+    if (r >= 0 && repair->edition >= 3) /* made again of the sockets that were saved */
+        r = sql_exec(repair->db, "DELETE FROM hours", err);
     if (r >= 0 && repair->lost > 0) {
         r = mend_pauses(repair, err);
         if (r >= 0)

@@ -33,3 +33,7 @@ int senses_mend(sqlite3 *db, const struct sense *sense, struct err *err);
  * are not as many as the sockets that it saw; 0 or what fn returned below 0. */
 int senses_each_unsound(sqlite3 *db, int edition, int (*fn)(void *arg, int64_t start_ms), void *arg,
                         struct err *err);
+
+/* Gives the end of each stretch of hours that does not tell of all that closed in it, or can't be read. */
+int senses_each_denied(sqlite3 *db, int edition, int (*fn)(void *arg, int64_t end_ms), void *arg,
+                       struct err *err);

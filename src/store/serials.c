@@ -117,7 +117,7 @@ int serials_take(struct store *store, int64_t since_ms, int64_t ended_ms, int64_
             return r;
         if (r > 0) {
             *ret_late_ms = at_ms - ended_ms;
-            return 0;
+            return hours_note(store, *ret_key, err);
         }
     }
     return err_set(err, -EOVERFLOW, "%s: too many sockets closed at %lld ms", store->path,

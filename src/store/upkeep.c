@@ -11,5 +11,7 @@ int store_upkeep(struct store *store, int64_t now_ms, struct err *err)
     if (!store->db || !budget_may_work(store))
         return 0;
     r = rollup_step(store, err); /* first: what was not added up can't go */
-    return r ? r : retention_step(store, now_ms, err);
+    if (r == 0)
+        r = retention_step(store, now_ms, err);
+    return r ? r : hours_step(store, err);
 }

@@ -110,6 +110,7 @@ int writer_end(struct store *store, int r, struct err *err)
     store->closed_rows.n = 0;
     pauses_forget(&store->pauses);
     rollup_forget(&store->rollup);
+    hours_forget(&store->hours);
     return r;
 }
 

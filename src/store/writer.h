@@ -10,6 +10,7 @@
 #include "connhist/store/store.h"
 #include "connhist/store/upkeep.h"
 #include "dictionary.h"
+#include "hours_build.h"
 #include "owners.h"
 #include "pauses.h"
 #include "retention.h"
@@ -133,6 +134,12 @@ enum writer_stmt {
     STMT_PRUNE_INTERFACES,
     STMT_PRUNE_ROUTES,
     STMT_PRUNE_ROUTE_WAYS,
+    STMT_LAST_HOURS,
+    STMT_DROP_HOURS,
+    STMT_PUT_HOURS,
+    STMT_PRUNE_HOURS,
+    STMT_HOURS_ROWS,
+    STMT_HOURS_CHANGES,
     STMT_SET_TIER,
     STMT_FIND_PRUNING,
     STMT_ADD_PRUNING,
@@ -159,6 +166,7 @@ struct store {
     int64_t interval_ms;             /* its planned distance of snapshots */
     struct pauses pauses;            /* the complete snapshot written last */
     struct rollup rollup;            /* what is being added up */
+    struct hours_build hours;        /* hours whose numbers are being looked through */
     struct retention retention;      /* what is kept, and how the removal of the rest stands */
     struct dictionary dictionary;    /* numbers of what was looked up lately */
     struct serials serials;          /* serials given lately in keys of `closed` */

@@ -62,8 +62,8 @@ struct who_question {
 /* Gets each row; valid during the call. A negative return ends the query with it. */
 typedef int (*who_row_fn)(void *arg, const struct who_row *row);
 
-/* Answers, rows by port, protocol, use, namespace and begin. times, coverage: of the span, from
- * coverage_load(). Call db_begin() before; it is ended before the first row is given.
+/* Answers, rows by port, protocol, use, namespace and begin. coverage: of the span, from
+ * coverage_load_in(); times: the snapshots that count where that is apart, else NULL. Call db_begin() before; it is ended before the first row is given.
  * -EBADMSG: the file is damaged. */
 int who_ask(struct db *db, const struct walltime *walltime, const struct who_question *question,
             const struct snapshot_times *times, const struct coverage *coverage, who_row_fn fn,

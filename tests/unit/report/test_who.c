@@ -42,15 +42,13 @@ static struct rows ask(struct record_file *file, const char *port, int64_t from_
 {
     struct who_question question = {.from_ms = from_ms, .until_ms = until_ms};
     _cleanup_(coverage_finish) struct coverage coverage = {0};
-    struct snapshot_times times = {0};
     struct rows rows = {0};
     struct err err = {0};
 
     assert_int_equal(filter_add_ports(&question.filter, port, NULL, &err), 0);
-    if (coverage_load(file->db, &file->walltime, from_ms, until_ms, &coverage, &times, &err) < 0 ||
-        who_ask(file->db, &file->walltime, &question, &times, &coverage, keep, &rows, &err) < 0)
+    if (coverage_load(file->db, &file->walltime, from_ms, until_ms, &coverage, NULL, &err) < 0 ||
+        who_ask(file->db, &file->walltime, &question, NULL, &coverage, keep, &rows, &err) < 0)
         fail_msg("%s", err.text);
-    vec_finish(&times);
     for (size_t i = 0; i < rows.n; i++) {
         rows.items[i].owner = NULL;
         rows.items[i].netns = NULL;
