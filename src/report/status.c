@@ -98,6 +98,20 @@ static int ask_events(struct db *db, struct status *status, struct err *err)
     return 0;
 }
 
+static int ask_left_out(struct db *db, struct status *status, struct err *err)
+{
+    static const char sql[] = "SELECT left_out FROM readings ORDER BY at_ms DESC LIMIT 1";
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r;
+
+    if (!edition_has_counters(db))
+        return 0;
+    r = ask(db, sql, &stmt, err);
+    if (r > 0)
+        status->counters_left_out = stmt_i64(stmt, 0);
+    return r < 0 ? r : 0;
+}
+
 static int ask_snapshots(struct db *db, struct status *status, struct ages *ages, struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *first = NULL;
@@ -222,6 +236,8 @@ int status_ask(struct db *db, const struct walltime *walltime, int64_t now_ms, s
         r = ask_latest(db, &status, &ages, err);
     if (r == 0)
         r = ask_events(db, &status, err);
+    if (r == 0)
+        r = ask_left_out(db, &status, err);
     if (r == 0)
         r = ask_snapshots(db, &status, &ages, err);
     if (r == 0)

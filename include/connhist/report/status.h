@@ -32,6 +32,8 @@ struct status {
     int64_t queue_peak_bytes;
     int64_t roles_guessed;
     int64_t services_other;
+    int64_t
+        counters_left_out; /* counters, interfaces and routes at the last reading, beyond a bound */
     int64_t owners_later;  /* sockets at the last snapshot without a known owner: not looked for
                                  to the end yet */
     int64_t owners_absent; /* … held by no process: half-open connections, orphans */
