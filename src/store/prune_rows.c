@@ -349,6 +349,22 @@ static int prune_routes(struct step *step, struct err *err)
                                   "DELETE FROM routes WHERE id IN " GONE_ROUTES, err);
 }
 
+/* Changes of the wall clock are told as long as there is anything of a time that they are about: no boot that something
+ * refers to has anything from before it began. */
+static int prune_epochs(struct step *step, struct err *err)
+{
+    static const char sql[] =
+        "DELETE FROM epochs WHERE from_ms IN (SELECT e.from_ms FROM epochs AS e WHERE e.from_ms < "
+        "(SELECT max(l.from_ms) FROM epochs AS l WHERE l.from_ms <= ?1 AND l.from_ms <= (SELECT "
+        "min(b.base_ms) FROM boots AS b)) "
+        "ORDER BY e.from_ms LIMIT ?2)";
+    int r = WRITER_RUN(step->store, STMT_PRUNE_EPOCHS, sql, err, step->tier->from_ms, STEP_ROWS);
+    int rows = r < 0 ? 0 : sqlite3_changes(step->store->db);
+
+    step->rows += rows;
+    return r < 0 ? r : rows < STEP_ROWS;
+}
+
 typedef int (*part_fn)(struct step *step, struct err *err);
 
 /* One part of what a tier has. 1: it is done with. *ret_last: there is none behind it. */
@@ -361,7 +377,8 @@ static int prune_part(struct step *step, bool *ret_last, struct err *err)
     static const part_fn hours[] = {
         prune_rollups,    prune_rates,  prune_cover, prune_counter_rollups,
         prune_interfaces, prune_routes, prune_notes};
-    static const part_fn days[] = {prune_rollups, prune_rates, prune_cover, prune_counter_rollups};
+    static const part_fn days[] = {prune_rollups, prune_rates, prune_cover, prune_counter_rollups,
+                                   prune_epochs};
     unsigned part = step->tier->part;
 
     if (step->number == TIER_DETAIL) {
