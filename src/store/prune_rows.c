@@ -8,19 +8,21 @@
 #include "sql.h"
 #include "writer.h"
 
-#define STEP_ROWS   400 /* removed in a step, about */
+#define STEP_ROWS   400 /* removed in a step, about, and by one statement at most */
 #define STEP_VISITS 200 /* services and the like that a step looks at */
+#define STEP_DOWN   6   /* steps are so many times as large on the way down to a smaller size */
 
 struct step {
     struct store *store;
     struct prune_tier *tier;
     int number; /* of the tier */
     int64_t rows, visits;
+    int64_t times; /* it is as large as so many */
 };
 
 static bool is_spent(const struct step *step)
 {
-    return step->rows >= STEP_ROWS || step->visits >= STEP_VISITS;
+    return step->rows >= STEP_ROWS * step->times || step->visits >= STEP_VISITS * step->times;
 }
 
 int prune_life(struct store *store, int64_t life, struct err *err)
@@ -412,7 +414,10 @@ static void begin_part(struct prune_tier *tier, unsigned part)
 int prune_rows(struct store *store, enum tier number, int64_t *ret_rows, struct err *err)
 {
     struct prune_tier *tier = &store->retention.tiers[number + 1];
-    struct step step = {.store = store, .tier = tier, .number = number};
+    struct step step = {.store = store,
+                        .tier = tier,
+                        .number = number,
+                        .times = budget_is_above(store) ? STEP_DOWN : 1};
     bool last = false;
     int r = 0;
 

@@ -90,6 +90,9 @@ int budget_no_room(struct store *store, const struct budget_need *need, struct e
 /* Pages that are free within the bound; INT64_MAX: there is none. */
 int budget_free_pages(struct store *store, int64_t *ret, struct err *err);
 
+/* The file is larger than it may be, since that was made less. */
+bool budget_is_above(const struct store *store);
+
 /* Whether a step of upkeep may add to the -wal now. */
 bool budget_may_work(struct store *store);
 

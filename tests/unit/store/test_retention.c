@@ -290,26 +290,6 @@ static void a_load_that_exceeds_the_size_keeps_it_at_each_step(void **state)
     assert_true(size_now(place) <= wanted.max_bytes);
 }
 
-static void a_smaller_size_is_reached_and_the_file_shrinks(void **state)
-{
-    const struct place *place = *state;
-    struct store *store = open_recording(place, BOOT_A, T0 - 1000);
-    struct store_retention wanted = {.max_bytes = 64 * MIB, .wal_bytes = 4 * MIB};
-
-    store_set_retention(store, &wanted);
-    for (int64_t i = 0; i < 120; i++)
-        write_batch(store, flood(i, i == 0));
-    assert_true(size_now(place) > 11 * MIB);
-    wanted.max_bytes = 9 * MIB;
-    store_set_retention(store, &wanted);
-    work(store, T0 + 1200000);
-    write_batch(store, flood(120, false));
-    work(store, T0 + 1210000);
-    assert_true(size_now(place) <= wanted.max_bytes);
-    assert_counts(place, 121);
-    store_close(store);
-}
-
 static void a_reader_that_stays_keeps_the_log_within_its_bound(void **state)
 {
     const struct place *place = *state;
@@ -488,8 +468,6 @@ int main(void)
             place_teardown),
         cmocka_unit_test_setup_teardown(a_load_that_exceeds_the_size_keeps_it_at_each_step,
                                         place_setup, place_teardown),
-        cmocka_unit_test_setup_teardown(a_smaller_size_is_reached_and_the_file_shrinks, place_setup,
-                                        place_teardown),
         cmocka_unit_test_setup_teardown(a_reader_that_stays_keeps_the_log_within_its_bound,
                                         place_setup, place_teardown),
         cmocka_unit_test_setup_teardown(names_that_nobody_refers_to_go_and_others_stay, place_setup,
