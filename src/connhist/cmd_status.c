@@ -92,7 +92,7 @@ static void recording_words(const struct context *ctx, const struct status *stat
         line("snapshots", "none yet");
         return;
     }
-    line("record begins", "%s", ago(ctx, status->first_snapshot_ms, when, sizeof(when)));
+    line("record begins", "%s", ago(ctx, status->begin_ms, when, sizeof(when)));
     line("last snapshot", "%s, %lld sockets in %.1f ms%s",
          ago(ctx, status->last_snapshot_ms, when, sizeof(when)), (long long)status->last_sockets,
          (double)status->last_took_us / 1000.0, is_late(ctx, status) ? ": THE NEXT IS LATE" : "");
@@ -243,7 +243,7 @@ struct fact {
     struct cell value;
 };
 
-#define FACTS_MAX 57
+#define FACTS_MAX 58
 
 static struct cell pid_cell(int pid)
 {
@@ -294,6 +294,7 @@ static size_t collect(const struct context *ctx, const struct status *s, const s
         {"interval_ms", cell_int(s->interval_ms)},
         {"detail", cell_text(s->detail)},
         {"version", cell_text(s->version)},
+        {"begin_ms", cell_time(s->begin_ms)},
         {"first_snapshot_ms", cell_time(s->first_snapshot_ms)},
         {"last_snapshot_ms", cell_time(s->last_snapshot_ms)},
         {"last_took_us", cell_int(s->last_took_us)},

@@ -267,7 +267,8 @@ def test_a_reload_takes_other_ages_and_the_recording_goes_on(stage, record, db, 
 
 
 @pytest.mark.parametrize("lines, words", [
-    ("  max_size: 1MiB", "16MiB to 64TiB"), ("  detail: 1s", "from 1m"), ("  ticks: never", "forever"),
+    ("  max_size: 1MiB", "16MiB to 64TiB"), ("  detail: 1s", "from 1m"), ("  detail: 5", "not a duration from 1m to 36500d, or forever"),
+    ("  max_size: 64", "not a size from 16MiB to 64TiB"), ("  max_size: x", "not a size from 16MiB to 64TiB"), ("  ticks: never", "forever"),
     ("  hours: 2h", "from 24h"), ("  week: 2d", "unknown key")])
 def test_what_is_wrong_is_refused_with_what_would_be_right(record, tmp_path, lines, words):
     config = tmp_path / "wrong.yaml"
