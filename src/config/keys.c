@@ -110,9 +110,12 @@ static int read_duration_or_off(const struct config_key *key, const char *text,
 static int read_duration_or_forever(const struct config_key *key, const char *text,
                                     struct config *config, struct err *err)
 {
+    int64_t ms;
+
+    /* the forms of any duration are not all right here */
     if (strcmp(text, "forever") != 0)
-        return strchr("0123456789", text[0]) ? read_duration(key, text, config, err)
-                                             : refuse(key, text, err);
+        return duration_parse(text, &ms, NULL) < 0 ? refuse(key, text, err)
+                                                   : read_duration(key, text, config, err);
     *(int64_t *)member(key, config) = 0;
     return 0;
 }
@@ -121,11 +124,8 @@ static int read_size(const struct config_key *key, const char *text, struct conf
                      struct err *err)
 {
     int64_t bytes = 0;
-    int r = size_parse(text, &bytes, err);
 
-    if (r < 0)
-        return r;
-    if (bytes < key->min || bytes > key->max)
+    if (size_parse(text, &bytes, NULL) < 0 || bytes < key->min || bytes > key->max)
         return refuse(key, text, err);
     *(int64_t *)member(key, config) = bytes;
     return 0;

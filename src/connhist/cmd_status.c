@@ -92,7 +92,7 @@ static void recording_words(const struct context *ctx, const struct status *stat
         line("snapshots", "none yet");
         return;
     }
-    line("record begins", "%s", ago(ctx, status->first_snapshot_ms, when, sizeof(when)));
+    line("record begins", "%s", ago(ctx, status->begin_ms, when, sizeof(when)));
     line("last snapshot", "%s, %lld sockets in %.1f ms%s",
          ago(ctx, status->last_snapshot_ms, when, sizeof(when)), (long long)status->last_sockets,
          (double)status->last_took_us / 1000.0, is_late(ctx, status) ? ": THE NEXT IS LATE" : "");
@@ -129,6 +129,9 @@ static void cost_words(const struct status *status)
          size_format(status->rss_bytes, rss), size_format(status->queue_peak_bytes, peak));
     line("uncertain", "%lld roles guessed from ports, %lld sockets counted under `other`",
          (long long)status->roles_guessed, (long long)status->services_other);
+    if (status->counters_left_out)
+        line("left out", "%lld counters, interfaces and routes at the last reading: beyond a bound",
+             (long long)status->counters_left_out);
 }
 
 /* Why network namespaces are not recorded; "" if none lacks. */
@@ -240,7 +243,7 @@ struct fact {
     struct cell value;
 };
 
-#define FACTS_MAX 56
+#define FACTS_MAX 58
 
 static struct cell pid_cell(int pid)
 {
@@ -291,6 +294,7 @@ static size_t collect(const struct context *ctx, const struct status *s, const s
         {"interval_ms", cell_int(s->interval_ms)},
         {"detail", cell_text(s->detail)},
         {"version", cell_text(s->version)},
+        {"begin_ms", cell_time(s->begin_ms)},
         {"first_snapshot_ms", cell_time(s->first_snapshot_ms)},
         {"last_snapshot_ms", cell_time(s->last_snapshot_ms)},
         {"last_took_us", cell_int(s->last_took_us)},
@@ -304,6 +308,7 @@ static size_t collect(const struct context *ctx, const struct status *s, const s
         {"queue_peak_bytes", cell_int(s->queue_peak_bytes)},
         {"roles_guessed", cell_int(s->roles_guessed)},
         {"services_other", cell_int(s->services_other)},
+        {"counters_left_out", cell_int(s->counters_left_out)},
         {"owners_later", cell_int(s->owners_later)},
         {"owners_absent", cell_int(s->owners_absent)},
         {"owners_denied", cell_int(s->owners_denied)},

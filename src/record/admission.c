@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DAY_MS      INT64_C(86400000)
 #define DAY_SHARE   4u    /* a day gives away one of so many places that were left when it began */
@@ -55,19 +56,34 @@ static bool is_known(const struct admission *admission, uint64_t key)
     return admission->size && admission->known[place_of(admission->known, admission->size, key)];
 }
 
+static bool is_there(const struct admission *admission, uint32_t netns)
+{
+    for (size_t i = admission->netns.n; i-- > 0;)
+        if (admission->netns.items[i].netns == netns)
+            return true;
+    return false;
+}
+
+/* Makes place, first by leaving behind what namespaces that are gone had. */
 static int grow(struct admission *admission)
 {
-    size_t size = admission->size ? admission->size * 2 : FIRST_SIZE;
-    uint64_t *known = calloc(size, sizeof(*known));
+    size_t kept = 0, size = FIRST_SIZE;
+    uint64_t *known;
 
+    for (size_t i = 0; i < admission->netns.n; i++)
+        kept += admission->netns.items[i].n;
+    while (kept * 2 >= size)
+        size *= 2;
+    known = calloc(size, sizeof(*known));
     if (!known)
         return -ENOMEM;
     for (size_t i = 0; i < admission->size; i++)
-        if (admission->known[i])
+        if (admission->known[i] && is_there(admission, (uint32_t)(admission->known[i] >> 32)))
             known[place_of(known, size, admission->known[i])] = admission->known[i];
     free(admission->known);
     admission->known = known;
     admission->size = size;
+    admission->n = kept;
     return 0;
 }
 
@@ -110,18 +126,31 @@ int admission_know(struct admission *admission, const struct service_key *key)
 static bool has_place(const struct admission *admission, const struct admission_netns *netns,
                       const struct service_key *key)
 {
-    uint64_t all = (uint64_t)admission->others + admission->all_but_own;
     bool listened = key->role == ROLE_SERVER && key->port < LISTENED_TO;
     uint32_t most = listened ? admission->max : admission->max - admission->max / KEPT_SHARE;
     uint32_t left;
 
     if (netns->n >= most ||
-        (netns->netns != 0 && all >= (uint64_t)admission->max * ADMISSION_NETNS))
+        (netns->netns != 0 && admission->all_but_own >= (uint64_t)admission->max * ADMISSION_NETNS))
         return false;
     if (listened)
         return true;
     left = netns->before < most ? most - netns->before : 0;
     return netns->n - netns->before < (left + DAY_SHARE - 1) / DAY_SHARE;
+}
+
+void admission_leave(struct admission *admission, uint32_t netns)
+{
+    for (size_t i = 0; i < admission->netns.n; i++) {
+        if (admission->netns.items[i].netns != netns)
+            continue;
+        if (netns != 0)
+            admission->all_but_own -= admission->netns.items[i].n;
+        admission->netns.n--;
+        memmove(&admission->netns.items[i], &admission->netns.items[i + 1],
+                (admission->netns.n - i) * sizeof(admission->netns.items[0]));
+        return;
+    }
 }
 
 int admission_ask(struct admission *admission, const struct service_key *key)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Which services are told apart over the life of the file: those that it has, and new ones as long as there are
- * places. A scan of all ports, or a program with a peer at each, must not use them up, so a day gives away no more
+/* Which services are told apart: those that the file has of a namespace, and new ones as long as there are
+ * places. What is gone takes none from what is there: its counts go by age and size, as all do, and its
+ * services with them. A scan of all ports, or a program with a peer at each, must not use them up, so a day gives away no more
  * than a part of what is left, and some are kept for what is listened at below the ephemeral ports. */
 #pragma once
 
@@ -20,13 +21,12 @@ struct admission_netns {
 struct admission {
     uint64_t *known; /* hash of services that have a place, 0: empty; owned */
     size_t size;     /* of it, a power of two; 0: none yet */
-    size_t n;        /* in it */
+    size_t n;        /* in it, with those of namespaces that are gone */
     struct {
         VEC_FIELDS(struct admission_netns);
     } netns;
     int64_t day;          /* of the record's clock, from 1970 */
     uint32_t max;         /* places in a namespace; 0: no bound, and nothing is kept */
-    uint32_t others;      /* services of the file that no namespace of this run has */
     uint32_t all_but_own; /* places given, but for those of the recorder's own namespace */
 };
 
@@ -41,6 +41,9 @@ void admission_day(struct admission *admission, int64_t start_ms);
 
 /* The file has that service already. 0 or -ENOMEM. */
 int admission_know(struct admission *admission, const struct service_key *key);
+
+/* A namespace is gone for good, and its places are free. */
+void admission_leave(struct admission *admission, uint32_t netns);
 
 /* Whether a service is told apart; one that is has its place from now on. 1, 0 or -ENOMEM. */
 int admission_ask(struct admission *admission, const struct service_key *key);

@@ -11,22 +11,6 @@
 #define INTERFACES_COUNTED 256 /* of a namespace, by their index */
 #define NUMBERS_A_MS       65536
 
-struct counted_space {
-    uint32_t netns;
-    bool seen;  /* at this reading */
-    bool whole; /* the file has what follows; else it is told in full */
-    struct {
-        VEC_FIELDS(int64_t);
-    } values; /* by number; behind the end: 0 */
-    struct {
-        VEC_FIELDS(struct interface_change);
-    } interfaces; /* that are now, by index */
-    struct route_table routes;
-    struct {
-        VEC_FIELDS(int64_t);
-    } numbers; /* of the routes */
-};
-
 void counting_state_init(struct counting_state *state, bool same_boot)
 {
     struct utsname name;
@@ -83,6 +67,7 @@ void counting_end(struct counting_state *state)
         else
             free_space(state->spaces.items[i]);
     state->spaces.n = kept;
+    counting_tidy_names(state);
     state->read_before |= state->to->taken;
     state->to = NULL;
 }
@@ -105,7 +90,7 @@ static struct counted_space *find_space(struct counting_state *state, uint32_t n
 
 /* The place of a value; NULL: the name is one too many, or memory is short. */
 static int64_t *find_value(struct counting_state *state, struct counted_space *space,
-                           const char *name)
+                           const char *name, size_t most)
 {
     size_t low = 0, high = state->names.n, number;
 
@@ -125,7 +110,7 @@ static int64_t *find_value(struct counting_state *state, struct counted_space *s
     if (low == state->names.n || strcmp(state->names.items[low].name, name) != 0) {
         struct counted_name new = {.number = (uint32_t)state->names.n};
 
-        if (state->names.n >= COUNTED_NAMES_MAX || vec_reserve(&state->names, 1) < 0)
+        if (state->names.n >= most || vec_reserve(&state->names, 1) < 0)
             return NULL;
         snprintf(new.name, sizeof(new.name), "%s", name);
         memmove(&state->names.items[low + 1], &state->names.items[low],
@@ -149,7 +134,8 @@ static int64_t *find_value(struct counting_state *state, struct counted_space *s
 static int tell_counter(struct counting_state *state, struct counted_space *space,
                         const struct counter *counter, bool restarted)
 {
-    int64_t *value = find_value(state, space, counter->name);
+    int64_t *value = find_value(state, space, counter->name,
+                                counter->protocol ? COUNTED_NAMES_MAX : COUNTED_LINKS_MAX);
     struct counter_change change = {.value = counter->value,
                                     .place = counter->place,
                                     .protocol = counter->protocol,

@@ -12,7 +12,22 @@ struct counted_name {
     uint32_t number;
 };
 
-struct counted_space; /* what was told of a namespace */
+/* What was told of a namespace. */
+struct counted_space {
+    uint32_t netns;
+    bool seen;  /* at this reading */
+    bool whole; /* the file has what follows; else it is told in full */
+    struct {
+        VEC_FIELDS(int64_t);
+    } values; /* by number; behind the end: 0 */
+    struct {
+        VEC_FIELDS(struct interface_change);
+    } interfaces; /* that are now, by index */
+    struct route_table routes;
+    struct {
+        VEC_FIELDS(int64_t);
+    } numbers; /* of the routes */
+};
 
 struct counting_state {
     struct {
@@ -22,6 +37,7 @@ struct counting_state {
         VEC_FIELDS(struct counted_space *);
     } spaces;            /* owned */
     struct counting *to; /* the batch's; NULL: no reading is due */
+    size_t tidied;       /* names that were left when those of interfaces that are gone went */
     int64_t at_ms;       /* record time of this snapshot */
     int64_t minute;      /* record time of the last reading, in minutes; -1: none */
     int64_t next_number; /* of interfaces and routes */
@@ -32,6 +48,8 @@ struct counting_state {
 };
 
 #define COUNTED_NAMES_MAX 16384
+#define COUNTED_LINKS_MAX \
+    (COUNTED_NAMES_MAX / 4 * 3) /* with so many the rest is for the kernel's own */
 
 /* same_boot: the file goes on with what this boot has. */
 void counting_state_init(struct counting_state *state, bool same_boot);
@@ -47,3 +65,7 @@ void counting_read(struct counting_state *state, const struct source *source, ui
 
 /* Forgets namespaces that were not read: they are gone, or are told in full the next time. */
 void counting_end(struct counting_state *state);
+
+/* Where there are many names: lets go of those of interfaces that have gone (counting_names.c). Memory that is
+ * short leaves all as it is. */
+void counting_tidy_names(struct counting_state *state);

@@ -10,6 +10,8 @@
 
 #include "recorder_private.h"
 
+#define PAUSE_MAX 64 /* snapshots */
+
 void recorder_set_retention(struct recorder *recorder, const struct store_retention *retention)
 {
     pthread_mutex_lock(&recorder->retention_lock);
@@ -21,8 +23,12 @@ void recorder_set_retention(struct recorder *recorder, const struct store_retent
 void fitting_take_retention(struct recorder *recorder)
 {
     pthread_mutex_lock(&recorder->retention_lock);
-    if (recorder->retention_new)
+    if (recorder->retention_new) {
         store_set_retention(recorder->store, &recorder->retention);
+        if (recorder->retention.max_bytes != recorder->max_bytes) /* there may be room now */
+            recorder->full_waits = recorder->full_pause = 0;
+        recorder->max_bytes = recorder->retention.max_bytes;
+    }
     recorder->retention_new = false;
     pthread_mutex_unlock(&recorder->retention_lock);
 }
@@ -56,6 +62,7 @@ static void strip_held(struct recorder *recorder)
         held->losses.n--;
     recorder->held_tells_thin = false;
     recorder->held_thin = true;
+    recorder->held_was_full = held->has_snapshot && held->snapshot.full;
     recorder->thin.count += held->has_snapshot;
     batch_drop_detail(held);
 }
@@ -107,7 +114,7 @@ static int park_held(struct recorder *recorder)
         return 0;
     recorder->parked_bytes += held->bytes;
     recorder->held = NULL;
-    recorder->held_thin = recorder->held_tells_lost = false;
+    recorder->held_thin = recorder->held_tells_lost = recorder->held_was_full = false;
     recorder->awaits_full = false;
     return 1;
 }
@@ -135,6 +142,23 @@ int fitting_write_held(struct recorder *recorder, struct err *err)
     return park_held(recorder) ? 1 : r;
 }
 
+/* To tell all that is open takes time and room, and what does not fit now seldom does a moment later: so it is tried
+ * at growing distances. Not so where the -wal can't be begun anew: who reads may end at any time. */
+static void ask_for_all(struct recorder *recorder)
+{
+    if (recorder->held_was_full) {
+        recorder->full_pause = recorder->full_pause ? recorder->full_pause * 2 : 1;
+        if (recorder->full_pause > PAUSE_MAX)
+            recorder->full_pause = PAUSE_MAX;
+        recorder->full_waits = recorder->full_pause;
+    }
+    recorder->held_was_full = false;
+    if (recorder->full_waits)
+        recorder->full_waits--;
+    else
+        atomic_store(&recorder->resync, true);
+}
+
 void fitting_written(struct recorder *recorder)
 {
     if (recorder->held_tells_thin) {
@@ -142,9 +166,10 @@ void fitting_written(struct recorder *recorder)
                         "sockets are recorded one by one again; %llu snapshots lack them",
                         (unsigned long long)recorder->thin.count);
         recorder->lacks_detail = false;
+        recorder->full_waits = recorder->full_pause = 0;
     }
     if (recorder->lacks_detail)
-        atomic_store(&recorder->resync, true);
+        ask_for_all(recorder);
     recorder->held_thin = recorder->held_tells_thin = false;
 }
 

@@ -177,11 +177,6 @@ int ledger_know_service(struct ledger *ledger, const struct service_key *key)
     return admission_know(&ledger->services.admission, key);
 }
 
-void ledger_know_others(struct ledger *ledger, uint32_t services)
-{
-    ledger->services.admission.others = services;
-}
-
 int ledger_resume(struct ledger *ledger, const struct life *life)
 {
     uint32_t index;

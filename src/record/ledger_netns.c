@@ -83,6 +83,7 @@ void ledger_netns_forget(struct ledger *ledger, uint32_t netns)
 {
     size_t i = position(ledger, netns);
 
+    admission_leave(&ledger->services.admission, netns);
     if (i >= ledger->places.n || ledger->places.items[i].netns != netns)
         return;
     ledger->places.n--;

@@ -67,12 +67,7 @@ static int know_service(void *arg, const struct service_key *key)
 static int know_services(struct recorder *recorder, const struct netns_ref *netns, size_t n,
                          struct err *err)
 {
-    uint32_t others = 0;
-    int r = store_each_service(recorder->store, netns, n, know_service, recorder, &others, err);
-
-    if (r == 0)
-        ledger_know_others(recorder->ledger, others);
-    return r;
+    return store_each_service(recorder->store, netns, n, know_service, recorder, err);
 }
 
 static int resume_life(void *arg, const struct life *life)
@@ -152,7 +147,7 @@ static int begin_ledger(struct recorder *recorder, const struct store_past *past
     /* no socket of this boot is older than what the file knows of the boot before */
     if (past->last_ms > 0)
         ledger_resume_at(recorder->ledger, past->last_ms);
-    return know_services(recorder, NULL, 0, err);
+    return 0;
 }
 
 /* Destroy events are listened to from before the first snapshot on, so that none slips between. */

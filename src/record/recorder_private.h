@@ -73,8 +73,13 @@ struct recorder {
     pthread_mutex_t retention_lock;
     struct {
         VEC_FIELDS(struct batch *);
-    } parked;             /* what waits without its detail for the -wal to be begun anew; owned */
-    size_t parked_bytes;  /* what that takes */
+    } parked;            /* what waits without its detail for the -wal to be begun anew; owned */
+    size_t parked_bytes; /* what that takes */
+    int64_t max_bytes;   /* as the store was told last */
+    unsigned
+        full_pause; /* snapshots from one that tells all to the next, as long as they don't fit */
+    unsigned full_waits;  /* of these, how many are left */
+    bool held_was_full;   /* held told all before it was stripped */
     bool upkeep_due;      /* there may be something to do */
     bool retention_new;   /* the store was not told of retention yet */
     bool lacks_detail;    /* the file lacks sockets: only a full batch mends that */

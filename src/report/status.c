@@ -49,6 +49,7 @@ struct ages {
     int64_t started_ms; /* of the latest run; record time, TIME_UNKNOWN: never */
     int64_t ended_ms;   /* its end in good order; record time or TIME_UNKNOWN */
     int64_t first_ms;   /* first snapshot; record time or TIME_UNKNOWN */
+    int64_t begin_ms;   /* of the oldest that there is; likewise */
     int64_t last_ms;    /* last snapshot; record time or TIME_UNKNOWN */
 };
 
@@ -98,6 +99,42 @@ static int ask_events(struct db *db, struct status *status, struct err *err)
     return 0;
 }
 
+static int ask_left_out(struct db *db, struct status *status, struct err *err)
+{
+    static const char sql[] = "SELECT left_out FROM readings ORDER BY at_ms DESC LIMIT 1";
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r;
+
+    if (!edition_has_counters(db))
+        return 0;
+    r = ask(db, sql, &stmt, err);
+    if (r > 0)
+        status->counters_left_out = stmt_i64(stmt, 0);
+    return r < 0 ? r : 0;
+}
+
+/* What was added up may be older than all snapshots that are left; periods that they are in begin before them. */
+static int ask_periods(struct db *db, struct ages *ages, struct err *err)
+{
+    static const char sql[] = "SELECT min(at_ms) FROM cover_rollups WHERE tier = ?1";
+    static const int64_t lengths_ms[] = {60000, 3600000, 86400000};
+    int r = 0;
+
+    for (int i = 0; i < 3 && edition_has_tiers(db) && r >= 0; i++) {
+        _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+
+        r = db_prepare(db, sql, &stmt, err);
+        if (r < 0)
+            return r;
+        stmt_bind_i64(stmt, 1, i + 1);
+        r = stmt_step(stmt, err);
+        if (r > 0 && !stmt_is_null(stmt, 0) &&
+            (ages->begin_ms == TIME_UNKNOWN || stmt_i64(stmt, 0) + lengths_ms[i] <= ages->begin_ms))
+            ages->begin_ms = stmt_i64(stmt, 0);
+    }
+    return r < 0 ? r : 0;
+}
+
 static int ask_snapshots(struct db *db, struct status *status, struct ages *ages, struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *first = NULL;
@@ -106,7 +143,7 @@ static int ask_snapshots(struct db *db, struct status *status, struct ages *ages
 
     if (r <= 0)
         return r;
-    ages->first_ms = stmt_i64(first, 0);
+    ages->first_ms = ages->begin_ms = stmt_i64(first, 0);
     r = ask(db, last_sql, &last, err);
     if (r <= 0)
         return r;
@@ -212,7 +249,7 @@ int status_ask(struct db *db, const struct walltime *walltime, int64_t now_ms, s
                struct err *err)
 {
     _cleanup_(status_finish) struct status status = {0};
-    struct ages ages = {TIME_UNKNOWN, TIME_UNKNOWN, TIME_UNKNOWN, TIME_UNKNOWN};
+    struct ages ages = {TIME_UNKNOWN, TIME_UNKNOWN, TIME_UNKNOWN, TIME_UNKNOWN, TIME_UNKNOWN};
     int64_t unused, record_ms;
     int r;
 
@@ -223,7 +260,11 @@ int status_ask(struct db *db, const struct walltime *walltime, int64_t now_ms, s
     if (r == 0)
         r = ask_events(db, &status, err);
     if (r == 0)
+        r = ask_left_out(db, &status, err);
+    if (r == 0)
         r = ask_snapshots(db, &status, &ages, err);
+    if (r == 0)
+        r = ask_periods(db, &ages, err);
     if (r == 0)
         r = ask_lives(db, &status, err);
     if (r == 0)
@@ -233,6 +274,7 @@ int status_ask(struct db *db, const struct walltime *walltime, int64_t now_ms, s
     status.started_ms = walltime_of_record(walltime, ages.started_ms);
     status.ended_ms = walltime_of_record(walltime, ages.ended_ms);
     status.first_snapshot_ms = walltime_of_record(walltime, ages.first_ms);
+    status.begin_ms = walltime_of_record(walltime, ages.begin_ms);
     status.last_snapshot_ms = walltime_of_record(walltime, ages.last_ms);
     status.cpu_share = cpu_share(&status, &ages, record_ms);
     *ret = status;

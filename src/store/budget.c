@@ -18,7 +18,8 @@
     (INT64_C(3) << 19) /* what comes to the -wal after the last look: the page cache, and some */
 #define TIDY_FRAMES     1000 /* in the -wal before they are copied to the database */
 #define READERS_WAIT_MS 100  /* for those that read only for a moment */
-#define VACUUM_PAGES    32   /* given back in a step */
+#define VACUUM_PAGES    32   /* given back in a step ... */
+#define VACUUM_DOWN     256  /* ... on the way down to a smaller size */
 #define VACUUM_MIN_FREE 256  /* fewer free pages are not worth it */
 #define OPEN_BYTES      72   /* that an open socket takes in the file, about */
 #define CROWD_SHARE     3    /* with one of so many parts of the file they are a crowd */
@@ -267,6 +268,11 @@ bool budget_may_work(struct store *store)
     return tidy_log(store, TIDY_FRAMES / 4, NULL) == 0;
 }
 
+bool budget_is_above(const struct store *store)
+{
+    return store->retention.most_pages && !store->retention.capped;
+}
+
 /* Free pages of a file that is above its bound, and can't grow; -1: it is not, or that can't be told. */
 static int64_t unused_in_file(struct store *store)
 {
@@ -374,7 +380,8 @@ int vacuum_step(struct store *store, struct err *err)
         }
         return 0;
     }
-    snprintf(sql, sizeof(sql), "PRAGMA incremental_vacuum(%d)", VACUUM_PAGES);
+    snprintf(sql, sizeof(sql), "PRAGMA incremental_vacuum(%d)",
+             budget_is_above(store) ? VACUUM_DOWN : VACUUM_PAGES);
     r = writer_begin(store, err);
     if (r >= 0)
         r = writer_end(store, sql_exec(store->db, sql, err), err);

@@ -9,7 +9,16 @@
 #include "sql.h"
 #include "writer.h"
 
-#define NAMES_MAX 16384 /* in the file */
+#define NAMES_MAX   16384               /* in the file */
+#define NAMES_SHORT (NAMES_MAX / 2)     /* so many, and those of interfaces that have gone go */
+#define OF_LINKS    (NAMES_MAX / 4 * 3) /* with so many the rest is for the kernel's own */
+
+/* The names of counters while a batch is written. */
+struct naming {
+    int64_t n;        /* in the file; -1: not looked yet */
+    int64_t last;     /* the number given last; 0: none */
+    uint32_t refused; /* changes that were left out since there are too many */
+};
 
 /* What the file has of a namespace that is told in full: the last value of each counter. */
 struct known {
@@ -62,14 +71,35 @@ static void bind_name(sqlite3_stmt *stmt, const void *what)
     sql_bind_string(stmt, 1, ((const struct counter_change *)what)->name);
 }
 
+/* 1: one more name may come. */
+static int has_place(struct store *store, const struct counter_change *change,
+                     struct naming *naming, struct err *err)
+{
+    int64_t most = change->protocol ? NAMES_MAX : OF_LINKS;
+
+    if (naming->n < 0) {
+        int r = sql_query_i64(store->db, "SELECT count(*) FROM counter_names", &naming->n, err);
+
+        if (r < 0)
+            return r;
+    }
+    if (naming->n >= NAMES_SHORT)
+        store->retention.names_short = true;
+    if (naming->n < most)
+        return 1;
+    naming->refused++;
+    return 0;
+}
+
 /* 0: there are too many names. */
-static int find_name(struct store *store, const struct counter_change *change, int64_t *ret,
-                     struct err *err)
+static int find_name(struct store *store, const struct counter_change *change,
+                     struct naming *naming, int64_t *ret, struct err *err)
 {
     static const char find_sql[] = "SELECT id FROM counter_names WHERE name = ?1";
     static const char add_sql[] =
-        "INSERT INTO counter_names (kind, protocol, place, name) SELECT ?1, ?2, ?3, ?4 "
-        "WHERE (SELECT count(*) FROM counter_names) < ?5";
+        "INSERT INTO counter_names (id, kind, protocol, place, name) VALUES (coalesce((SELECT "
+        "c.id + 1 FROM counter_names AS c WHERE c.id >= ?5 AND NOT EXISTS (SELECT 1 FROM "
+        "counter_names AS d WHERE d.id = c.id + 1) ORDER BY c.id LIMIT 1), 1), ?1, ?2, ?3, ?4)";
     sqlite3_stmt *stmt;
     int r = writer_stmt(store, STMT_FIND_COUNTER, find_sql, &stmt, err);
 
@@ -84,16 +114,21 @@ static int find_name(struct store *store, const struct counter_change *change, i
         return 0;
     }
     if (r == 0)
-        r = writer_stmt(store, STMT_ADD_COUNTER_NAME, add_sql, &stmt, err);
+        r = has_place(store, change, naming, err);
+    if (r <= 0)
+        return r;
+    r = writer_stmt(store, STMT_ADD_COUNTER_NAME, add_sql, &stmt, err);
     if (r < 0)
         return r;
     SQL_BIND(stmt, change->kind, change->protocol, change->place);
     sql_bind_string(stmt, 4, change->name);
-    sqlite3_bind_int64(stmt, 5, NAMES_MAX);
+    sqlite3_bind_int64(stmt, 5, naming->last); /* the lowest that is free, or known->n would grow */
     r = sql_run(stmt, err);
-    if (r >= 0 && sqlite3_changes(store->db) > 0)
-        *ret = sqlite3_last_insert_rowid(store->db);
-    return r;
+    if (r < 0)
+        return r;
+    naming->last = *ret = sqlite3_last_insert_rowid(store->db);
+    naming->n++;
+    return 0;
 }
 
 static int put_value(struct store *store, int64_t netns, int64_t id, int64_t at_ms,
@@ -112,6 +147,7 @@ static int put_value(struct store *store, int64_t netns, int64_t id, int64_t at_
     int r = WRITER_RUN(store, STMT_ADD_COUNTER, sql, err, netns, at_ms, id, change->value,
                        change->grew, change->turn);
 
+    orphans_note(store, STMT_FIND_COUNTER, id);
     for (int tier = TIER_HOURS; r >= 0 && tier <= TIER_DAYS; tier++)
         r = WRITER_RUN(store, STMT_ADD_COUNTER_ROLLUP, rollup_sql, err, tier, netns,
                        at_ms - at_ms % tier_length_ms(tier), id, change->grew, change->value,
@@ -173,7 +209,7 @@ static int put_rest(struct store *store, int64_t netns, int64_t at_ms, const str
 
 static int put_counters(struct store *store, int64_t netns, int64_t at_ms,
                         const struct counted_netns *one, const struct counter_change *changes,
-                        bool had_readings, struct err *err)
+                        bool had_readings, struct naming *naming, struct err *err)
 {
     _cleanup_(finish_known) struct known known = {.anew = one->anew && had_readings};
     int r = one->full ? load_known(store, netns, &known, err) : 0;
@@ -182,7 +218,7 @@ static int put_counters(struct store *store, int64_t netns, int64_t at_ms,
         struct counter_change change = changes[i];
         int64_t id;
 
-        r = find_name(store, &change, &id, err);
+        r = find_name(store, &change, naming, &id, err);
         if (r < 0 || !id || (one->full && !follow(&known, id, &change)))
             continue;
         r = put_value(store, netns, id, at_ms, &change, err);
@@ -192,15 +228,13 @@ static int put_counters(struct store *store, int64_t netns, int64_t at_ms,
     return r;
 }
 
-static int put_reading(struct store *store, int64_t at_ms, const struct counting *counting,
-                       bool *ret_had, struct err *err)
+static int had_readings(struct store *store, bool *ret, struct err *err)
 {
-    static const char sql[] = "INSERT OR REPLACE INTO readings (at_ms, left_out) VALUES (?1, ?2)";
     int64_t last;
     int r = sql_query_i64(store->db, "SELECT at_ms FROM readings LIMIT 1", &last, err);
 
-    *ret_had = r > 0;
-    return r < 0 ? r : WRITER_RUN(store, STMT_ADD_READING, sql, err, at_ms, counting->left_out);
+    *ret = r > 0;
+    return r < 0 ? r : 0;
 }
 
 int counting_write(struct store *store, const struct batch_ids *ids, const struct batch *batch,
@@ -208,11 +242,13 @@ int counting_write(struct store *store, const struct batch_ids *ids, const struc
 {
     static const char lack_sql[] =
         "INSERT OR REPLACE INTO reading_lacks (at_ms, netns, lacks) VALUES (?1, ?2, ?3)";
+    static const char sql[] = "INSERT OR REPLACE INTO readings (at_ms, left_out) VALUES (?1, ?2)";
     const struct counting *counting = &batch->counting;
+    struct naming naming = {.n = -1};
     size_t counter = 0, interface = 0, route = 0;
     int64_t at_ms = batch->snapshot.start_ms;
     bool had = false;
-    int r = counting->taken ? put_reading(store, at_ms, counting, &had, err) : 0;
+    int r = counting->taken ? had_readings(store, &had, err) : 0;
 
     for (size_t i = 0; i < counting->netns.n && r >= 0; i++) {
         const struct counted_netns *one = &counting->netns.items[i];
@@ -222,7 +258,7 @@ int counting_write(struct store *store, const struct batch_ids *ids, const struc
             r = WRITER_RUN(store, STMT_ADD_READING_LACK, lack_sql, err, at_ms, netns, one->lacks);
         if (r >= 0)
             r = put_counters(store, netns, at_ms, one, counting->counters.items + counter, had,
-                             err);
+                             &naming, err);
         if (r >= 0)
             r = counting_put_interfaces(store, netns, at_ms, one,
                                         counting->interfaces.items + interface, err);
@@ -233,5 +269,8 @@ int counting_write(struct store *store, const struct batch_ids *ids, const struc
         interface += one->n_interfaces;
         route += one->n_routes;
     }
-    return r;
+    if (r < 0 || !counting->taken)
+        return r;
+    return WRITER_RUN(store, STMT_ADD_READING, sql, err, at_ms,
+                      (int64_t)counting->left_out + naming.refused);
 }

@@ -6,7 +6,6 @@
 
 static const char sql[] = "SELECT n.inode, n.cookie, s.port, s.protocol, s.role FROM services AS s "
                           "JOIN netns AS n ON n.id = s.netns WHERE n.boot = ?1 AND s.port > 0";
-static const char count_sql[] = "SELECT count(*) FROM services WHERE port > 0";
 
 /* Whether the row's namespace is among those of this run. */
 static bool find(sqlite3_stmt *stmt, const struct netns_ref *netns, size_t n, uint32_t *ret)
@@ -24,14 +23,11 @@ static bool find(sqlite3_stmt *stmt, const struct netns_ref *netns, size_t n, ui
 
 int store_each_service(struct store *store, const struct netns_ref *netns, size_t n_netns,
                        int (*fn)(void *arg, const struct service_key *key), void *arg,
-                       uint32_t *ret_others, struct err *err)
+                       struct err *err)
 {
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
-    int64_t others = 0;
-    int r = sql_query_i64(store->db, count_sql, &others, err);
+    int r = sql_prepare(store->db, sql, &stmt, err);
 
-    if (r >= 0)
-        r = sql_prepare(store->db, sql, &stmt, err);
     if (r < 0)
         return r;
     SQL_BIND(stmt, store->boot);
@@ -42,12 +38,9 @@ int store_each_service(struct store *store, const struct netns_ref *netns, size_
 
         if (!find(stmt, netns, n_netns, &key.netns))
             continue;
-        others--;
         r = fn(arg, &key);
         if (r < 0)
             return r;
     }
-    if (r == 0)
-        *ret_others = others < UINT32_MAX ? (uint32_t)others : UINT32_MAX;
     return r;
 }

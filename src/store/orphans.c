@@ -19,6 +19,8 @@
 #define LIFE_BITS    (1U << 20) /* lives share bits: what keeps one too many is seen the next time */
 #define MOST_BITS    (INT64_C(1) << 31) /* of numbers: a file with greater ones is not swept */
 #define MOST_COLUMNS 6
+#define STEP_GROUPS  100              /* rows of one reading, or of one period, each */
+#define NAMES_PACE   INT64_C(3600000) /* from one sweep of counters' names to the next, ms */
 
 enum kind {
     KIND_NONE,
@@ -30,6 +32,7 @@ enum kind {
     CGROUPS,
     NETNS,
     BOOTS,
+    COUNTERS,
     LIVES,
     KIND_COUNT
 };
@@ -56,6 +59,8 @@ struct phase {
     bool down;    /* from the greatest key to the smallest */
     bool single;  /* gives a row each time */
     bool changes; /* of owner_changes, which not each file has */
+    bool groups;  /* drop removes what has no mark of all that have the row's first two columns */
+    bool names;   /* only where names of counters are short */
 };
 
 /* clang-format off */
@@ -119,10 +124,29 @@ static const struct phase phases[] = {
      .drop = "DELETE FROM queues WHERE life = ?1", .of = LIVES, .single = true},
     {.sql = "SELECT life, 0 FROM owner_changes WHERE life > ?1 AND ?2 >= -1 AND ?3 ORDER BY life LIMIT 1",
      .drop = "DELETE FROM owner_changes WHERE life = ?1", .of = LIVES, .single = true, .changes = true},
+    /* Where names of counters are short: those of interfaces that have gone go with all that was counted, but for
+     * the ones that came last. */
+    {.sql = "SELECT id, 0, id FROM counter_names WHERE id > ?1 AND ?2 >= -1 AND protocol > 0 ORDER BY id LIMIT ?3",
+     .kinds = {COUNTERS}, .names = true},
+    {.sql = "SELECT i.id, c.id, c.id FROM interfaces AS i CROSS JOIN counter_names AS c "
+            "ON c.name > 'interface.' || i.name || '.' AND c.name < 'interface.' || i.name || '/' "
+            "WHERE i.id >= ?1 AND (i.id, c.id) > (?1, ?2) AND (i.until_ms IS NULL OR i.id >= coalesce("
+            "(SELECT l.id FROM interfaces AS l ORDER BY l.id DESC LIMIT 1 OFFSET 255), 0)) "
+            "ORDER BY i.id, c.id LIMIT ?3",
+     .kinds = {COUNTERS}, .names = true},
+    {.sql = "SELECT netns, at_ms FROM counters WHERE (netns, at_ms) > (?1, ?2) AND ?3 ORDER BY netns, at_ms LIMIT 1",
+     .drop = "DELETE FROM counters WHERE netns = ?1 AND at_ms = ?2 AND is_unmarked(counter)", .groups = true, .names = true},
+    {.sql = "SELECT tier << 40 | netns, at_ms FROM counter_rollups "
+            "WHERE (tier, netns, at_ms) > (?1 >> 40, ?1 & (1 << 40) - 1, ?2) AND ?3 ORDER BY tier, netns, at_ms LIMIT 1",
+     .drop = "DELETE FROM counter_rollups WHERE tier = ?1 >> 40 AND netns = (?1 & (1 << 40) - 1) AND at_ms = ?2 "
+             "AND is_unmarked(counter)", .groups = true, .names = true},
+    {.sql = "SELECT id, 0 FROM counter_names WHERE id > ?1 AND ?2 >= -1 ORDER BY id LIMIT ?3",
+     .drop = "DELETE FROM counter_names WHERE id = ?1", .of = COUNTERS, .names = true},
 };
 /* clang-format on */
 
 #define PHASES (sizeof(phases) / sizeof(phases[0]))
+#define NAMES  (PHASES - 5) /* the first that is about names of counters */
 
 _Static_assert(PHASES <= STMT_SWEEP_LAST - STMT_SWEEP_READ, "each phase keeps its statement");
 
@@ -173,9 +197,11 @@ void orphans_note(struct store *store, unsigned find, int64_t id)
         unsigned find;
         enum kind kind;
     } finds[] = {
-        {STMT_FIND_SERVICE, SERVICES},  {STMT_FIND_ADDRESS, ADDRESSES}, {STMT_FIND_OWNER, OWNERS},
-        {STMT_FIND_PROCESS, PROCESSES}, {STMT_FIND_PROGRAM, PROGRAMS},  {STMT_FIND_CGROUP, CGROUPS},
-        {STMT_FIND_NETNS, NETNS},       {STMT_PUT_OPEN, LIVES},
+        {STMT_FIND_SERVICE, SERVICES}, {STMT_FIND_ADDRESS, ADDRESSES},
+        {STMT_FIND_OWNER, OWNERS},     {STMT_FIND_PROCESS, PROCESSES},
+        {STMT_FIND_PROGRAM, PROGRAMS}, {STMT_FIND_CGROUP, CGROUPS},
+        {STMT_FIND_NETNS, NETNS},      {STMT_PUT_OPEN, LIVES},
+        {STMT_FIND_COUNTER, COUNTERS},
     };
 
     if (!store->retention.sweep)
@@ -204,16 +230,36 @@ static void begin_phase(struct orphans *sweep, unsigned phase)
     sweep->at[1] = -1;
 }
 
-static int begin(struct store *store, struct err *err)
+/* is_unmarked(number of a counter), in SQL. */
+static void is_unmarked(sqlite3_context *context, int n, sqlite3_value **values)
+{
+    const struct store *store = sqlite3_user_data(context);
+    const struct orphans *sweep = store->retention.sweep;
+
+    (void)n;
+    sqlite3_result_int(context, sweep && !sweep->failed &&
+                                    !is_marked(sweep, COUNTERS, sqlite3_value_int64(values[0])));
+}
+
+static int begin(struct store *store, unsigned phase, struct err *err)
 {
     struct orphans *sweep = calloc(1, sizeof(*sweep));
+    int r;
 
     if (!sweep)
         return err_errno(err, -ENOMEM, "%s", store->path);
-    begin_phase(sweep, 0);
+    r = sqlite3_create_function(store->db, "is_unmarked", 1, SQLITE_UTF8 | SQLITE_DIRECTONLY, store,
+                                is_unmarked, NULL, NULL);
+    if (r != SQLITE_OK) {
+        free(sweep);
+        return sql_fail(store->db, r, err);
+    }
+    begin_phase(sweep, phase);
     mark(sweep, BOOTS, store->boot);
     store->retention.sweep = sweep;
-    store->retention.removed = 0;
+    if (phase < NAMES)
+        store->retention.removed = 0;
+    store->retention.named_ms = store->retention.last_ms;
     return 0;
 }
 
@@ -289,6 +335,37 @@ static int drop_rows(struct store *store, const struct phase *phase, int64_t at[
     return r < 0 ? r : more;
 }
 
+/* Rows of counters that have no mark, a group after the other. 1: there may be more. */
+static int drop_groups(struct store *store, const struct phase *phase, int64_t at[static 2],
+                       struct err *err)
+{
+    _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *drop = NULL;
+    int64_t rows = 0;
+    sqlite3_stmt *stmt;
+    int more = 1, r = writer_begin(store, err);
+
+    if (r < 0)
+        return r;
+    r = writer_stmt(store, STMT_SWEEP_READ + store->retention.sweep->phase, phase->sql, &stmt, err);
+    if (r >= 0)
+        r = sql_prepare(store->db, phase->drop, &drop, err);
+    for (int groups = 0; groups < STEP_GROUPS && rows < STEP_DROPS && more > 0 && r >= 0;
+         groups++) {
+        SQL_BIND(stmt, at[0], at[1], 1);
+        r = more = sql_step(stmt, err);
+        if (r <= 0)
+            break;
+        at[0] = sqlite3_column_int64(stmt, 0);
+        at[1] = sqlite3_column_int64(stmt, 1);
+        sqlite3_reset(stmt);
+        SQL_BIND(drop, at[0], at[1]);
+        r = sql_run(drop, err);
+        rows += r < 0 ? 0 : sqlite3_changes(store->db);
+    }
+    r = writer_end(store, r, err);
+    return r < 0 ? r : more;
+}
+
 static bool is_due(struct store *store, struct err *err)
 {
     int64_t pages = 0;
@@ -299,32 +376,57 @@ static bool is_due(struct store *store, struct err *err)
     return store->retention.removed >= pages * GONE_SHARE;
 }
 
+/* The sweep of names alone, which reads no sockets. */
+static bool are_names_due(const struct store *store)
+{
+    const struct retention *retention = &store->retention;
+
+    return retention->names_short &&
+           (!retention->named_ms || retention->last_ms - retention->named_ms >= NAMES_PACE);
+}
+
+static int begin_if_due(struct store *store, struct err *err)
+{
+    int r = 0;
+
+    if (is_due(store, err))
+        r = begin(store, 0, err);
+    else if (are_names_due(store))
+        r = begin(store, NAMES, err);
+    return r < 0 ? r : store->retention.sweep != NULL;
+}
+
+static int run_phase(struct store *store, const struct phase *phase, int64_t at[static 2],
+                     struct err *err)
+{
+    struct unmarked none = {.n = 0};
+
+    if ((phase->changes && !store->retention.has_changes) ||
+        (phase->names && !store->retention.names_short))
+        return 0;
+    if (phase->groups)
+        return drop_groups(store, phase, at, err);
+    return phase->drop ? drop_rows(store, phase, at, err) : read_rows(store, phase, at, &none, err);
+}
+
 int orphans_step(struct store *store, struct err *err)
 {
     struct orphans *sweep = store->retention.sweep;
-    struct unmarked none = {.n = 0};
-    const struct phase *phase;
     int64_t at[2];
     int r;
 
     if (!store->retention.set || !store->recording)
         return 0;
-    if (!sweep) {
-        r = is_due(store, err) ? begin(store, err) : 0;
-        return r < 0 ? r : store->retention.sweep != NULL;
-    }
+    if (!sweep)
+        return begin_if_due(store, err);
     if (sweep->phase >= PHASES || sweep->failed) {
+        if (!sweep->failed) /* whether they still are is seen when another comes */
+            store->retention.names_short = false;
         orphans_abandon(store);
         return 0;
     }
-    phase = &phases[sweep->phase];
     memcpy(at, sweep->at, sizeof(at));
-    if (phase->changes && !store->retention.has_changes)
-        r = 0;
-    else if (phase->drop)
-        r = drop_rows(store, phase, at, err);
-    else
-        r = read_rows(store, phase, at, &none, err);
+    r = run_phase(store, &phases[sweep->phase], at, err);
     if (r < 0)
         return r;
     memcpy(sweep->at, at, sizeof(at));

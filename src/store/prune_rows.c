@@ -8,20 +8,22 @@
 #include "sql.h"
 #include "writer.h"
 
-#define STEP_ROWS   400 /* removed in a step, about */
+#define STEP_ROWS   400 /* removed in a step, about, and by one statement at most */
 #define STEP_HOURS  40  /* of each kind in a step: they take up to a page */
 #define STEP_VISITS 200 /* services and the like that a step looks at */
+#define STEP_DOWN   6   /* steps are so many times as large on the way down to a smaller size */
 
 struct step {
     struct store *store;
     struct prune_tier *tier;
     int number; /* of the tier */
     int64_t rows, visits;
+    int64_t times; /* it is as large as so many */
 };
 
 static bool is_spent(const struct step *step)
 {
-    return step->rows >= STEP_ROWS || step->visits >= STEP_VISITS;
+    return step->rows >= STEP_ROWS * step->times || step->visits >= STEP_VISITS * step->times;
 }
 
 int prune_life(struct store *store, int64_t life, struct err *err)
@@ -389,6 +391,22 @@ static int prune_routes(struct step *step, struct err *err)
                                   "DELETE FROM routes WHERE id IN " GONE_ROUTES, err);
 }
 
+/* Changes of the wall clock are told as long as there is anything of a time that they are about: no boot that something
+ * refers to has anything from before it began. */
+static int prune_epochs(struct step *step, struct err *err)
+{
+    static const char sql[] =
+        "DELETE FROM epochs WHERE from_ms IN (SELECT e.from_ms FROM epochs AS e WHERE e.from_ms < "
+        "(SELECT max(l.from_ms) FROM epochs AS l WHERE l.from_ms <= ?1 AND l.from_ms <= (SELECT "
+        "min(b.base_ms) FROM boots AS b)) "
+        "ORDER BY e.from_ms LIMIT ?2)";
+    int r = WRITER_RUN(step->store, STMT_PRUNE_EPOCHS, sql, err, step->tier->from_ms, STEP_ROWS);
+    int rows = r < 0 ? 0 : sqlite3_changes(step->store->db);
+
+    step->rows += rows;
+    return r < 0 ? r : rows < STEP_ROWS;
+}
+
 typedef int (*part_fn)(struct step *step, struct err *err);
 
 /* One part of what a tier has. 1: it is done with. *ret_last: there is none behind it. */
@@ -401,8 +419,8 @@ static int prune_part(struct step *step, bool *ret_last, struct err *err)
     static const part_fn hours[] = {
         prune_rollups,         prune_netns_tallies, prune_rates,  prune_cover,
         prune_counter_rollups, prune_interfaces,    prune_routes, prune_notes};
-    static const part_fn days[] = {prune_rollups, prune_netns_tallies, prune_rates, prune_cover,
-                                   prune_counter_rollups};
+    static const part_fn days[] = {prune_rollups, prune_netns_tallies,   prune_rates,
+                                   prune_cover,   prune_counter_rollups, prune_epochs};
     unsigned part = step->tier->part;
 
     if (step->number == TIER_DETAIL) {
@@ -436,7 +454,10 @@ static void begin_part(struct prune_tier *tier, unsigned part)
 int prune_rows(struct store *store, enum tier number, int64_t *ret_rows, struct err *err)
 {
     struct prune_tier *tier = &store->retention.tiers[number + 1];
-    struct step step = {.store = store, .tier = tier, .number = number};
+    struct step step = {.store = store,
+                        .tier = tier,
+                        .number = number,
+                        .times = budget_is_above(store) ? STEP_DOWN : 1};
     bool last = false;
     int r = 0;
 

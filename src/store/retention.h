@@ -41,12 +41,14 @@ struct retention {
     int64_t wal_frames;    /* pages in the -wal after the last commit */
     int64_t last_ms;       /* the latest snapshot written; nothing after it is removed */
     int64_t removed;       /* rows of detail removed since the last sweep */
+    int64_t named_ms;      /* last_ms when the last sweep began; 0: none did */
     bool set;              /* store_set_retention() was called */
     bool loaded;           /* tiers are as in the file */
     bool capped;           /* SQLite refuses pages beyond most_pages */
     bool vacuuming;        /* free pages are being given back */
     bool has_changes;      /* there is a table of earlier owners */
     bool crowded;          /* open sockets alone take much of what there is */
+    bool names_short;      /* the file has about as many names of counters as it may */
     bool log_full;         /* the last statement was broken off since the -wal reached most_wal */
 };
 
@@ -87,6 +89,9 @@ int budget_no_room(struct store *store, const struct budget_need *need, struct e
 
 /* Pages that are free within the bound; INT64_MAX: there is none. */
 int budget_free_pages(struct store *store, int64_t *ret, struct err *err);
+
+/* The file is larger than it may be, since that was made less. */
+bool budget_is_above(const struct store *store);
 
 /* Whether a step of upkeep may add to the -wal now. */
 bool budget_may_work(struct store *store);

@@ -37,8 +37,12 @@ static enum size_part part_of(const char *table)
     static const char *const detail[] = {"open",          "closed",    "late",
                                          "open_facts",    "holders",   "queues",
                                          "owner_changes", "snapshots", "hours"};
-    static const char *const names[] = {"services",  "netns",    "service_names", "owners",
-                                        "processes", "programs", "cgroups",       "addresses"};
+    static const char *const names[] = {"services", "netns",     "service_names",
+                                        "owners",   "processes", "programs",
+                                        "cgroups",  "addresses", "counter_names"};
+    /* by the age of which they go */
+    static const char *const minutes[] = {"counters", "readings", "reading_lacks"};
+    static const char *const hours[] = {"interfaces", "routes", "route_ways"};
 
     for (size_t i = 0; i < sizeof(detail) / sizeof(detail[0]); i++)
         if (strcmp(table, detail[i]) == 0)
@@ -46,6 +50,12 @@ static enum size_part part_of(const char *table)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(table, names[i]) == 0)
             return SIZE_NAMES;
+    for (size_t i = 0; i < sizeof(minutes) / sizeof(minutes[0]); i++)
+        if (strcmp(table, minutes[i]) == 0)
+            return SIZE_MINUTES;
+    for (size_t i = 0; i < sizeof(hours) / sizeof(hours[0]); i++)
+        if (strcmp(table, hours[i]) == 0)
+            return SIZE_HOURS;
     return strcmp(table, "tallies") == 0 ? SIZE_TICKS : SIZE_REST;
 }
 
@@ -125,7 +135,7 @@ static int count_trees(struct count *count, sqlite3 *db, struct err *err)
         const char *table = (const char *)sqlite3_column_text(stmt, 0);
         bool tiered = strcmp(table, "tally_rollups") == 0 || strcmp(table, "rate_rollups") == 0 ||
                       strcmp(table, "cover_rollups") == 0 || strcmp(table, "netns_tallies") == 0 ||
-                      strcmp(table, "netns_covers") == 0;
+                      strcmp(table, "netns_covers") == 0 || strcmp(table, "counter_rollups") == 0;
 
         if (count_tree(count, (uint32_t)sqlite3_column_int64(stmt, 1), tiered,
                        tiered ? SIZE_MINUTES : part_of(table)) < 0)

@@ -73,3 +73,46 @@ def test_the_day_after_a_scan_there_are_places_again(make):
         scan(s, dice, 30)
     s.end()
     assert query(s.path, "SELECT count(*) FROM services WHERE port > 0")[0][0] > first
+
+
+def living(s):
+    """A snapshot in which each of four namespaces has servers at ten ports, and a client at another."""
+    s.boot_ms += s.interval_ms
+    s.clock()
+    for place in range(4):
+        s.tell(f"into {place}")
+        for port in range(8000, 8010):
+            s.cookie += 1
+            s.tell(f"sample tcp 4 0.0.0.0 {port} 0.0.0.0 0 LISTEN {s.cookie} {s.cookie} 0 0 0 0 0 128 0")
+        s.cookie += 1
+        s.tell(f"sample tcp 4 192.0.2.1 40000 198.51.100.7 443 ESTABLISHED {s.cookie} {s.cookie} 0 0 0 0 0 0 1")
+    s.tell("tick")
+    s.sync()
+
+
+def all_are_told_apart(s, namespaces):
+    assert query(s.path, "SELECT count(*) FROM services WHERE port = -1") == [(0,)]
+    assert query(s.path, "SELECT sum(services_other) FROM recordings") == [(0,)]
+    assert query(s.path, "SELECT count(*) FROM services WHERE port > 0") == [(namespaces * 11,)]
+
+
+def test_after_hundreds_of_boots_the_containers_of_now_have_their_places(make):
+    s = make()
+    s.tell("namespaces 4")
+    for boot in range(100):
+        s.tell("stop", f"start boot-{boot + 2}")
+        living(s)
+    s.end()
+    all_are_told_apart(s, 4 * 100)
+
+
+def test_after_hundreds_of_containers_those_of_now_have_their_places(make):
+    s = make()
+    s.tell("namespaces 4")
+    for round in range(250):
+        s.tell("born 1", "born 2", "born 3")
+        living(s)
+        if round == 150:
+            s.restart()
+    s.end()
+    all_are_told_apart(s, 3 * 250 + 1)

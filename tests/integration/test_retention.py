@@ -142,6 +142,41 @@ def test_a_reader_in_the_way_costs_detail_and_no_count(stage):
     hold_whole(s.path)
 
 
+def test_a_crowd_that_never_fits_is_told_at_growing_distances_and_at_once_when_there_is_room(stage):
+    s = stage(2 * MIB, MIB)
+    crowd = [f"sample tcp 4 192.0.2.1 {i % 60000 + 1024} 198.51.{i >> 8 & 255}.{i & 255} 443 ESTABLISHED {i + 10} {i + 10} 1000 0 0 0 0 0 1"
+             for i in range(24000)]
+
+    def tick():
+        s.boot_ms += TICK_MS
+        s.clock()
+        n = len(crowd) - len(s.truth) % 2
+        s.tell(*crowd[:n], "tick")
+        s.truth.append(n)
+        s.sync()
+
+    s.tick(3)
+    for _ in range(60):
+        tick()
+        assert s.size() <= 2 * MIB
+    # a batch that tells all is written as an anchor; with a try at each snapshot it were 60
+    tries = query(s.path, "SELECT start_ms FROM snapshots WHERE anchor AND unkept > 0 ORDER BY start_ms")
+    assert 4 <= len(tries) <= 9
+    distances = [(b - a) // TICK_MS for (a,), (b,) in zip(tries, tries[1:])]
+    assert distances == sorted(distances) and distances[-1] >= 8
+    s.retention = (16 * MIB, 4 * MIB, *FOREVER)
+    s.sync()
+    for _ in range(3):
+        tick()
+    assert query(s.path, "SELECT count(*) FROM open") == [(s.truth[-1],)]
+    s.end()
+    assert [row[0] for row in query(s.path, COUNTS)] == s.truth
+    # one loss, from the first snapshot that lacks them to the one that has them
+    assert [row[0] for row in query(s.path, "SELECT count FROM losses")] == [
+        query(s.path, "SELECT count(*) FROM snapshots WHERE unkept > 0")[0][0]]
+    hold_whole(s.path)
+
+
 def test_each_tier_goes_by_its_age_and_what_is_coarser_tells_the_same(stage):
     s = stage(64 * MIB, 4 * MIB, ages=(HOUR, 2 * HOUR, 30 * HOUR, 3 * DAY, 0))
     for _ in range(5 * 24 * 4):
@@ -232,7 +267,8 @@ def test_a_reload_takes_other_ages_and_the_recording_goes_on(stage, record, db, 
 
 
 @pytest.mark.parametrize("lines, words", [
-    ("  max_size: 1MiB", "16MiB to 64TiB"), ("  detail: 1s", "from 1m"), ("  ticks: never", "forever"),
+    ("  max_size: 1MiB", "16MiB to 64TiB"), ("  detail: 1s", "from 1m"), ("  detail: 5", "not a duration from 1m to 36500d, or forever"),
+    ("  max_size: 64", "not a size from 16MiB to 64TiB"), ("  max_size: x", "not a size from 16MiB to 64TiB"), ("  ticks: never", "forever"),
     ("  hours: 2h", "from 24h"), ("  week: 2d", "unknown key")])
 def test_what_is_wrong_is_refused_with_what_would_be_right(record, tmp_path, lines, words):
     config = tmp_path / "wrong.yaml"

@@ -20,7 +20,8 @@
  * - fail: the next snapshot's dump ends with an error after its samples
  * - namespaces N: there are that many, the recorder's own and n1, n2 ...; into PLACE: samples,
  * events and failures that follow are of that one (0: the own)
- * - without PLACE STANDING: it is not recorded any more, for that reason; with PLACE: it is again
+ * - without PLACE STANDING: it is not recorded any more, for that reason; with PLACE: it is again; born
+ * PLACE: another one has its place, as a container's that comes after it
  * - lacks|has tcp|udp: whether the kernel has the module to dump it
  * - tick: take a snapshot
  * - stop, crash: end the recorder with or without a closing note

@@ -97,10 +97,11 @@ uint32_t stage_place(const struct stage *stage, const struct netns_ref *netns)
 /* The own one has the number that is set for it, as the kernel gives it anew to another. */
 struct netns_ref stage_ref(const struct stage *stage, uint32_t place)
 {
-    struct netns_ref ref = {.inode = stage->netns_inode + place,
-                            .cookie = place ? 100 + place : 0,
-                            .id = stage->places[place].id,
-                            .is_new = stage->places[place].is_new};
+    struct netns_ref ref = {
+        .inode = stage->netns_inode + place,
+        .cookie = place ? 100 + place + UINT64_C(1000) * stage->places[place].births : 0,
+        .id = stage->places[place].id,
+        .is_new = stage->places[place].is_new};
 
     if (place)
         snprintf(ref.name, sizeof(ref.name), "n%u", place);
@@ -144,6 +145,10 @@ bool stage_obey_places(struct stage *stage, const char *line)
         stage->places[place].standing = (uint8_t)number;
     } else if (sscanf(line, "with %" SCNu32, &place) == 1 && place < stage->n_places) {
         come_back(stage, place, false);
+    } else if (sscanf(line, "born %" SCNu32, &place) == 1 && place < stage->n_places) {
+        number = stage->places[place].births + 1;
+        come_back(stage, place, true);
+        stage->places[place].births = number;
     } else if (strcmp(line, "fail\n") == 0) {
         stage->places[stage->into].fail = true;
     } else {

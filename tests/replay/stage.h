@@ -20,6 +20,7 @@ struct made_sample {
 /* A namespace: places are numbered from 0, the recorder's own. */
 struct made_netns {
     uint32_t id;      /* as the recorder has it now */
+    uint32_t births;  /* how many others had that place before */
     uint8_t standing; /* enum netns_standing */
     bool fail;        /* the next dump fails */
     bool is_new;      /* it came since the snapshot before */

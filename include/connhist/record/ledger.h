@@ -44,10 +44,8 @@ int ledger_new(const struct ledger_options *options, struct ledger **ret);
 void ledger_free(struct ledger *ledger);
 DEFINE_CLEANUP(struct ledger *, ledger_free)
 
-/* A service that the file has, of a namespace of this run, and how many more it has. Before ledger_resume(). 0 or
- * -ENOMEM. */
+/* A service that the file has, of a namespace of this run. Before ledger_resume(). 0 or -ENOMEM. */
 int ledger_know_service(struct ledger *ledger, const struct service_key *key);
-void ledger_know_others(struct ledger *ledger, uint32_t services);
 
 /* A life that the file holds as open, from an earlier run in the same boot; before the first
  * snapshot. life->service.netns must be this run's id. Its number must be below next_life. 0 or

@@ -15,7 +15,9 @@ struct budget {
     int64_t
         since_ms[SIZE_PARTS]; /* the oldest of it, wall time; TIME_UNKNOWN: nothing, or no matter */
     int64_t max_bytes; /* what the file and its companions may take; 0: not known, or no bound */
-    int64_t day_bytes; /* growth per day, each part by what it took so far; -1: not known */
+    int64_t
+        day_bytes; /* growth per day, each part by what it took so far, but for those of which the oldest
+                          goes for its age; -1: not known */
 };
 
 /* Between db_begin() and db_end(). Errors as db_prepare(). */

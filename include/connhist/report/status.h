@@ -12,13 +12,15 @@
 struct db;
 
 struct status {
-    int recorder_pid;          /* 0: nobody records into this file; negative errno: can't be told */
-    int64_t recordings;        /* runs so far */
-    int64_t started_ms;        /* the latest run's start, wall time; TIME_UNKNOWN: never */
-    int64_t ended_ms;          /* its end in good order; TIME_UNKNOWN: running or died */
-    int64_t interval_ms;       /* its interval */
-    char detail[16];           /* its detail */
-    char version[32];          /* of the recorder that wrote it */
+    int recorder_pid;    /* 0: nobody records into this file; negative errno: can't be told */
+    int64_t recordings;  /* runs so far */
+    int64_t started_ms;  /* the latest run's start, wall time; TIME_UNKNOWN: never */
+    int64_t ended_ms;    /* its end in good order; TIME_UNKNOWN: running or died */
+    int64_t interval_ms; /* its interval */
+    char detail[16];     /* its detail */
+    char version[32];    /* of the recorder that wrote it */
+    int64_t
+        begin_ms; /* of the oldest that there is, snapshots or counts; wall time; TIME_UNKNOWN */
     int64_t first_snapshot_ms; /* of the file, wall time; TIME_UNKNOWN */
     int64_t last_snapshot_ms;  /* wall time; TIME_UNKNOWN */
     int64_t last_took_us;      /* how long the last snapshot took */
@@ -32,6 +34,8 @@ struct status {
     int64_t queue_peak_bytes;
     int64_t roles_guessed;
     int64_t services_other;
+    int64_t
+        counters_left_out; /* counters, interfaces and routes at the last reading, beyond a bound */
     int64_t owners_later;  /* sockets at the last snapshot without a known owner: not looked for
                                  to the end yet */
     int64_t owners_absent; /* … held by no process: half-open connections, orphans */

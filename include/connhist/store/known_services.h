@@ -11,9 +11,8 @@
 struct store;
 
 /* Gives each service of this boot's namespaces in `netns` that is told apart by its port, with the
- * namespace's id there; *ret_others: how many more there are, of other namespaces and boots. After
- * store_begin_recording(). fn returns 0 or a negative errno that ends it. Errors as
+ * namespace's id there. After store_begin_recording(). fn returns 0 or a negative errno that ends it. Errors as
  * store_read_past(). */
 int store_each_service(struct store *store, const struct netns_ref *netns, size_t n_netns,
                        int (*fn)(void *arg, const struct service_key *key), void *arg,
-                       uint32_t *ret_others, struct err *err);
+                       struct err *err);

@@ -77,12 +77,36 @@ static void namespaces_have_their_own_places_and_a_bound_together(void **state)
 
     (void)state;
     admission_init(&admission, 64);
-    admission.others = 100;
     admission_day(&admission, FIRST_MS);
     for (uint32_t netns = 1; netns < 100; netns++)
         others += ask_ports(&admission, netns, ROLE_SERVER, 1, 65535 / 2);
-    assert_int_equal(others, 16 * 64 - 100);
+    assert_int_equal(others, 16 * 64);
     assert_int_equal(ask_ports(&admission, 0, ROLE_SERVER, 1, 65535 / 2), 64);
+    admission_finish(&admission);
+}
+
+static void namespaces_that_are_gone_take_no_place_from_those_that_are(void **state)
+{
+    struct admission admission;
+
+    (void)state;
+    admission_init(&admission, 64);
+    admission_day(&admission, FIRST_MS);
+    assert_int_equal(ask_ports(&admission, 0, ROLE_SERVER, 1, 64), 64);
+    for (uint32_t netns = 1; netns <= 10000; netns++) { /* 50 at a time */
+        assert_int_equal(ask_ports(&admission, netns, ROLE_SERVER, 1, 20), 20);
+        if (netns > 50)
+            admission_leave(&admission, netns - 50);
+        assert_true(admission.size <= 4096);
+    }
+    assert_int_equal(admission.netns.n, 51);
+    /* what stays has kept its places, and no more than its share */
+    assert_int_equal(ask_ports(&admission, 0, ROLE_SERVER, 1, 1000), 64);
+    assert_int_equal(ask_ports(&admission, 9999, ROLE_SERVER, 1, 1000), 44);
+    assert_int_equal(admission.all_but_own, 16 * 64);
+    admission_leave(&admission, 9998);
+    admission_leave(&admission, 9998); /* as it is */
+    assert_int_equal(admission.all_but_own, 16 * 64 - 20);
     admission_finish(&admission);
 }
 
@@ -121,6 +145,7 @@ int main(void)
         cmocka_unit_test(a_scan_gets_a_quarter_of_what_is_left_each_day),
         cmocka_unit_test(what_is_listened_at_has_places_of_its_own_at_once),
         cmocka_unit_test(namespaces_have_their_own_places_and_a_bound_together),
+        cmocka_unit_test(namespaces_that_are_gone_take_no_place_from_those_that_are),
         cmocka_unit_test(what_the_file_has_keeps_its_place_and_takes_one),
         cmocka_unit_test(without_a_bound_nothing_is_kept),
     };
