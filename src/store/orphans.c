@@ -55,7 +55,7 @@ struct phase {
     enum kind kinds[MOST_COLUMNS];
     bool down;    /* from the greatest key to the smallest */
     bool single;  /* gives a row each time */
-    bool changes; /* of owner_changes, which not each file has */
+    bool changes; /* of owner_changes and offloads, which not each file has */
 };
 
 /* clang-format off */
@@ -115,6 +115,8 @@ static const struct phase phases[] = {
      .drop = "DELETE FROM queues WHERE life = ?1", .of = LIVES, .single = true},
     {.sql = "SELECT life, 0 FROM owner_changes WHERE life > ?1 AND ?2 >= -1 AND ?3 ORDER BY life LIMIT 1",
      .drop = "DELETE FROM owner_changes WHERE life = ?1", .of = LIVES, .single = true, .changes = true},
+    {.sql = "SELECT life, 0 FROM offloads WHERE life > ?1 AND ?2 >= -1 AND ?3 ORDER BY life LIMIT 1",
+     .drop = "DELETE FROM offloads WHERE life = ?1", .of = LIVES, .single = true, .changes = true},
 };
 /* clang-format on */
 

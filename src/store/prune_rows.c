@@ -34,6 +34,9 @@ int prune_life(struct store *store, int64_t life, struct err *err)
         r = WRITER_RUN(store, STMT_PRUNE_QUEUES, "DELETE FROM queues WHERE life = ?1", err, life);
     if (r >= 0 && store->retention.has_changes)
         r = WRITER_RUN(store, STMT_PRUNE_CHANGES, changes_sql, err, life);
+    if (r >= 0 && store->retention.has_changes)
+        r = WRITER_RUN(store, STMT_PRUNE_OFFLOADS, "DELETE FROM offloads WHERE life = ?1", err,
+                       life);
     return r;
 }
 

@@ -65,6 +65,8 @@ struct life {
     bool opened_known;          /* it opened between the snapshot before since_ms and since_ms */
     uint8_t history_bytes;      /* how much of history is in use */
     bool handed_on;             /* it had other owners before (batch.owner_changes): likewise */
+    bool offloaded;             /* something other than the host's TCP held it: likewise */
+    uint8_t offload;            /* enum offload, if offloaded: as known last */
     const uint8_t *history;     /* see model/history.h; owned by whoever owns the life */
     int64_t planned_ms;         /* batch.amended: the end that was told before; else TIME_UNKNOWN */
     uint8_t closed_by;          /* enum closed_by; of closed lives */
