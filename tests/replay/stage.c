@@ -55,6 +55,14 @@ void stage_read_facts(struct stage *stage, const char *line)
     s->facts.known = true;
 }
 
+void stage_read_offload(struct stage *stage, const char *line)
+{
+    if (!stage->samples.n ||
+        sscanf(line, "offload %" SCNu8,
+               &stage->samples.items[stage->samples.n - 1].sample.offload) != 1)
+        stage_die("offload", line);
+}
+
 void stage_read_event(struct stage *stage, const char *line)
 {
     char protocol[8], local[64], remote[64];

@@ -80,4 +80,5 @@ bool stage_obey_places(struct stage *stage, const char *line);
 /* Commands of several words, see replay.c. */
 void stage_read_sample(struct stage *stage, const char *line);
 void stage_read_facts(struct stage *stage, const char *line);
+void stage_read_offload(struct stage *stage, const char *line);
 void stage_read_event(struct stage *stage, const char *line);
