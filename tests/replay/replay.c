@@ -358,16 +358,13 @@ static void obey(struct stage *stage, const char *line)
     if (strncmp(line, "sample ", 7) == 0) {
         stage_read_sample(stage, line);
     } else if (processes_obey(&stage->processes, line) || stage_obey_places(stage, line) ||
+               stage_obey_info(stage, line) ||
                retain_obey(&stage->retention, stage->recorder, line)) {
         return;
     } else if (strcmp(line, "asked\n") == 0) {
         printf("asked %" PRIu64 "\n", stage->processes.asked);
     } else if (strncmp(line, "event ", 6) == 0) {
         stage_read_event(stage, line);
-    } else if (strncmp(line, "facts ", 6) == 0) {
-        stage_read_facts(stage, line);
-    } else if (strncmp(line, "offload ", 8) == 0) {
-        stage_read_offload(stage, line);
     } else if (sscanf(line, "services %" SCNu32, &stage->max_services) == 1) {
         return;
     } else if (sscanf(line, "interval %" SCNd64, &stage->interval_ms) == 1) {
