@@ -48,12 +48,11 @@ int ledger_learn_asked(struct ledger *ledger)
 
 void ledger_tell_offload(const struct entry *entry, struct life *life)
 {
-    life->offloaded = was_held(entry);
     life->offload = was_held(entry) ? held_of(entry) : OFFLOAD_UNKNOWN;
 }
 
 void ledger_resume_offload(struct entry *entry, const struct life *life)
 {
-    if (life->offloaded)
+    if (life->offload)
         entry->offload = (uint8_t)(life->offload | WAS_HELD);
 }

@@ -4,6 +4,7 @@
 
 #include "connhist/base/vec.h"
 #include "connhist/model/history.h"
+#include "connhist/model/offload.h"
 #include "connhist/store/file.h"
 #include "sql.h"
 #include "writer.h"
@@ -84,7 +85,7 @@ static int make_row(struct store *store, const struct batch_ids *ids, const stru
         .traits = file_traits(life->state, life->role_source, life->opened_known) |
                   file_traits_of_owner(life->owner_source) |
                   file_traits_of_handed_on(life->handed_on) |
-                  file_traits_of_offloaded(life->offloaded),
+                  file_traits_of_offloaded(life->offload != OFFLOAD_UNKNOWN),
     };
     int r = lives_find_service(store, ids, service, &row.service, err);
 
@@ -231,7 +232,7 @@ static int insert_closed(struct store *store, const struct row *row, const struc
                          int64_t sampled_ms, struct err *err)
 {
     struct closed_rows *rows = &store->closed_rows;
-    bool keep_number = life->late_facts || life->shared || life->handed_on || life->offloaded ||
+    bool keep_number = life->late_facts || life->shared || life->handed_on || life->offload ||
                        has_listened(life->history, life->history_bytes, life->since_ms);
     struct closed_row *closed;
     int64_t key, late_ms;

@@ -26,7 +26,7 @@ static int put_all(struct store *store, const struct life_vec *lives, int64_t st
         const struct life *life = &lives->items[i];
         int64_t at_ms = start_ms;
 
-        if (!life->offloaded)
+        if (!life->offload)
             continue;
         if (life->ended_ms != TIME_UNKNOWN && life->ended_ms <= at_ms)
             at_ms = life->ended_ms - 1;

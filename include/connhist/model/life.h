@@ -65,15 +65,15 @@ struct life {
     bool opened_known;          /* it opened between the snapshot before since_ms and since_ms */
     uint8_t history_bytes;      /* how much of history is in use */
     bool handed_on;             /* it had other owners before (batch.owner_changes): likewise */
-    bool offloaded;             /* something other than the host's TCP held it: likewise */
-    uint8_t offload;            /* enum offload, if offloaded: as known last */
     const uint8_t *history;     /* see model/history.h; owned by whoever owns the life */
     int64_t planned_ms;         /* batch.amended: the end that was told before; else TIME_UNKNOWN */
     uint8_t closed_by;          /* enum closed_by; of closed lives */
     bool untold;                /* it was never told as open: the file has no row to take away */
     bool late_facts; /* it closed without an event, which may still come: keep its number */
     uint8_t n_stored_changes; /* of lives that come from the file: how many earlier owners it had */
-    struct life_facts facts;  /* of closed lives */
+    uint8_t offload; /* enum offload as known last, where it was another than InHost once: likewise;
+                        else 0 */
+    struct life_facts facts;          /* of closed lives */
     const struct owner *stored_owner; /* as the file has it, in lives that come from there; NULL */
     const struct stored_change *stored_changes; /* likewise its earlier owners, in order; NULL */
 };
