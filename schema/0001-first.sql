@@ -194,7 +194,7 @@ CREATE TABLE open (
     since_ms    INTEGER NOT NULL,        -- first instant it is known to have existed
     -- last state | (role source - 1) << 4 | opening seen << 6 | owner source << 7: 0 seen among the descriptors of
     -- the owner's process (not known where it has none), 1 listener, 2 cgroup, 3 a socket of the kernel (not used)
-    -- | other owners before (see owner_changes) << 9
+    -- | other owners before (see owner_changes) << 9 | held by something else than the host's TCP (see offloads) << 10
     traits      INTEGER NOT NULL,
     states      BLOB NOT NULL            -- state at since_ms, then (ms since the last change as LEB128, state) for each change
 ) STRICT;
@@ -215,7 +215,7 @@ CREATE TABLE closed (
     late_ms     INTEGER NOT NULL,        -- closing = (key >> 16 & (1 << 42) - 1) - late_ms; 0 but for floods
     traits      INTEGER NOT NULL,
     states      BLOB NOT NULL,
-    life        INTEGER                  -- number of the life, kept for listeners (see queues), shared sockets (see holders) and those that changed hands (see owner_changes) alone
+    life        INTEGER                  -- number of the life, kept for listeners (see queues), shared sockets (see holders) those that changed hands (see owner_changes) and those in offloads alone
 ) STRICT;
 
 CREATE TABLE holders (                   -- further processes that held a socket at the last look, beside its owner

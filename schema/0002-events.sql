@@ -45,6 +45,14 @@ CREATE TABLE owner_changes (             -- earlier owners of sockets that chang
     PRIMARY KEY (life, until_ms)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE offloads (                  -- what held a TCP connection beside the host's TCP; ordinary ones, nearly all, have none
+    life        INTEGER NOT NULL,        -- number of the life; 1024 is added to its traits
+    at_ms       INTEGER NOT NULL,        -- the snapshot that found it, and from which on it holds, until the next row
+    offload     INTEGER NOT NULL,        -- 1 the host's TCP again, 2 MPTCP, 3 MPTCP whose peer answered with TCP, 4 espintcp, 5 SMC, 6 another; 128 + 8 * sending + receiving: kernel TLS: 1 without keys, 2 software, 3 device, 4 device (records), 0 not known
+    PRIMARY KEY (life, at_ms)
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE recordings ADD COLUMN offload_told INTEGER NOT NULL DEFAULT 0; -- 1: the kernel tells what holds a connection (Linux 5.4): one that a snapshot sampled and that has no row in `offloads` is the host's
 ALTER TABLE snapshots ADD COLUMN sampled INTEGER NOT NULL DEFAULT 0;       -- 1: tcp_info of all connections was asked for
 CREATE INDEX snapshots_sampled ON snapshots (start_ms) WHERE sampled = 1;
 
@@ -220,7 +228,13 @@ SELECT n.name AS netns,
        nullif(oc.unit, '') AS unit, nullif(oc.container, '') AS container,
        CASE w.traits >> 7 & 3 WHEN 1 THEN 'listener' WHEN 2 THEN 'cgroup' WHEN 3 THEN 'kernel'
             ELSE iif(ow.process IS NULL, 'unknown', iif(w.traits & 15 IN (4, 5, 6, 9, 11), 'cookie', 'inode'))
-       END AS owner_source
+       END AS owner_source,
+       (SELECT CASE f.offload WHEN 2 THEN 'MPTCP' WHEN 3 THEN 'MPTCP as TCP' WHEN 4 THEN 'espintcp' WHEN 5 THEN 'SMC' WHEN 1 THEN 'InHost'
+               ELSE iif(f.offload & 128,
+                   'kTLS tx ' || CASE f.offload >> 3 & 7 WHEN 1 THEN 'none' WHEN 2 THEN 'software' WHEN 3 THEN 'device' WHEN 4 THEN 'device (records)' ELSE '?' END ||
+                   ' rx ' || CASE f.offload & 7 WHEN 1 THEN 'none' WHEN 2 THEN 'software' WHEN 3 THEN 'device' WHEN 4 THEN 'device (records)' ELSE '?' END,
+                   'other') END
+        FROM offloads AS f WHERE w.traits & 1024 AND f.life = w.life ORDER BY f.at_ms DESC LIMIT 1) AS offload
 FROM wall AS w
 JOIN services AS s ON s.id = w.service
 JOIN netns AS n ON n.id = s.netns

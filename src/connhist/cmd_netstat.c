@@ -268,9 +268,6 @@ static int show(struct context *ctx, void *arg)
     status = netstat_tables_choose(ctx, &choice); /* refuses what goes with other tables */
     if (status != EXIT_ANSWERED)
         return status;
-    if (options_has(&ctx->options, OPT_AT) && options_has(&ctx->options, OPT_OFFLOAD))
-        return wrong_usage("--offload with --at: what holds a connection is not recorded; without "
-                           "--at it is shown as it is now");
     return options_has(&ctx->options, OPT_AT) ? netstat_at(ctx, arg) : netstat_now(ctx, arg);
 }
 

@@ -40,7 +40,7 @@ struct socket_table {
     struct writer *writer;     /* owned */
     bool pids;                 /* people see process ids */
     bool programs;             /* ... and programs, units and containers */
-    bool offloads;             /* ... and what holds each connection; live table only */
+    bool offloads;             /* ... and what holds each connection */
     struct users users;        /* owned */
     struct column columns[40]; /* of the document */
     struct document document;

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "connhist/kernel/sock_diag.h"
+#include "connhist/model/offload.h"
 #include "decode.h"
 #include "link.h"
 #include "reply.h"
@@ -97,8 +98,12 @@ static int take_reply(const struct reply *reply, struct sample *sample, struct e
     r = decode_sample(reply->payload, reply->payload_bytes, PROTOCOL_TCP, 0, &now);
     if (r < 0)
         return err_errno(err, r, "reading a socket's tcp_info");
-    if (now.cookie == sample->cookie && now.opener != OPENER_UNKNOWN)
+    if (now.cookie != sample->cookie)
+        return 0;
+    if (now.opener != OPENER_UNKNOWN)
         sample->opener = now.opener;
+    if (now.offload != OFFLOAD_UNKNOWN)
+        sample->offload = now.offload;
     return 0;
 }
 

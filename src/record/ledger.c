@@ -135,6 +135,7 @@ static int resume(struct ledger *ledger, const struct life *life, uint32_t *ret)
     entry->protocol = life->service.protocol;
     entry->role_source = life->role_source;
     entry->flags = ENTRY_TOLD | (life->opened_known ? ENTRY_OPENED_KNOWN : 0);
+    ledger_resume_offload(entry, life);
     r = owning_resume(ledger, entry, life);
     if (memcmp(&entry->remote, &life->remote, sizeof(entry->remote)) != 0) {
         /* it was recorded in full before: the file forgets the peer with the next batch */
@@ -462,6 +463,7 @@ void ledger_stats(const struct ledger *ledger, struct ledger_stats *ret)
         .unresolved = ledger->unresolved,
         .owners_later = ledger->lacks[OWNER_LATER],
         .owners_absent = ledger->lacks[OWNER_ABSENT],
+        .offload_told = ledger->offload_told,
         .owners_denied = ledger->lacks[OWNER_DENIED],
         .bytes = lives_bytes(&ledger->lives) + owner_table_bytes(&ledger->owners) +
                  endings_bytes(&ledger->endings) + scratch_bytes(ledger) +

@@ -386,6 +386,8 @@ static int take(struct ledger *ledger, uint32_t netns, const struct sample *key,
         mark_seen(ledger, index, peer_digest);
     if (r == 0 && sample->facts.known)
         r = ledger_learn_facts(ledger, index, sample);
+    if (r == 0 && sample->offload)
+        r = ledger_learn_offload(ledger, index, sample->offload);
     return r;
 }
 

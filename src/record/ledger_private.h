@@ -119,6 +119,7 @@ struct ledger {
     bool last;                         /* no snapshot comes after this one */
     bool decided;                      /* roles of this snapshot are */
     bool interrupted;                  /* it is complete nowhere; set when it is decided */
+    bool offload_told;                 /* the kernel told what holds a connection, once */
     struct late_vec late;              /* facts of lives that closed before; not in a batch yet */
     int64_t previous_ms; /* start of the snapshot before, complete or not; TIME_UNKNOWN: none */
     struct {
@@ -176,6 +177,17 @@ void ledger_remember_closed(struct ledger *ledger, const struct entry *entry);
 /* Notes what a sample tells of a connection that is open, if this snapshot asks for it and it
  * changed. 0 or -ENOMEM. */
 int ledger_learn_facts(struct ledger *ledger, uint32_t index, const struct sample *sample);
+
+/* Notes what holds a connection, as tcp_info told it. Where the host's TCP does nothing is told.
+ * OFFLOAD_UNKNOWN changes nothing. 0 or -ENOMEM. */
+int ledger_learn_offload(struct ledger *ledger, uint32_t index, uint8_t offload);
+
+/* Likewise of those that were asked about one by one. 0 or -ENOMEM. */
+int ledger_learn_asked(struct ledger *ledger);
+
+/* What a life is told with, and what it had when it was taken up again. */
+void ledger_tell_offload(const struct entry *entry, struct life *life);
+void ledger_resume_offload(struct entry *entry, const struct life *life);
 
 /* Notes what an event told of a life that goes on as a mini-socket, so that the file has it should
  * this run end before that is gone. again: the file may lack it though it was told. 0 or -ENOMEM. */

@@ -6,7 +6,7 @@
 
 static struct life life_of(const struct ledger *ledger, const struct entry *entry, int64_t ended_ms)
 {
-    return (struct life){
+    struct life life = {
         .number = entry->number,
         .cookie = entry->cookie,
         .since_ms = entry->since_ms,
@@ -32,6 +32,9 @@ static struct life life_of(const struct ledger *ledger, const struct entry *entr
         .history = entry_history(entry),
         .planned_ms = TIME_UNKNOWN,
     };
+
+    ledger_tell_offload(entry, &life);
+    return life;
 }
 
 /* The life as one that is over, or whose end is foreseen. */

@@ -60,19 +60,20 @@ struct entry {
     uint32_t ending;      /* what an event told of it, or an orphan's place; ENDINGS_NONE */
     uint16_t local_port;  /* host byte order */
     uint16_t remote_port; /* host byte order */
-    uint8_t family;       /* AF_INET or AF_INET6 */
-    uint8_t protocol;     /* enum protocol */
-    uint8_t state;        /* enum sock_state */
-    uint8_t role_source;  /* enum role_source; 0: not decided yet */
-    uint8_t flags;        /* enum entry_flags */
-    uint8_t history_bytes; /* in use */
-    uint8_t owning;        /* see owning.h */
-    bool pending : 1;      /* the last look did not come to an end */
-    bool shared : 1;       /* further holders were told */
-    bool suspect : 1;      /* its owner was not seen to hold it any more */
-    bool mixed : 1;        /* a listener that several programs hold, or may */
-    bool asked : 1;        /* a listener that is looked at in this snapshot for what came to it */
-    bool retell : 1;       /* the file may lack its further holders: they are looked for anew */
+    uint8_t family : 4;   /* AF_INET or AF_INET6 */
+    uint8_t role_source : 4; /* enum role_source; 0: not decided yet */
+    uint8_t offload;         /* enum offload as known last, see ledger_offload.c; 0: not known */
+    uint8_t protocol;        /* enum protocol */
+    uint8_t state;           /* enum sock_state */
+    uint8_t flags;           /* enum entry_flags */
+    uint8_t history_bytes;   /* in use */
+    uint8_t owning;          /* see owning.h */
+    bool pending : 1;        /* the last look did not come to an end */
+    bool shared : 1;         /* further holders were told */
+    bool suspect : 1;        /* its owner was not seen to hold it any more */
+    bool mixed : 1;          /* a listener that several programs hold, or may */
+    bool asked : 1;          /* a listener that is looked at in this snapshot for what came to it */
+    bool retell : 1;         /* the file may lack its further holders: they are looked for anew */
 };
 
 struct lives {

@@ -206,6 +206,8 @@ int roles_decide(struct ledger *ledger)
     if (ledger->fresh.n == 0)
         return 0;
     r = roles_collect_listeners(ledger);
+    if (r == 0)
+        r = ledger_learn_asked(ledger);
     for (size_t i = 0; i < ledger->unsure.n && r == 0; i++)
         r = decide(ledger, lives_get(&ledger->lives, ledger->unsure_entries.items[i]),
                    (enum opener)ledger->unsure.items[i].opener);

@@ -128,6 +128,7 @@ static void fill_cost(struct recorder *recorder, struct recorder_cost *cost)
     }
     cost->owners_later = stats.owners_later;
     cost->owners_absent = stats.owners_absent;
+    cost->offload_told = stats.offload_told;
     cost->owners_denied = stats.owners_denied;
 }
 

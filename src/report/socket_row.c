@@ -46,6 +46,8 @@ int row_maker_init(struct row_maker *maker, struct db *db, const struct walltime
     if (r == 0)
         r = openings_init(&maker->openings, db, err);
     if (r == 0)
+        r = offload_reader_init(&maker->offloads, db, err);
+    if (r == 0)
         r = db_prepare(db, queues_sql, &maker->queues, err);
     if (r == 0)
         r = read_last(db, &maker->last_ms, err);
@@ -56,6 +58,7 @@ void row_maker_finish(struct row_maker *maker)
 {
     lookup_finish(&maker->lookup);
     openings_finish(&maker->openings);
+    offload_reader_finish(&maker->offloads);
     stmt_free(maker->queues);
     for (size_t i = 0; i < maker->earlier.n; i++)
         free(maker->earlier.items[i]);
@@ -310,6 +313,8 @@ int row_maker_make(struct row_maker *maker, const struct stored_life *life,
         r = read_states(maker->walltime, life, at_ms, &row, err);
     if (r == 0)
         r = read_queue(maker, life, at_ms, &row, err);
+    if (r == 0)
+        r = offload_reader_at(&maker->offloads, life, at_ms, &row.offload, err);
     if (r == 0)
         r = read_opening(maker, life, &row, err);
     if (r < 0)

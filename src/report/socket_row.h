@@ -8,6 +8,7 @@
 #include "connhist/base/vec.h"
 #include "connhist/report/sockets.h"
 #include "lookup.h"
+#include "offloads.h"
 #include "openings.h"
 #include "stored_life.h"
 
@@ -20,6 +21,7 @@ struct row_maker {
     const struct walltime *walltime; /* not owned */
     struct lookup lookup;            /* owned */
     struct openings openings;        /* owned */
+    struct offload_reader offloads;  /* owned */
     struct stmt *queues;             /* owned */
     struct {
         VEC_FIELDS(const struct owner **);

@@ -124,6 +124,11 @@ static const struct part parts[] = {
      "INSERT INTO owner_changes SELECT * FROM old.owner_changes WHERE life IN (SELECT life FROM "
      "open) OR life IN (SELECT life FROM closed)",
      2},
+    {"offloads",
+     "INSERT INTO offloads SELECT * FROM old.offloads WHERE at_ms < ?2 AND (life IN (SELECT life "
+     "FROM "
+     "open) OR life IN (SELECT life FROM closed))",
+     2},
     {"namespaces",
      "INSERT INTO incomplete SELECT * FROM old.incomplete WHERE start_ms >= ?1 AND start_ms < ?2",
      2},

@@ -19,18 +19,26 @@
     "LEFT JOIN programs AS g ON g.id = w.program "     \
     "LEFT JOIN cgroups AS u ON u.id = w.cgroup "
 
+/* What holds it, where that is not the ordinary case. */
+#define HELD_BY(table)                                                                        \
+    "iif(" table ".traits & 1024, (SELECT f.offload FROM offloads AS f WHERE f.life = " table \
+    ".life ORDER BY f.at_ms DESC LIMIT 1), NULL)"
+
 /* Facts are those of connections that are over. */
 static const char open_sql[] =
     "SELECT o.life, o.cookie, o.inode, o.since_ms, o.traits, o.states, "
     "o.scope, w.uid, coalesce(o.local_port, s.port), coalesce(o.remote_port, s.port), "
     "s.port, s.protocol, s.role, n.inode, n.cookie, l.bytes, o.remote, " OWNER_COLUMNS
-    ", EXISTS (SELECT 1 FROM holders AS h WHERE h.life = o.life), "
-    "NULL, coalesce(f.closed_by, 0), "
-    "f.sent_bytes, f.received_bytes, f.segs_out, f.segs_in, f.retrans, f.rtt_us "
-    "FROM open AS o JOIN services AS s ON s.id = o.service JOIN netns AS n ON n.id = s.netns "
-    "JOIN addresses AS l ON l.id = o.local " OWNER_JOIN(
-        "o") "LEFT JOIN open_facts AS f ON f.life = o.life AND f.closed_by IS NOT NULL ORDER BY "
-             "o.life";
+    ", EXISTS (SELECT 1 FROM holders AS h WHERE h.life = o.life), " HELD_BY(
+        "o") ", "
+             "NULL, coalesce(f.closed_by, 0), "
+             "f.sent_bytes, f.received_bytes, f.segs_out, f.segs_in, f.retrans, f.rtt_us "
+             "FROM open AS o JOIN services AS s ON s.id = o.service JOIN netns AS n ON n.id = "
+             "s.netns "
+             "JOIN addresses AS l ON l.id = o.local " OWNER_JOIN(
+                 "o") "LEFT JOIN open_facts AS f ON f.life = o.life AND f.closed_by IS NOT NULL "
+                      "ORDER BY "
+                      "o.life";
 
 /* The same columns of closed lives that end after ?3, of one class; then what is theirs. */
 static const char planned_sql[] =
@@ -38,16 +46,19 @@ static const char planned_sql[] =
     "c.traits, c.states, "
     "c.scope, w.uid, coalesce(c.local_port, s.port), coalesce(c.remote_port, s.port), "
     "s.port, s.protocol, s.role, n.inode, n.cookie, l.bytes, c.remote, " OWNER_COLUMNS
-    ", EXISTS (SELECT 1 FROM holders AS h WHERE h.life = c.life), "
-    "(c.key >> 16 & (1 << 42) - 1) - c.late_ms AS ended_ms, coalesce(c.closed_by, 0), "
-    "iif(c.sampled_ms IS NULL, c.sent_bytes, NULL), c.received_bytes, c.segs_out, c.segs_in, "
-    "c.retrans, c.rtt_us, "
-    "coalesce(x.closed_by, 0), "
-    "x.sent_bytes, x.received_bytes, x.segs_out, x.segs_in, x.retrans, x.rtt_us "
-    "FROM closed AS c JOIN services AS s ON s.id = c.service JOIN netns AS n ON n.id = s.netns "
-    "JOIN addresses AS l ON l.id = c.local " OWNER_JOIN(
-        "c") "LEFT JOIN late AS x ON x.life = c.life "
-             "WHERE c.key BETWEEN ?1 AND ?2 AND ended_ms > ?3 ORDER BY c.key";
+    ", EXISTS (SELECT 1 FROM holders AS h WHERE h.life = c.life), " HELD_BY(
+        "c") ", "
+             "(c.key >> 16 & (1 << 42) - 1) - c.late_ms AS ended_ms, coalesce(c.closed_by, 0), "
+             "iif(c.sampled_ms IS NULL, c.sent_bytes, NULL), c.received_bytes, c.segs_out, "
+             "c.segs_in, "
+             "c.retrans, c.rtt_us, "
+             "coalesce(x.closed_by, 0), "
+             "x.sent_bytes, x.received_bytes, x.segs_out, x.segs_in, x.retrans, x.rtt_us "
+             "FROM closed AS c JOIN services AS s ON s.id = c.service JOIN netns AS n ON n.id = "
+             "s.netns "
+             "JOIN addresses AS l ON l.id = c.local " OWNER_JOIN(
+                 "c") "LEFT JOIN late AS x ON x.life = c.life "
+                      "WHERE c.key BETWEEN ?1 AND ?2 AND ended_ms > ?3 ORDER BY c.key";
 
 /* The earlier owners of a life, the last ones if there are very many. */
 static const char changes_sql[] =
@@ -83,6 +94,7 @@ enum column {
     COLUMN_CGROUP,
     COLUMN_HAS_OWNER,
     COLUMN_SHARED,
+    COLUMN_OFFLOAD,
     COLUMN_ENDED,
     COLUMN_CLOSED_BY, /* and facts */
     COLUMN_LATE_CLOSED_BY = COLUMN_CLOSED_BY + 7
@@ -210,6 +222,7 @@ static bool read_life(sqlite3_stmt *stmt, uint32_t netns, struct life *ret)
             (uint8_t)file_traits_owner_source(traits, sqlite3_column_int64(stmt, COLUMN_PID) != 0),
         .shared = sqlite3_column_int(stmt, COLUMN_SHARED),
         .handed_on = file_traits_handed_on(traits),
+        .offload = (uint8_t)sqlite3_column_int(stmt, COLUMN_OFFLOAD),
     };
 
     if (history_bytes > UINT8_MAX || !read_addresses(stmt, &life))

@@ -106,6 +106,16 @@ bool file_traits_handed_on(unsigned traits)
     return traits >> 9 & 1;
 }
 
+unsigned file_traits_of_offloaded(bool offloaded)
+{
+    return (unsigned)offloaded << 10;
+}
+
+bool file_traits_offloaded(unsigned traits)
+{
+    return traits >> 10 & 1;
+}
+
 unsigned file_traits_before(unsigned traits)
 {
     return traits & ~(3U << 7);

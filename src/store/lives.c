@@ -4,6 +4,7 @@
 
 #include "connhist/base/vec.h"
 #include "connhist/model/history.h"
+#include "connhist/model/offload.h"
 #include "connhist/store/file.h"
 #include "sql.h"
 #include "writer.h"
@@ -83,7 +84,8 @@ static int make_row(struct store *store, const struct batch_ids *ids, const stru
         .scope = life->scope_ifindex,
         .traits = file_traits(life->state, life->role_source, life->opened_known) |
                   file_traits_of_owner(life->owner_source) |
-                  file_traits_of_handed_on(life->handed_on),
+                  file_traits_of_handed_on(life->handed_on) |
+                  file_traits_of_offloaded(life->offload != OFFLOAD_UNKNOWN),
     };
     int r = lives_find_service(store, ids, service, &row.service, err);
 
@@ -230,7 +232,7 @@ static int insert_closed(struct store *store, const struct row *row, const struc
                          int64_t sampled_ms, struct err *err)
 {
     struct closed_rows *rows = &store->closed_rows;
-    bool keep_number = life->late_facts || life->shared || life->handed_on ||
+    bool keep_number = life->late_facts || life->shared || life->handed_on || life->offload ||
                        has_listened(life->history, life->history_bytes, life->since_ms);
     struct closed_row *closed;
     int64_t key, late_ms;
@@ -386,7 +388,7 @@ static int close_one(struct store *store, int64_t number, int64_t ended_ms, bool
         "duration_ms, late_ms, traits, states, life) "
         "SELECT ?1, service, local, remote, local_port, remote_port, scope, owner, "
         "?2 - since_ms, ?3, traits, states, "
-        "iif(?4 OR traits & 512 OR EXISTS (SELECT 1 FROM holders AS h WHERE h.life = ?5), life, "
+        "iif(?4 OR traits & 1536 OR EXISTS (SELECT 1 FROM holders AS h WHERE h.life = ?5), life, "
         "NULL) FROM open WHERE life = ?5";
     int64_t since_ms = 0, key, late_ms;
     bool listened = false;

@@ -58,7 +58,7 @@ struct phase {
     enum kind kinds[MOST_COLUMNS];
     bool down;    /* from the greatest key to the smallest */
     bool single;  /* gives a row each time */
-    bool changes; /* of owner_changes, which not each file has */
+    bool changes; /* of owner_changes and offloads, which not each file has */
     bool groups;  /* drop removes what has no mark of all that have the row's first two columns */
     bool names;   /* only where names of counters are short */
 };
@@ -124,6 +124,8 @@ static const struct phase phases[] = {
      .drop = "DELETE FROM queues WHERE life = ?1", .of = LIVES, .single = true},
     {.sql = "SELECT life, 0 FROM owner_changes WHERE life > ?1 AND ?2 >= -1 AND ?3 ORDER BY life LIMIT 1",
      .drop = "DELETE FROM owner_changes WHERE life = ?1", .of = LIVES, .single = true, .changes = true},
+    {.sql = "SELECT life, 0 FROM offloads WHERE life > ?1 AND ?2 >= -1 AND ?3 ORDER BY life LIMIT 1",
+     .drop = "DELETE FROM offloads WHERE life = ?1", .of = LIVES, .single = true, .changes = true},
     /* Where names of counters are short: those of interfaces that have gone go with all that was counted, but for
      * the ones that came last. */
     {.sql = "SELECT id, 0, id FROM counter_names WHERE id > ?1 AND ?2 >= -1 AND protocol > 0 ORDER BY id LIMIT ?3",

@@ -15,6 +15,23 @@
 #define FREE_SHARE     32 /* of the largest size, so much is kept free */
 #define FREE_MIN_PAGES 96
 
+int prune_life(struct store *store, int64_t life, struct err *err)
+{
+    static const char changes_sql[] = "DELETE FROM owner_changes WHERE life = ?1";
+    int r = WRITER_RUN(store, STMT_PRUNE_LATE, "DELETE FROM late WHERE life = ?1", err, life);
+
+    if (r >= 0)
+        r = WRITER_RUN(store, STMT_PRUNE_HOLDERS, "DELETE FROM holders WHERE life = ?1", err, life);
+    if (r >= 0)
+        r = WRITER_RUN(store, STMT_PRUNE_QUEUES, "DELETE FROM queues WHERE life = ?1", err, life);
+    if (r >= 0 && store->retention.has_changes)
+        r = WRITER_RUN(store, STMT_PRUNE_CHANGES, changes_sql, err, life);
+    if (r >= 0 && store->retention.has_changes)
+        r = WRITER_RUN(store, STMT_PRUNE_OFFLOADS, "DELETE FROM offloads WHERE life = ?1", err,
+                       life);
+    return r;
+}
+
 static struct prune_tier *tier_of(struct store *store, int tier)
 {
     return &store->retention.tiers[tier + 1];

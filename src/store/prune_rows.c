@@ -26,20 +26,6 @@ static bool is_spent(const struct step *step)
     return step->rows >= STEP_ROWS * step->times || step->visits >= STEP_VISITS * step->times;
 }
 
-int prune_life(struct store *store, int64_t life, struct err *err)
-{
-    static const char changes_sql[] = "DELETE FROM owner_changes WHERE life = ?1";
-    int r = WRITER_RUN(store, STMT_PRUNE_LATE, "DELETE FROM late WHERE life = ?1", err, life);
-
-    if (r >= 0)
-        r = WRITER_RUN(store, STMT_PRUNE_HOLDERS, "DELETE FROM holders WHERE life = ?1", err, life);
-    if (r >= 0)
-        r = WRITER_RUN(store, STMT_PRUNE_QUEUES, "DELETE FROM queues WHERE life = ?1", err, life);
-    if (r >= 0 && store->retention.has_changes)
-        r = WRITER_RUN(store, STMT_PRUNE_CHANGES, changes_sql, err, life);
-    return r;
-}
-
 /* One row beyond the bound, so that what is left is known from how many went. */
 static int drop_closed(struct step *step, int64_t first, int64_t last, int64_t *lives,
                        size_t *ret_n, int64_t *ret_rows, struct err *err)

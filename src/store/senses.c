@@ -91,6 +91,7 @@ const struct sense senses[] = {
     {"owner_changes", "of an unknown owner",
      "owner IS NOT NULL AND owner NOT IN (SELECT id FROM owners)",
      "UPDATE owner_changes SET owner = NULL WHERE owner NOT IN (SELECT id FROM owners)", 2},
+    {"offloads", "that can't be one", "offload NOT BETWEEN 1 AND 255", NULL, 2},
     LOST_NAME("owners", "process", "processes"),
     LOST_NAME("owners", "program", "programs"),
     LOST_NAME("owners", "cgroup", "cgroups"),

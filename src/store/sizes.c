@@ -34,9 +34,9 @@ const char *size_part_name(enum size_part part)
 
 static enum size_part part_of(const char *table)
 {
-    static const char *const detail[] = {"open",          "closed",    "late",
-                                         "open_facts",    "holders",   "queues",
-                                         "owner_changes", "snapshots", "hours"};
+    static const char *const detail[] = {"open",    "closed",  "late",          "open_facts",
+                                         "holders", "queues",  "owner_changes", "snapshots",
+                                         "hours",   "offloads"};
     static const char *const names[] = {"services", "netns",     "service_names",
                                         "owners",   "processes", "programs",
                                         "cgroups",  "addresses", "counter_names"};

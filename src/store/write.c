@@ -301,18 +301,20 @@ static int write_recording(struct store *store, const struct batch *batch, struc
                               "event_buffer = ?10, done = done + ?11, "
                               "interrupted = interrupted + ?12, missed = missed + ?13, "
                               "event_buffer_others = ?14, netns = ?15, netns_lacks = ?16, "
-                              "owners_later = ?17, owners_absent = ?18, owners_denied = ?19 "
+                              "owners_later = ?17, owners_absent = ?18, owners_denied = ?19, "
+                              "offload_told = max(offload_told, ?20) "
                               "WHERE id = ?1";
     const struct recorder_cost *cost = &batch->cost;
     bool complete = batch->snapshot.status == SNAPSHOT_COMPLETE;
 
-    return WRITER_RUN(
-        store, STMT_SET_COST, sql, err, store->recording, cost->cpu_ms, cost->rss_bytes,
-        cost->queue_peak, (int64_t)cost->roles_guessed, (int64_t)cost->services_other,
-        (int64_t)cost->closings, (int64_t)cost->unconnected, (int64_t)cost->unresolved,
-        cost->event_buffer, batch->has_snapshot && complete, batch->has_snapshot && !complete,
-        count_missed(&batch->losses), cost->event_buffer_others, (int64_t)cost->netns,
-        cost->netns_lacks, cost->owners_later, cost->owners_absent, cost->owners_denied);
+    return WRITER_RUN(store, STMT_SET_COST, sql, err, store->recording, cost->cpu_ms,
+                      cost->rss_bytes, cost->queue_peak, (int64_t)cost->roles_guessed,
+                      (int64_t)cost->services_other, (int64_t)cost->closings,
+                      (int64_t)cost->unconnected, (int64_t)cost->unresolved, cost->event_buffer,
+                      batch->has_snapshot && complete, batch->has_snapshot && !complete,
+                      count_missed(&batch->losses), cost->event_buffer_others, (int64_t)cost->netns,
+                      cost->netns_lacks, cost->owners_later, cost->owners_absent,
+                      cost->owners_denied, cost->offload_told);
 }
 
 /* Ends do not count: none is later than the snapshot but planned ones, which are in the future. */
@@ -367,6 +369,8 @@ static int write_all(struct store *store, const struct batch_ids *ids, const str
         r = write_holders(store, ids, batch, err);
     if (r >= 0)
         r = write_owner_changes(store, ids, batch, err);
+    if (r >= 0)
+        r = offloads_write(store, batch, err);
     if (r >= 0 && batch->has_snapshot)
         r = counting_write(store, ids, batch, err);
     if (r >= 0)

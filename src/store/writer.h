@@ -43,6 +43,7 @@ enum writer_stmt {
     STMT_ADD_HOLDER,
     STMT_DROP_HOLDERS,
     STMT_ADD_OWNER_CHANGE,
+    STMT_PUT_OFFLOAD,
     STMT_DROP_OWNER_CHANGES,
     STMT_FIND_ADDRESS,
     STMT_ADD_ADDRESS,
@@ -92,6 +93,7 @@ enum writer_stmt {
     STMT_PRUNE_HOLDERS,
     STMT_PRUNE_QUEUES,
     STMT_PRUNE_CHANGES,
+    STMT_PRUNE_OFFLOADS,
     STMT_GROUP_QUEUE,
     STMT_THIN_QUEUE,
     STMT_PRUNE_SNAPSHOTS,
@@ -147,7 +149,7 @@ enum writer_stmt {
     STMT_EXTEND_PRUNING,
     STMT_COUNT_PRUNING,
     STMT_SWEEP_READ, /* as many as enum sweep_phase has */
-    STMT_SWEEP_LAST = STMT_SWEEP_READ + 32,
+    STMT_SWEEP_LAST = STMT_SWEEP_READ + 40,
     STMT_COUNT
 };
 
@@ -237,6 +239,9 @@ int lives_amend_closed(struct store *store, const struct batch_ids *ids, const s
 int lives_add_late(struct store *store, const struct late_facts *late, struct err *err);
 
 /* What was sampled at at_ms of lives that are open takes the place of what was before. */
+/* Writes what holds the batch's lives, where that is not the ordinary case and changed. */
+int offloads_write(struct store *store, const struct batch *batch, struct err *err);
+
 int sampled_put(struct store *store, const struct sampled_facts *sampled, int64_t at_ms,
                 struct err *err);
 

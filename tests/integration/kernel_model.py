@@ -52,6 +52,8 @@ class Socket:
     carried: int = 0  # payload bytes sent
     active_ms: int = 0  # boot time of the last one, or of the opening
     place: int = 0  # its network namespace: 0 is the recorder's own
+    offload: int = 1  # what holds it, enum offload
+    offloads: set = field(default_factory=lambda: {1})  # all that ever did
 
     def carries(self):
         return self.proto == "tcp" and self.state in CARRYING
@@ -67,6 +69,7 @@ class Kernel:
     def __init__(self, events=False, places=1):
         self.events = events  # whether destroy events are told
         self.places = places  # network namespaces
+        self.offloads = False  # whether it is told what holds connections
         self.short = []  # endpoints of connections that no snapshot can see
         self.ms_since_tick = 0
         self.boot, self.boot_ms, self.wall_offset_ms = 1, 5_000_000, 1_700_000_000_000
@@ -228,7 +231,7 @@ class Kernel:
             pid = self.servers[old.lport] if old.lport in self.servers else old.pid
             self.sockets.append(replace(old, state=state, cookie=self.new_cookie(), seen_uid=False, life=life,
                                         pid=pid, uid=self.uids[pid],
-                                        seen_time_wait=False, rearmed_unseen=False,
+                                        seen_time_wait=False, rearmed_unseen=False, offload=1, offloads={1},
                                         entered_ms=self.boot_ms, timer_ms=self.boot_ms, carried=0,
                                         active_ms=self.boot_ms))
 
@@ -354,7 +357,16 @@ class Kernel:
         if s.carries():
             ago = self.boot_ms - s.active_ms
             line += f"\nfacts {s.carried} {2 * s.carried} 5 {60 + s.carried} {ago} {ago + 500}"
+        if self.offloads and s.proto == "tcp" and s.state not in OWNERLESS:
+            line += f"\noffload {s.offload}"
         return line
+
+    def load(self, n):
+        """The program puts something on a connection or listener, or it falls back: MPTCP, kTLS, TCP."""
+        socket = self.pick(n, lambda s: s.proto == "tcp" and s.state not in OWNERLESS)
+        if socket:
+            socket.offload = [2, 3, 0x89, 0x92, 1][n // 5 % 5] if socket.offload != 1 else [2, 0x89][n % 2]
+            socket.offloads = {*socket.offloads, socket.offload}
 
     def tick(self, n):
         self.pass_time(INTERVAL_MS + (n * 7000 if n > 950 else 0))
@@ -382,6 +394,8 @@ class Kernel:
                 self.last_complete[place] = (self.boot, self.boot_ms)
         for s in self.sockets:
             s.seen_uid = s.seen_uid or (s.shown_uid() >= 0 and s.place not in self.without)
+            if s.state not in OWNERLESS and s.place not in self.without:
+                s.life["told"] = True
             if s.state == "TIME_WAIT" and s.place not in failing:
                 s.seen_time_wait = True
         self.failing = set()
@@ -396,12 +410,14 @@ STEPS = ["open:SYN_SENT", "open:SYN_RECV", "open:ESTABLISHED", "open:FIN_WAIT2",
          "jump_wall", "fail", "reboot", "restart", "connect_and_close", "connect_and_close", "lose", "restart_server", "pass_on", "delay", "carry", "carry", "tick", "tick", "tick", "tick", "tick"]
 
 
+LOADS_STEPS = [*STEPS, "load", "load", "load"]  # where connections are held by something else than TCP
 PLACES_STEPS = [*STEPS, "leave", "fail"]  # where there are several namespaces
 
 
-def play(steps, events=False, sampling=0, places=1):
+def play(steps, events=False, sampling=0, places=1, names=None):
     """The kernel after steps of (index into STEPS, number)."""
     kernel = Kernel(events, places)
+    kernel.offloads = names is not None
     kernel.commands.append(f"namespaces {places}")
     if events:
         kernel.commands.append("events")
@@ -409,7 +425,7 @@ def play(steps, events=False, sampling=0, places=1):
     kernel.commands.append(kernel.clock())
     kernel.commands.append("start boot-1")
     for step, n in steps:
-        name, _, kind = PLACES_STEPS[step].partition(":")
+        name, _, kind = (names or PLACES_STEPS)[step].partition(":")
         getattr(kernel, name)(*([kind] if kind else []), n)
     kernel.tick(0)
     return kernel

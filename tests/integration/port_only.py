@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 CONNHIST, CONNHISTD, PATH = sys.argv[1:]
 TRIES = 50
@@ -70,15 +71,18 @@ def ask(*words):
     return json.loads(run(CONNHIST, "--db", PATH, *words, "--format", "json"))["rows"]
 
 
+record = [CONNHISTD, "--db", PATH, "--once", "--log-level", "error", "--config", PATH + ".yaml"]
+with open(PATH + ".yaml", "w", encoding="ascii") as config:
+    config.write("namespaces: {include: []}\n")
+run(*record)
+began = f"@{time.time():.3f}"
 holders = [as_pid_80(), in_child(lambda: pair(80) + pair(80, "127.0.0.80", "127.0.0.80"))]
-OWN_ONLY = PATH + ".yaml"  # tests beside this one have a port 80 in namespaces of theirs
-with open(OWN_ONLY, "w", encoding="ascii") as file:
-    file.write("namespaces: {include: []}\n")
-run(CONNHISTD, "--config", OWN_ONLY, "--db", PATH, "--once", "--log-level", "error")
+run(*record)
 words = ["netstat", "-ano"]
 answer = {"ss": run("ss", "-Htan", "sport = :80 or dport = :80"), "holder": holders[1], "all": ask(*words),
           "text": run(CONNHIST, *words, "-p", "tcp"),
           "netstat": ask(*words, "--port", "80"), "at": ask(*words, "--port", "80", "--at", "now"),
+          "diff": ask("diff", "--from", began, "--to", "now", "--port", "80"),
           "list": ask("list", "--port", "80"), "who": ask("who", "--port", "80")}
 for holder in holders:
     end(holder)

@@ -10,7 +10,7 @@ from conftest import BUILD, SANITIZER
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kernel_model import INTERVAL_MS, PLACES_STEPS, STEPS, play
+from kernel_model import INTERVAL_MS, LOADS_STEPS, OWNERLESS, PLACES_STEPS, STEPS, play
 
 REPLAY = BUILD / "tests" / "replay" / "replay"
 TOLD_BY_EVENTS = (100, 1000)  # payload sent and received, by kernel_model.py; samples have twice as much received
@@ -18,6 +18,7 @@ EXAMPLES = 60 if SANITIZER else 400
 
 AFTER_CLOSE = {"FIN_WAIT1", "FIN_WAIT2", "CLOSING", "LAST_ACK", "TIME_WAIT"}
 steps = st.lists(st.tuples(st.integers(0, len(STEPS) - 1), st.integers(0, 999)), min_size=5, max_size=60)
+loads_steps = st.lists(st.tuples(st.integers(0, len(LOADS_STEPS) - 1), st.integers(0, 999)), min_size=5, max_size=60)
 places_steps = st.lists(st.tuples(st.integers(0, len(PLACES_STEPS) - 1), st.integers(0, 999)), min_size=5, max_size=60)
 
 
@@ -242,6 +243,57 @@ def test_facts_of_open_connections_are_those_of_the_snapshot_that_is_named(tmp_p
     tables = replay(path, kernel.commands)
     hold_rows(kernel, tables)
     hold_facts(path, kernel, tables, pace == 1)
+
+
+def hold_offloads(kernel, tables, pace):
+    """Of what was looked at it is told what held it; of the rest nothing is claimed."""
+    for (_, rows), (_, _, _, sockets) in zip(tables, kernel.shown):
+        shown = {}
+        for s in sockets:
+            shown.setdefault((*s.endpoints(), s.state), []).append(s)
+        for row in rows:
+            offload, candidates = int(row[17]), shown[key(row)]
+            if row[0] == "udp":
+                assert offload == 0
+            elif len(candidates) == 1:
+                s = candidates[0]
+                assert offload in {0, *s.offloads}, (row, s)
+                assert offload == 0 or s.life.get("told"), (row, s)  # by a later look, too
+                assert offload != 1 or pace or len(s.offloads) > 1, (row, s)
+                if s.state not in OWNERLESS:
+                    assert offload == s.offload or pace != 1 and (offload == 0 or len(s.offloads) > 1), (row, s)
+
+
+@settings(max_examples=EXAMPLES // 3, deadline=None, derandomize=True,
+          suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(loads_steps, st.booleans(), st.sampled_from([0, 1, 3]))
+def test_what_held_a_connection_is_that_of_the_snapshot(tmp_path, steps, events, pace):
+    kernel = play(steps, events, INTERVAL_MS * pace, names=LOADS_STEPS)
+    path = tmp_path / "offloads.db"
+    tables = replay(path, kernel.commands)
+    hold_rows(kernel, tables)
+    hold_offloads(kernel, tables, pace)
+    database = sqlite3.connect(path)
+    assert database.execute("SELECT count(*) FROM offloads WHERE life NOT IN (SELECT life FROM open UNION ALL "
+                            "SELECT life FROM closed WHERE life IS NOT NULL)").fetchone() == (0,)
+    assert database.execute("SELECT count(*) FROM offloads AS o WHERE offload = coalesce((SELECT b.offload FROM offloads "
+                            "AS b WHERE b.life = o.life AND b.at_ms < o.at_ms ORDER BY b.at_ms DESC), 1)").fetchone() == (0,)
+    database.close()
+
+
+def test_a_connection_that_falls_back_between_two_runs_does_so_once(tmp_path):
+    for restart in (0, 1):  # in good order, or killed
+        steps = [("open:ESTABLISHED", 0), ("tick", 0), ("load", 0), ("tick", 0), ("tick", 0), ("restart", restart),
+                 ("load", 20), ("tick", 0), ("restart", restart), ("tick", 0), ("vanish", 0)]
+        kernel = play([(LOADS_STEPS.index(name), n) for name, n in steps], sampling=INTERVAL_MS, names=LOADS_STEPS)
+        path = tmp_path / "back.db"
+        tables = replay(path, kernel.commands)
+        assert [[row[17] for row in rows] for _, rows in tables] == [["1"], ["2"], ["2"], ["1"], ["1"], []]
+        assert sockets_of(path, "offload") == [("InHost",)]
+        database = sqlite3.connect(path)
+        assert database.execute("SELECT at_ms, offload FROM offloads ORDER BY at_ms").fetchall() == [
+            (tables[1][0], 2), (tables[3][0], 1)]
+        database.close()
 
 
 def test_each_short_connection_is_one_row(tmp_path):

@@ -46,12 +46,16 @@ def test_others_have_an_80_in_all_but_the_port(answer):
     assert len(answer["text"].splitlines()) == 19 and all("80" in line for line in answer["text"].splitlines()[1:])
 
 
-@pytest.mark.parametrize("question", ["netstat", "at", "list"])
+@pytest.mark.parametrize("question", ["netstat", "at", "list", "diff"])
 def test_the_port_is_found_and_nothing_else(answer, question):
     wanted = told_by_ss(answer["ss"])
     assert sum(wanted.values()) == 6
     assert table(answer[question]) == wanted
     assert {row["pid"] for row in answer[question]} == {answer["holder"]}
+
+
+def test_what_opened_is_told_of_the_port_alone(answer):
+    assert {row["change"] for row in answer["diff"]} == {"opened"}
 
 
 def test_nobody_else_held_the_port(answer):

@@ -298,10 +298,10 @@ def test_a_log_that_was_cut_off_costs_what_was_in_it_alone(netns, db, record, tr
     traffic.churn(30, 0.02)
     recorder = record(netns, *FAST)
     recorder.wait_snapshots(3)
+    kept = query(db, "SELECT max(start_ms) FROM snapshots")[0][0]  # what comes after it may be in the log alone
     other = connect_rw(db)
     assert other.execute("PRAGMA wal_checkpoint").fetchone()[0] == 0
     other.close()
-    kept = query(db, "SELECT max(start_ms) FROM snapshots")[0][0]
     recorder.wait_snapshots(3)
     os.truncate(db.with_name("connhist.db-wal"), 5000)
     wait_line(recorder, "its -wal was cut off")

@@ -341,7 +341,7 @@ def test_the_size_is_told_by_part_as_sqlite_counts_it(model):
                              " ON m.name = d.name GROUP BY 1"))
     assert told["ticks_bytes"] == pages["tallies"]
     assert told["detail_bytes"] == sum(pages[name] for name in (
-        "open", "closed", "late", "open_facts", "holders", "queues", "owner_changes", "snapshots"))
+        "open", "closed", "late", "open_facts", "holders", "queues", "owner_changes", "offloads", "snapshots"))
     assert told["names_bytes"] == sum(pages[name] for name in (
         "services", "netns", "service_names", "owners", "processes", "programs", "cgroups", "addresses", "counter_names"))
     assert told["minutes_bytes"] + told["hours_bytes"] + told["days_bytes"] == sum(

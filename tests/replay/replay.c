@@ -7,6 +7,7 @@
  * - sample PROTO FAMILY LOCAL LPORT REMOTE RPORT STATE COOKIE INODE UID SCOPE TIMER EXPIRES RQ WQ
  * OPENER [CGROUP]: a socket in the next snapshot's dump; UID -1: the kernel tells none
  * - facts SENT RECEIVED SEGS RTT SENT_AGO RECEIVED_AGO: what the sample before carried, and ms since
+ * - offload N: what holds the sample before, as tcp_info tells it: enum offload
  * - interval MS: the distance of snapshots in recorders started from now on; 10000 at first
  * - sampling MS: the pace of sampling in recorders started from now on; 0: never (at first)
  * - services N: how many are told apart in a namespace in recorders started from now on; 0: all (at first)
@@ -37,6 +38,7 @@
 #include <string.h>
 
 #include "connhist/base/strutil.h"
+#include "connhist/model/offload.h"
 #include "connhist/record/recorder.h"
 #include "connhist/report/sockets.h"
 #include "connhist/store/db.h"
@@ -80,6 +82,7 @@ static int stage_dump(void *ctx, const struct netns_ref *netns, enum protocol pr
         sample.sampled_ns = stage->boot_ns;
         sample.opener = OPENER_UNKNOWN;
         sample.facts.known &= want_info;
+        sample.offload = want_info ? sample.offload : OFFLOAD_UNKNOWN;
         r = fn(arg, &sample);
         if (r < 0)
             return r;
@@ -96,8 +99,10 @@ static int stage_ask_info(void *ctx, const struct netns_ref *netns, struct sampl
     (void)err;
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < stage->samples.n; j++)
-            if (stage->samples.items[j].sample.cookie == samples[i].cookie)
+            if (stage->samples.items[j].sample.cookie == samples[i].cookie) {
                 samples[i].opener = stage->samples.items[j].sample.opener;
+                samples[i].offload = stage->samples.items[j].sample.offload;
+            }
     return 0;
 }
 
@@ -285,7 +290,7 @@ static int show_row(void *arg, const struct socket_row *row)
 
     (void)arg;
     printf("%s %d %s %u %s %u %s %" PRId64 " %u %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64
-           " %u %s %s %s\n",
+           " %u %s %s %s %u\n",
            protocol_name(row->protocol), row->family == AF_INET ? 4 : 6,
            address_format(row->family, &row->local, local), row->local_port,
            address_format(row->family, &row->remote, remote), row->remote_port,
@@ -293,7 +298,7 @@ static int show_row(void *arg, const struct socket_row *row)
            row->recv_queue, row->send_queue, row->first_seen_ms, row->owner ? row->owner->pid : 0,
            owner_source_name(row->owner_source, row->state),
            row->owner && *row->owner->comm ? row->owner->comm : "-",
-           row->owner && *row->owner->unit ? row->owner->unit : "-");
+           row->owner && *row->owner->unit ? row->owner->unit : "-", row->offload);
     return 0;
 }
 
@@ -354,14 +359,13 @@ static void obey(struct stage *stage, const char *line)
     if (strncmp(line, "sample ", 7) == 0) {
         stage_read_sample(stage, line);
     } else if (processes_obey(&stage->processes, line) || stage_obey_places(stage, line) ||
+               stage_obey_info(stage, line) ||
                retain_obey(&stage->retention, stage->recorder, line)) {
         return;
     } else if (strcmp(line, "asked\n") == 0) {
         printf("asked %" PRIu64 "\n", stage->processes.asked);
     } else if (strncmp(line, "event ", 6) == 0) {
         stage_read_event(stage, line);
-    } else if (strncmp(line, "facts ", 6) == 0) {
-        stage_read_facts(stage, line);
     } else if (sscanf(line, "services %" SCNu32, &stage->max_services) == 1) {
         return;
     } else if (sscanf(line, "interval %" SCNd64, &stage->interval_ms) == 1) {

@@ -42,7 +42,7 @@ void stage_read_sample(struct stage *stage, const char *line)
         stage_die("sample", "out of memory");
 }
 
-void stage_read_facts(struct stage *stage, const char *line)
+static void read_facts(struct stage *stage, const char *line)
 {
     struct sample *s = stage->samples.n ? &stage->samples.items[stage->samples.n - 1].sample : NULL;
 
@@ -53,6 +53,25 @@ void stage_read_facts(struct stage *stage, const char *line)
         stage_die("facts", line);
     s->facts.segs_in = s->facts.segs_out;
     s->facts.known = true;
+}
+
+static void read_offload(struct stage *stage, const char *line)
+{
+    if (!stage->samples.n ||
+        sscanf(line, "offload %" SCNu8,
+               &stage->samples.items[stage->samples.n - 1].sample.offload) != 1)
+        stage_die("offload", line);
+}
+
+bool stage_obey_info(struct stage *stage, const char *line)
+{
+    if (strncmp(line, "facts ", 6) == 0)
+        read_facts(stage, line);
+    else if (strncmp(line, "offload ", 8) == 0)
+        read_offload(stage, line);
+    else
+        return false;
+    return true;
 }
 
 void stage_read_event(struct stage *stage, const char *line)

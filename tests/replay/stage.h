@@ -80,5 +80,7 @@ bool stage_obey_places(struct stage *stage, const char *line);
 
 /* Commands of several words, see replay.c. */
 void stage_read_sample(struct stage *stage, const char *line);
-void stage_read_facts(struct stage *stage, const char *line);
+
+/* Whether it is what tcp_info tells of the sample before. */
+bool stage_obey_info(struct stage *stage, const char *line);
 void stage_read_event(struct stage *stage, const char *line);

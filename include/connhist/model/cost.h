@@ -2,6 +2,7 @@
 /* What the recorder costs, and what it could not find out. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The recorder's own cost, as of this batch. */
@@ -22,4 +23,5 @@ struct recorder_cost {
     int64_t owners_later;  /* sockets alive without a known owner: not looked for to the end yet */
     int64_t owners_absent; /* ... no process has them, or none could: half-open, orphans */
     int64_t owners_denied; /* ... some processes could not be looked into */
+    bool offload_told;     /* the kernel tells what holds a connection: Linux 5.4 */
 };

@@ -71,7 +71,9 @@ struct life {
     bool untold;                /* it was never told as open: the file has no row to take away */
     bool late_facts; /* it closed without an event, which may still come: keep its number */
     uint8_t n_stored_changes; /* of lives that come from the file: how many earlier owners it had */
-    struct life_facts facts;  /* of closed lives */
+    uint8_t offload; /* enum offload as known last, where it was another than InHost once: likewise;
+                        else 0 */
+    struct life_facts facts;          /* of closed lives */
     const struct owner *stored_owner; /* as the file has it, in lives that come from there; NULL */
     const struct stored_change *stored_changes; /* likewise its earlier owners, in order; NULL */
 };

@@ -136,6 +136,7 @@ struct ledger_stats {
                                 to the end yet */
     uint32_t owners_absent;  /* … no process has them, or none could */
     uint32_t owners_denied;  /* … some processes could not be looked into */
+    bool offload_told;       /* the kernel told what holds a connection */
     uint64_t unresolved;     /* … of aborted sockets whose endpoints nobody knows */
     size_t bytes;            /* memory held */
 };

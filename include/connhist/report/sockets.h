@@ -24,7 +24,7 @@ struct socket_row {
     uint8_t role;  /* 0: not known (live table) */
     uint8_t role_source;
     uint8_t owner_source; /* enum owner_source */
-    uint8_t offload;      /* live table: enum offload; 0: not known, not asked for */
+    uint8_t offload;      /* enum offload; 0: not known; live table: not asked for */
     struct address local;
     struct address remote;
     uint16_t local_port;

@@ -52,6 +52,11 @@ unsigned file_traits_owner_source(unsigned traits, bool has_process);
 unsigned file_traits_of_handed_on(bool handed_on);
 bool file_traits_handed_on(unsigned traits);
 
+/* The part of it that tells that something other than the host's TCP held it at some time: when and
+ * what is in offloads. */
+unsigned file_traits_of_offloaded(bool offloaded);
+bool file_traits_offloaded(unsigned traits);
+
 /* The same traits with how an earlier owner was found out: seen to hold it, or not known. */
 unsigned file_traits_before(unsigned traits);
 

@@ -135,6 +135,7 @@ static void what_is_open_stays_with_all_that_hangs_on_it(void **state)
         write_batch(store, batch);
     }
     tell(place, "INSERT INTO holders VALUES (1, 7), (2, 7)");
+    tell(place, "INSERT INTO offloads VALUES (1, 0, 2), (2, 0, 2), (2, 1, 1)");
     wanted.age_ms[TIER_DETAIL + 1] = HOUR_MS;
     store_set_retention(store, &wanted);
     work(store, T0 + 200 * MINUTE_MS);
@@ -142,6 +143,7 @@ static void what_is_open_stays_with_all_that_hangs_on_it(void **state)
     assert_int_equal(ask_number(place, "SELECT count(*) FROM closed"), 0);
     assert_int_equal(ask_number(place, "SELECT count(*) FROM late"), 0);
     assert_answer(place, "1", "SELECT group_concat(life) FROM holders");
+    assert_answer(place, "1", "SELECT group_concat(life) FROM offloads");
     /* the queue at from_ms is known, and no more than that of before */
     assert_int_equal(ask_number(place, "SELECT count(*) FROM queues WHERE at_ms <= "
                                        "(SELECT from_ms FROM tiers WHERE tier = -1)"),
