@@ -79,10 +79,9 @@ int put_statistics(struct writer *writer, const struct context *ctx,
         sorted[i] = &counters->items[i];
     qsort(sorted, counters->n, sizeof(*sorted), compare);
     if (ctx->format == FORMAT_TABLE)
-        context_say("Statistics by protocol%s",
-                    choice->zeros
-                        ? ""
-                        : "; counters that are 0 are left out (-a shows them), gauges not");
+        context_say(
+            "Statistics by protocol%s",
+            choice->zeros ? "" : "; counters that are 0 are left out (-a shows them), gauges not");
     r = writer_begin(writer, &document);
     for (size_t i = 0; r == 0 && i < counters->n; i++) {
         if (!worth_showing(ctx, choice, sorted[i]))
