@@ -396,6 +396,8 @@ static void tell(const struct context *ctx, const struct answer *answer)
         complain("both times are shown by the same snapshot: nothing can differ");
     else
         snapshot_complain(ctx, &answer->to);
+    if (diff_rebooted(answer->diff))
+        complain("the host was booted between both: every socket of the later one is another");
     coverage_warn(ctx, &answer->coverage);
 }
 
