@@ -20,9 +20,15 @@ _connhist_options() {
 # The values of an option; fails where it takes what nobody can guess.
 _connhist_values() {
     case $1 in
-    --format) echo "table json jsonl csv chart" ;;
+    --format) echo "table json jsonl csv$([ "$(_connhist_command)" = report ] && echo " chart")" ;;
     --color) echo "auto always never" ;;
-    --proto | -p) echo "tcp udp tcpv4 udpv4 tcpv6 udpv6$([ "$(_connhist_command)" = netstat ] && echo " ip ipv6 icmp icmpv6")" ;;
+    --proto | -p)
+        case $(_connhist_command) in
+        report | who) echo "tcp udp" ;;
+        netstat) echo "tcp udp tcpv4 udpv4 tcpv6 udpv6 ip ipv6 icmp icmpv6" ;;
+        *) echo "tcp udp tcpv4 udpv4 tcpv6 udpv6" ;;
+        esac
+        ;;
     --table) echo "main local default all" ;;
     --role) echo "server client" ;;
     --closed-by) echo "local remote reset timeout unknown" ;;

@@ -79,9 +79,14 @@ static const struct column fields[] = {
 
 /* Columns for people. */
 static const struct column headings[] = {
-    {"netns", "NETNS", false},     {"change", "CHANGE", false}, {"proto", "PROTO", false},
-    {"local", "LOCAL", false},     {"remote", "REMOTE", false}, {"state", "STATE", false},
-    {"process", "PROCESS", false}, {"since", "SINCE", false},
+    {"netns", "NETNS", false, .least = 8},
+    {"change", "CHANGE", false},
+    {"proto", "PROTO", false},
+    {"local", "LOCAL", false, .least = 21},
+    {"remote", "REMOTE", false, .least = 21},
+    {"state", "STATE", false, .least = 14},
+    {"process", "PROCESS", false, .least = 14},
+    {"since", "SINCE", false, .gives = 5},
 };
 
 /* The question and its answer. */
@@ -370,17 +375,17 @@ static void print_instant(const struct context *ctx, const char *word,
     time_format(at_ms, ctx->utc, false, at);
     time_format(choice->snapshot_ms, ctx->utc, true, shown);
     duration_format(llabs(choice->distance_ms), distance);
-    printf("%s snapshot of %s, %s %s %s%s\n", word, shown, distance,
-           choice->distance_ms < 0 ? "after" : "before", at,
-           choice->in_gap ? ": NOTHING WAS RECORDED AT THAT TIME" : "");
+    context_say("%s snapshot of %s, %s %s %s%s", word, shown, distance,
+                choice->distance_ms < 0 ? "after" : "before", at,
+                choice->in_gap ? ": NOTHING WAS RECORDED AT THAT TIME" : "");
 }
 
 static void print_sums(const struct diff_sums *sums)
 {
-    printf("%llu sockets before, %llu after: %llu opened, %llu closed, %llu changed\n",
-           (unsigned long long)sums->before, (unsigned long long)sums->after,
-           (unsigned long long)sums->opened, (unsigned long long)sums->closed,
-           (unsigned long long)sums->changed);
+    context_say("%llu sockets before, %llu after: %llu opened, %llu closed, %llu changed",
+                (unsigned long long)sums->before, (unsigned long long)sums->after,
+                (unsigned long long)sums->opened, (unsigned long long)sums->closed,
+                (unsigned long long)sums->changed);
 }
 
 /* What stands in no row. */
@@ -391,6 +396,8 @@ static void tell(const struct context *ctx, const struct answer *answer)
         complain("both times are shown by the same snapshot: nothing can differ");
     else
         snapshot_complain(ctx, &answer->to);
+    if (diff_rebooted(answer->diff))
+        complain("the host was booted between both: every socket of the later one is another");
     coverage_warn(ctx, &answer->coverage);
 }
 

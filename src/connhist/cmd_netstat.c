@@ -40,7 +40,8 @@ static const struct option_row rows[] = {
     {OPT_BY, REPEAT_NOT, 0, "by", "WHAT", "with -e: interface, each by itself"},
     {OPT_ROUTE, REPEAT_LAST, 'r', "route", NULL, "the routes, IPv4 and IPv6"},
     {OPT_TABLE, REPEAT_NOT, 0, "table", "TABLE",
-     "with -r: only of this table: main, local, default or a\nnumber; or all (main)"},
+     "with -r: only of this table: main, local, default, a name\nin rt_tables, or a number; or all "
+     "(main)"},
     {OPT_STATISTICS, REPEAT_LAST, 's', "statistics", NULL, "the kernel's counters by protocol"},
     {OPT_AT, REPEAT_NOT, 0, "at", "TIME",
      "as it was then: 03:14, -2h, yesterday 18:00 …\n(now, from the kernel itself)"},
@@ -183,9 +184,9 @@ static void print_choice(const struct context *ctx, const struct snapshot_choice
     time_format(at_ms, ctx->utc, false, at);
     time_format(choice->snapshot_ms, ctx->utc, true, shown);
     duration_format(llabs(choice->distance_ms), distance);
-    printf("Snapshot of %s, complete%s, %s %s %s%s\n", shown, unkept, distance,
-           choice->distance_ms < 0 ? "after" : "before", at,
-           choice->in_gap ? ": NOTHING WAS RECORDED AT THAT TIME" : "");
+    context_say("Snapshot of %s, complete%s, %s %s %s%s", shown, unkept, distance,
+                choice->distance_ms < 0 ? "after" : "before", at,
+                choice->in_gap ? ": NOTHING WAS RECORDED AT THAT TIME" : "");
 }
 
 static int read_at(struct context *ctx, struct filter *filter, int64_t *ret_at_ms,

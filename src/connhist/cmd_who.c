@@ -37,22 +37,22 @@ static const struct option_row rows[] = {
 static const struct column columns[] = {
     {"from_ms", "FROM", false},
     {"until_ms", "UNTIL", false},
-    {"netns", "NETNS", false},
-    {"protocol", "PROTO", false},
+    {"netns", "NETNS", false, .least = 8},
+    {"protocol", "PROTO", false, .gives = 2},
     {"port", NULL, true},
-    {"use", "USE", false},
-    {"local_address", "LOCAL", false},
+    {"use", "USE", false, .gives = 1},
+    {"local_address", "LOCAL", false, .least = 21},
     {"local_port", NULL, true},
-    {"process", "PROCESS", false},
+    {"process", "PROCESS", false, .least = 10},
     {"pid", "PID", true},
-    {"exe", "PROGRAM", false},
-    {"uid", "UID", true},
+    {"exe", "PROGRAM", false, .least = 16, .gives = 6},
+    {"uid", "UID", true, .gives = 8},
     {"user", NULL, false},
-    {"unit", "UNIT", false},
-    {"container", "CONTAINER", false},
+    {"unit", "UNIT", false, .least = 12, .gives = 5},
+    {"container", "CONTAINER", false, .least = 12, .gives = 4},
     {"owner_source", NULL, false},
     {"process_started_ms", NULL, true},
-    {"sockets", "SOCKETS", true},
+    {"sockets", "SOCKETS", true, .gives = 9},
     {"open", NULL, true},
     {"from_after_ms", NULL, true},
     {"first_seen_ms", NULL, true},
@@ -263,12 +263,12 @@ static void print_choice(const struct context *ctx, const struct who_asked *aske
 {
     char at[TIME_TEXT_MAX], shown[TIME_TEXT_MAX], distance[TIME_TEXT_MAX];
 
-    printf("Snapshot of %s, %s %s %s%s\n",
-           time_format(asked->choice.snapshot_ms, ctx->utc, true, shown),
-           duration_format(llabs(asked->choice.distance_ms), distance),
-           asked->choice.distance_ms < 0 ? "after" : "before",
-           time_format(asked->at_ms, ctx->utc, false, at),
-           asked->choice.in_gap ? ": NOTHING WAS RECORDED AT THAT TIME" : "");
+    context_say("Snapshot of %s, %s %s %s%s",
+                time_format(asked->choice.snapshot_ms, ctx->utc, true, shown),
+                duration_format(llabs(asked->choice.distance_ms), distance),
+                asked->choice.distance_ms < 0 ? "after" : "before",
+                time_format(asked->at_ms, ctx->utc, false, at),
+                asked->choice.in_gap ? ": NOTHING WAS RECORDED AT THAT TIME" : "");
 }
 
 static int put_rows(struct context *ctx, const struct who_asked *asked,

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #include "connhist/base/clock.h"
 #include "connhist/base/strutil.h"
+#include "connhist/render/text.h"
 #include "connhist/store/file.h"
 
 #include "complain.h"
@@ -166,6 +168,21 @@ int context_width(void)
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         return size.ws_col;
     return columns && parse_u64(columns, 20, 10000, &width) == 0 ? (int)width : 80;
+}
+
+void context_say(const char *format, ...)
+{
+    _cleanup_free_ char *line = NULL;
+    va_list args;
+    int r;
+
+    va_start(args, format);
+    r = vasprintf(&line, format, args);
+    va_end(args);
+    if (r >= 0)
+        text_as_lines(stdout, line, context_width());
+    else
+        line = NULL; /* vasprintf() leaves it undefined */
 }
 
 int context_writer(const struct context *ctx, struct writer **ret)

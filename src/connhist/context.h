@@ -51,5 +51,8 @@ int context_names(struct context *ctx);
 /* Columns of the terminal on stdout; 0: stdout is none. */
 int context_width(void);
 
+/* Prints a line for people, broken where the terminal ends. */
+__attribute__((format(printf, 1, 2))) void context_say(const char *format, ...);
+
 /* A writer for stdout in ctx->format. */
 int context_writer(const struct context *ctx, struct writer **ret);

@@ -21,12 +21,12 @@ static const struct column columns[] = {
     {"table", NULL, false},
     {"netns", NULL, false},
     {"interface", NULL, false},
-    {"protocol", "PROTOCOL", false},
+    {"protocol", "PROTOCOL", false, .gives = 5},
     {"counter", "COUNTER", false},
     {"grew", "GREW", true},
-    {"per_second", "PER SECOND", true},
+    {"per_second", "PER SECOND", true, .gives = 4},
     {"at_least", "AT LEAST", false},
-    {"meaning", "MEANING", false},
+    {"meaning", "MEANING", false, .words = true, .least = 20, .gives = 6},
 };
 
 enum { COLUMNS = SUM(columns), COLUMN_INTERFACE = 2, COLUMN_PROTOCOL = 3, COLUMN_MEANING = 8 };
@@ -187,7 +187,7 @@ static void tell_span(const struct context *ctx, const struct growth *growth)
     time_format(growth->until_ms, ctx->utc, true, until);
     duration_format(growth->until_ms - growth->from_ms, span);
     if (ctx->format == FORMAT_TABLE)
-        printf("Growth between the readings of %s and %s, %s\n", from, until, span);
+        context_say("Growth between the readings of %s and %s, %s", from, until, span);
 }
 
 static void tell_lacks(const struct growth *growth, const struct coverage *coverage)
@@ -240,6 +240,23 @@ static void cleanup_coverage(struct coverage *coverage)
     coverage_finish(coverage);
 }
 
+static int no_two_readings(struct context *ctx, int64_t since_ms, int64_t until_ms)
+{
+    char since[TIME_TEXT_MAX], until[TIME_TEXT_MAX], begin[TIME_TEXT_MAX];
+    int64_t begin_ms;
+    int status = question_record_begin(ctx, &begin_ms);
+
+    if (status != EXIT_ANSWERED)
+        return status;
+    if (begin_ms == TIME_UNKNOWN)
+        return cannot_answer("nothing is recorded yet in %s", db_path(ctx->db));
+    return cannot_answer("counters are read once a minute, and there are not two readings from %s "
+                         "to %s to compare: the record begins at %s",
+                         time_format(since_ms, ctx->utc, false, since),
+                         time_format(until_ms, ctx->utc, false, until),
+                         time_format(begin_ms, ctx->utc, false, begin));
+}
+
 int netstat_tables_grown(struct context *ctx, const struct table_choice *choice)
 {
     _cleanup_(cleanup_coverage) struct coverage coverage = {0};
@@ -256,7 +273,7 @@ int netstat_tables_grown(struct context *ctx, const struct table_choice *choice)
     if (r == -ENOENT)
         return wrong_usage("%s", err.text);
     if (r == 0 && growth.from_ms == TIME_UNKNOWN)
-        return cannot_answer("there are not two readings of counters in that time to compare");
+        return no_two_readings(ctx, since_ms, until_ms);
     if (r == 0)
         r = coverage_load_in(ctx->db, &ctx->walltime, &choice->filter, growth.record_from_ms,
                              growth.record_until_ms + 1, &coverage, NULL, NULL, &err);

@@ -10,27 +10,22 @@ static const struct column total_columns[] = {
     {"received", "RECEIVED", true}, {"sent", "SENT", true},
 };
 
+/* For people a row for each direction, so that it stays within a terminal. */
+static const struct column way_columns[] = {
+    {"interface", "INTERFACE", false}, {"state", "STATE", false, .gives = 3},
+    {"way", "TRAFFIC", false},         {"bytes", "BYTES", true},
+    {"packets", "PACKETS", true},      {"multicast", "MULTICAST", true, .gives = 2},
+    {"discards", "DISCARDS", true},    {"errors", "ERRORS", true},
+};
+
 static const struct column each_columns[] = {
-    {"table", NULL, false},
-    {"netns", NULL, false},
-    {"interface", "INTERFACE", false},
-    {"ifindex", NULL, true},
-    {"state", "STATE", false},
-    {"flags", NULL, false},
-    {"mtu_bytes", NULL, true},
-    {"rx_bytes", "RX BYTES", true},
-    {"rx_packets", "RX PACKETS", true},
-    {"rx_multicast", "MULTICAST", true},
-    {"rx_dropped", "RX DISCARDS", true},
-    {"rx_errors", "RX ERRORS", true},
-    {"rx_missed", NULL, true},
-    {"rx_nohandler", NULL, true},
-    {"tx_bytes", "TX BYTES", true},
-    {"tx_packets", "TX PACKETS", true},
-    {"tx_dropped", "TX DISCARDS", true},
-    {"tx_errors", "TX ERRORS", true},
-    {"tx_collisions", NULL, true},
-    {"tx_carrier", NULL, true},
+    {"table", NULL, false},        {"netns", NULL, false},       {"interface", NULL, false},
+    {"ifindex", NULL, true},       {"state", NULL, false},       {"flags", NULL, false},
+    {"mtu_bytes", NULL, true},     {"rx_bytes", NULL, true},     {"rx_packets", NULL, true},
+    {"rx_multicast", NULL, true},  {"rx_dropped", NULL, true},   {"rx_errors", NULL, true},
+    {"rx_missed", NULL, true},     {"rx_nohandler", NULL, true}, {"tx_bytes", NULL, true},
+    {"tx_packets", NULL, true},    {"tx_dropped", NULL, true},   {"tx_errors", NULL, true},
+    {"tx_collisions", NULL, true}, {"tx_carrier", NULL, true},
 };
 
 static struct cell of(const struct interface *interface, int64_t value)
@@ -69,13 +64,45 @@ static int put_interface(struct writer *writer, const struct tables *tables,
     return writer_row(writer, cells);
 }
 
-static int put_each(struct writer *writer, const struct tables *tables, size_t *ret_rows)
+static int put_ways(struct writer *writer, const struct interface *interface)
+{
+    const struct interface_stats *stats = &interface->stats;
+    const struct cell name = cell_text(interface->name);
+    const struct cell state = cell_text(interface_operstate_name(interface->operstate));
+    const struct cell received[SUM(way_columns)] = {
+        name,
+        state,
+        cell_text("received"),
+        of(interface, stats->rx_bytes),
+        of(interface, stats->rx_packets),
+        of(interface, stats->rx_multicast),
+        of(interface, stats->rx_dropped),
+        of(interface, stats->rx_errors),
+    };
+    const struct cell sent[SUM(way_columns)] = {
+        name,
+        state,
+        cell_text("sent"),
+        of(interface, stats->tx_bytes),
+        of(interface, stats->tx_packets),
+        cell_null(),
+        of(interface, stats->tx_dropped),
+        of(interface, stats->tx_errors),
+    };
+    int r = writer_row(writer, received);
+
+    return r < 0 ? r : writer_row(writer, sent);
+}
+
+static int put_each(struct writer *writer, bool people, const struct tables *tables,
+                    size_t *ret_rows)
 {
     const struct interface_list *list = &tables->interfaces;
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < list->n; i++) {
-        r = put_interface(writer, tables, &list->items[i]);
+        r = people ? put_ways(writer, &list->items[i])
+                   : put_interface(writer, tables, &list->items[i]);
         ++*ret_rows;
     }
     return r;
@@ -126,20 +153,23 @@ int put_interfaces(struct writer *writer, const struct context *ctx,
 {
     struct field fields[TABLE_FIELDS_MAX];
     size_t n_fields = table_fields(ctx, choice, "interfaces", fields);
-    const struct document document = {.schema = "connhist/netstat/1",
-                                      .fields = fields,
-                                      .n_fields = n_fields,
-                                      .columns = choice->each ? each_columns : total_columns,
-                                      .n_columns =
-                                          choice->each ? SUM(each_columns) : SUM(total_columns)};
+    struct document document = {.schema = "connhist/netstat/1",
+                                .fields = fields,
+                                .n_fields = n_fields,
+                                .columns = total_columns,
+                                .n_columns = SUM(total_columns)};
     bool people = ctx->format == FORMAT_TABLE;
     int r;
 
+    if (choice->each) {
+        document.columns = people ? way_columns : each_columns;
+        document.n_columns = people ? SUM(way_columns) : SUM(each_columns);
+    }
     if (people)
         printf("Network interfaces%s\n", choice->each ? "" : ", all together");
     r = writer_begin(writer, &document);
     if (r == 0)
-        r = choice->each ? put_each(writer, tables, ret_rows)
+        r = choice->each ? put_each(writer, people, tables, ret_rows)
                          : put_total(writer, people, tables, ret_rows);
     return r < 0 ? r : writer_end(writer, NULL);
 }

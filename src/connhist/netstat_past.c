@@ -36,9 +36,9 @@ static void tell_reading(const struct context *ctx, const struct table_choice *c
     time_format(reading->reading_ms, ctx->utc, true, shown);
     duration_format(llabs(reading->distance_ms), distance);
     if (ctx->format == FORMAT_TABLE)
-        printf("Reading of %s, %s %s %s%s\n", shown, distance,
-               reading->distance_ms < 0 ? "after" : "before", at,
-               reading->in_gap ? ": NOTHING WAS READ AT THAT TIME" : "");
+        context_say("Reading of %s, %s %s %s%s", shown, distance,
+                    reading->distance_ms < 0 ? "after" : "before", at,
+                    reading->in_gap ? ": NOTHING WAS READ AT THAT TIME" : "");
     if (reading->in_gap)
         complain("nothing was read at that time: shown is the last reading before, of %s, %s "
                  "earlier",
@@ -51,10 +51,18 @@ static void tell_reading(const struct context *ctx, const struct table_choice *c
 
 static int no_reading(struct context *ctx, int64_t at_ms)
 {
-    char at[TIME_TEXT_MAX];
+    char at[TIME_TEXT_MAX], begin[TIME_TEXT_MAX];
+    int64_t begin_ms;
+    int status = question_record_begin(ctx, &begin_ms);
 
-    time_format(at_ms, ctx->utc, false, at);
-    return cannot_answer("no counters, interfaces or routes were recorded at or before %s", at);
+    if (status != EXIT_ANSWERED)
+        return status;
+    if (begin_ms == TIME_UNKNOWN)
+        return cannot_answer("nothing is recorded yet in %s", db_path(ctx->db));
+    return cannot_answer("no counters, interfaces or routes were recorded at or before %s: the "
+                         "record begins at %s",
+                         time_format(at_ms, ctx->utc, false, at),
+                         time_format(begin_ms, ctx->utc, false, begin));
 }
 
 static void cleanup_tables(struct tables *tables)

@@ -52,8 +52,11 @@ int netstat_repeat_read(const struct context *ctx, struct repetition *ret)
         ctx->n_words > 0 ? read_interval(ctx->words[0], &repetition.interval_ms) : EXIT_ANSWERED;
     if (status != EXIT_ANSWERED)
         return status;
-    if (options_has(&ctx->options, OPT_AT) && ctx->n_words > 0)
+    if (ctx->n_words > 0 && options_has(&ctx->options, OPT_AT))
         return wrong_usage("INTERVAL repeats what is now: --at shows one instant");
+    if (ctx->n_words > 0 &&
+        (options_has(&ctx->options, OPT_SINCE) || options_has(&ctx->options, OPT_UNTIL)))
+        return wrong_usage("INTERVAL repeats what is now: --since and --until show a past span");
     if (options_has(&ctx->options, OPT_REPEATS) && ctx->n_words == 0)
         return wrong_usage("--count goes with INTERVAL: netstat --count 5 2s");
     status = question_number(ctx, OPT_REPEATS, COUNT_MOST, &repetition.count);

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "netstat_tables.h"
+#include "route_names.h"
 
 #define SUM(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -12,42 +13,44 @@
 /* A row for each way that a route leads. */
 enum {
     COLUMN_TABLE = 2,
-    COLUMN_DESTINATION = 4,
-    COLUMN_FROM = 5,
-    COLUMN_GATEWAY = 7,
-    COLUMN_WEIGHT = 11,
-    COLUMN_NEXTHOP_ID = 18,
+    COLUMN_DESTINATION = 5,
+    COLUMN_FROM = 6,
+    COLUMN_GATEWAY = 8,
+    COLUMN_WEIGHT = 12,
+    COLUMN_NEXTHOP_ID = 19,
 };
 
 static const struct column columns[] = {
     {"table", NULL, false},
     {"netns", NULL, false},
-    {"route_table", "TABLE", false},
+    {"route_table", "TABLE", false, .least = 8},
+    {"route_table_id", NULL, true},
     {"family", NULL, false},
-    {"destination", "DESTINATION", false},
-    {"from", "FROM", false},
-    {"type", "TYPE", false},
-    {"gateway", "GATEWAY", false},
+    {"destination", "DESTINATION", false, .least = 18},
+    {"from", "FROM", false, .least = 18},
+    {"type", "TYPE", false, .gives = 3},
+    {"gateway", "GATEWAY", false, .least = 15},
     {"interface", "INTERFACE", false},
     {"ifindex", NULL, true},
-    {"metric", "METRIC", true},
+    {"metric", "METRIC", true, .gives = 4},
     {"weight", "WEIGHT", true},
     {"way", NULL, true},
     {"ways", NULL, true},
-    {"source", "SOURCE", false},
-    {"protocol", "PROTOCOL", false},
-    {"scope", "SCOPE", false},
+    {"source", "SOURCE", false, .least = 15, .gives = 6},
+    {"protocol", "PROTOCOL", false, .gives = 8},
+    {"scope", "SCOPE", false, .gives = 9},
     {"tos", NULL, true},
-    {"nexthop_id", "NEXTHOP ID", true},
+    {"nexthop_id", "NEXTHOP ID", true, .gives = 5},
     {"incoming", NULL, false},
     {"encap", NULL, true},
-    {"flags", "FLAGS", false},
+    {"flags", "FLAGS", false, .least = 8, .gives = 7},
 };
 
 enum { COLUMNS = SUM(columns) };
 
 /* What of the columns is worth showing to people. */
 struct sight {
+    struct route_names names; /* of this host's tables; owned */
     bool people;
     bool tables;   /* more than one table was asked for */
     bool sources;  /* a route is for packets from somewhere only */
@@ -62,6 +65,11 @@ static bool chosen(const struct table_choice *choice, const struct route *route)
     if (!choice->protocol)
         return true;
     return route->family == (choice->protocol == COUNTER_IPV6 ? AF_INET6 : AF_INET);
+}
+
+static void sight_finish(struct sight *sight)
+{
+    route_names_finish(&sight->names);
 }
 
 static void look(const struct table_choice *choice, const struct route_table *routes,
@@ -122,6 +130,15 @@ static struct cell known(uint32_t number)
     return number ? cell_int(number) : cell_null();
 }
 
+/* The host's own name goes first, as in ip(8). */
+static const char *table_name(const struct sight *sight, uint32_t table,
+                              char buf[static ROUTE_NAME_MAX])
+{
+    const char *name = route_names_of(&sight->names, table);
+
+    return name ? name : route_table_name(table, buf);
+}
+
 /* hop: NULL for a route that leads nowhere. way: from 1; 0 without hop. */
 static int put_way(struct writer *writer, const struct sight *sight, const struct tables *tables,
                    const struct route *route, const struct route_hop *hop, size_t way)
@@ -133,7 +150,8 @@ static int put_way(struct writer *writer, const struct sight *sight, const struc
     const struct cell cells[COLUMNS] = {
         cell_text("routes"),
         cell_text(tables->netns),
-        cell_text(route_table_name(route->table, table)),
+        cell_text(table_name(sight, route->table, table)),
+        cell_int(route->table),
         cell_text(route->family == AF_INET6 ? "ipv6" : "ipv4"),
         cell_text(prefix_text(sight, route->family, &route->destination, route->bits, to)),
         route->source_bits
@@ -173,14 +191,14 @@ static int put_route(struct writer *writer, const struct sight *sight, const str
     return r;
 }
 
-static void print_title(const struct table_choice *choice)
+static void print_title(const struct sight *sight, const struct table_choice *choice)
 {
     char name[ROUTE_NAME_MAX];
 
     if (choice->table)
-        printf("Routes of table %s\n", route_table_name(choice->table, name));
+        context_say("Routes of table %s", table_name(sight, choice->table, name));
     else
-        printf("Routes of all tables\n");
+        context_say("Routes of all tables");
 }
 
 int put_routes(struct writer *writer, const struct context *ctx, const struct table_choice *choice,
@@ -188,19 +206,21 @@ int put_routes(struct writer *writer, const struct context *ctx, const struct ta
 {
     struct field fields[TABLE_FIELDS_MAX];
     size_t n_fields = table_fields(ctx, choice, "routes", fields);
-    struct sight sight = {.people = ctx->format == FORMAT_TABLE};
+    _cleanup_(sight_finish) struct sight sight = {.people = ctx->format == FORMAT_TABLE};
     struct column chosen_columns[COLUMNS];
     const struct document document = {.schema = "connhist/netstat/1",
                                       .fields = fields,
                                       .n_fields = n_fields,
                                       .columns = chosen_columns,
                                       .n_columns = COLUMNS};
-    int r;
+    int r = route_names_read(&sight.names);
 
+    if (r < 0)
+        return r;
     look(choice, &tables->routes, &sight);
     choose_columns(&sight, chosen_columns);
     if (sight.people)
-        print_title(choice);
+        print_title(&sight, choice);
     r = writer_begin(writer, &document);
     for (size_t i = 0; r == 0 && i < tables->routes.n; i++) {
         if (!chosen(choice, &tables->routes.items[i]))

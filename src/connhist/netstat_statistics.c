@@ -11,9 +11,13 @@
 
 /* The same for programs (names) and for people (headings). */
 static const struct column columns[] = {
-    {"table", NULL, false},        {"netns", NULL, false},   {"protocol", "PROTOCOL", false},
-    {"counter", "COUNTER", false}, {"value", "VALUE", true}, {"kind", NULL, false},
-    {"meaning", "MEANING", false},
+    {"table", NULL, false},
+    {"netns", NULL, false},
+    {"protocol", "PROTOCOL", false, .gives = 4},
+    {"counter", "COUNTER", false},
+    {"value", "VALUE", true},
+    {"kind", NULL, false},
+    {"meaning", "MEANING", false, .words = true, .least = 20, .gives = 5},
 };
 
 enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
@@ -75,8 +79,9 @@ int put_statistics(struct writer *writer, const struct context *ctx,
         sorted[i] = &counters->items[i];
     qsort(sorted, counters->n, sizeof(*sorted), compare);
     if (ctx->format == FORMAT_TABLE)
-        printf("Statistics by protocol%s\n",
-               choice->zeros ? "" : "; counters that never grew are left out (-a shows them)");
+        context_say(
+            "Statistics by protocol%s",
+            choice->zeros ? "" : "; counters that are 0 are left out (-a shows them), gauges not");
     r = writer_begin(writer, &document);
     for (size_t i = 0; r == 0 && i < counters->n; i++) {
         if (!worth_showing(ctx, choice, sorted[i]))

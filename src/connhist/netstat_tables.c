@@ -9,6 +9,7 @@
 
 #include "complain.h"
 #include "question.h"
+#include "route_names.h"
 
 #define SUM(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -101,8 +102,9 @@ static int check_meanings(const struct context *ctx, unsigned which)
             continue;
         name = option_table_find(&ctx->command->options, meanings[i].option)->name;
         if (which == TABLE_SOCKETS)
-            return wrong_usage("--%s says nothing about sockets: %s", name, meanings[i].why);
-        return wrong_usage("--%s says nothing to netstat %s: %s", name, letters(ctx, buf),
+            return wrong_usage("--%s does not go with the table of sockets: %s", name,
+                               meanings[i].why);
+        return wrong_usage("--%s does not go with netstat %s: %s", name, letters(ctx, buf),
                            meanings[i].why);
     }
     return EXIT_ANSWERED;
@@ -118,33 +120,46 @@ static int read_by(const struct context *ctx, bool *ret)
     return EXIT_ANSWERED;
 }
 
-/* "main" unless -a or --table says otherwise. */
-static int read_table(const struct context *ctx, uint32_t *ret)
+/* A name that is known on every host, or on this one, or a number. 0, or -EINVAL: none of them. */
+static int parse_table(const char *text, const struct route_names *names, uint32_t *ret)
 {
     static const struct {
         const char *name;
         uint32_t table;
-    } names[] = {{"all", 0},
+    } known[] = {{"all", 0},
                  {"main", ROUTE_TABLE_MAIN},
                  {"local", ROUTE_TABLE_LOCAL},
                  {"default", ROUTE_TABLE_DEFAULT}};
+    uint32_t named = route_names_find(names, text);
+    uint64_t number = named;
+
+    for (size_t i = 0; !named && i < SUM(known); i++)
+        if (same_word(text, known[i].name)) {
+            *ret = known[i].table;
+            return 0;
+        }
+    if (!named && parse_u64(text, 1, UINT32_MAX, &number) < 0)
+        return -EINVAL;
+    *ret = (uint32_t)number;
+    return 0;
+}
+
+/* "main" unless -a or --table says otherwise. */
+static int read_table(const struct context *ctx, uint32_t *ret)
+{
+    _cleanup_(route_names_finish) struct route_names names = {0};
     const char *text = options_text(&ctx->options, OPT_TABLE);
-    uint64_t number;
 
     if (!text) {
         *ret = options_has(&ctx->options, OPT_ALL) ? 0 : ROUTE_TABLE_MAIN;
         return EXIT_ANSWERED;
     }
-    for (size_t i = 0; i < SUM(names); i++)
-        if (same_word(text, names[i].name)) {
-            *ret = names[i].table;
-            return EXIT_ANSWERED;
-        }
-    if (parse_u64(text, 1, UINT32_MAX, &number) < 0)
-        return wrong_usage("--table %s is not known; there are main, local, default, all, and "
-                           "numbers from 1 to %u",
+    if (route_names_read(&names) < 0)
+        return cannot_answer("out of memory");
+    if (parse_table(text, &names, ret) < 0)
+        return wrong_usage("--table %s is not known; there are main, local, default, all, other "
+                           "names in iproute2's rt_tables, and numbers from 1 to %u",
                            text, UINT32_MAX);
-    *ret = (uint32_t)number;
     return EXIT_ANSWERED;
 }
 
@@ -179,8 +194,10 @@ int netstat_tables_choose(const struct context *ctx, struct table_choice *ret)
     if (asks_growth(ctx) && options_has(&ctx->options, OPT_AT))
         return wrong_usage("--at does not go with --since and --until: an instant, or a span");
     if (asks_growth(ctx) && choice.which & TABLE_ROUTES)
-        return wrong_usage("netstat %s --since: routes do not grow; --at shows them as they were",
-                           letters(ctx, buf));
+        return wrong_usage(
+            "netstat %s with --since or --until: routes do not grow; --at shows them "
+            "as they were",
+            letters(ctx, buf));
     if (ctx->format == FORMAT_CSV && choice.which & (choice.which - 1))
         return wrong_usage("netstat %s: csv holds one table; ask one by one, or for json or jsonl",
                            letters(ctx, buf));

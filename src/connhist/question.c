@@ -12,6 +12,8 @@
 
 #include "complain.h"
 
+#define SUM(a) (sizeof(a) / sizeof((a)[0]))
+
 #define PID_HIGHEST 4194304 /* PID_MAX_LIMIT of a kernel of 64 bits */
 
 #define HOUR_MS INT64_C(3600000)
@@ -111,6 +113,18 @@ static int default_since(struct context *ctx, int64_t until_ms, int64_t *ret_ms)
     return EXIT_ANSWERED;
 }
 
+/* Times may be written so that one does not see which is earlier: both are told as they were
+ * understood. */
+static int wrong_order(const struct context *ctx, int64_t since_ms, int64_t until_ms)
+{
+    char since[TIME_TEXT_MAX], until[TIME_TEXT_MAX];
+
+    return wrong_usage(
+        "--since %s (%s) is not before --until %s (%s)", options_text(&ctx->options, OPT_SINCE),
+        time_format(since_ms, ctx->utc, false, since), options_text(&ctx->options, OPT_UNTIL),
+        time_format(until_ms, ctx->utc, false, until));
+}
+
 int question_span(struct context *ctx, int64_t *ret_since_ms, int64_t *ret_until_ms)
 {
     int64_t since_ms = 0, until_ms = ctx->now_ms;
@@ -118,24 +132,23 @@ int question_span(struct context *ctx, int64_t *ret_since_ms, int64_t *ret_until
 
     if (status != EXIT_ANSWERED)
         return status;
-    if (until_ms > ctx->now_ms)
-        until_ms = ctx->now_ms;
     status = options_has(&ctx->options, OPT_SINCE) ? question_time(ctx, OPT_SINCE, &since_ms)
                                                    : default_since(ctx, until_ms, &since_ms);
     if (status != EXIT_ANSWERED)
         return status;
+    if (since_ms >= until_ms && options_has(&ctx->options, OPT_UNTIL))
+        return wrong_order(ctx, since_ms, until_ms);
     if (since_ms >= ctx->now_ms)
         return wrong_usage("--since %s is not in the past", options_text(&ctx->options, OPT_SINCE));
-    if (since_ms >= until_ms)
-        return wrong_usage("--since must be before --until");
     *ret_since_ms = since_ms;
-    *ret_until_ms = until_ms;
+    *ret_until_ms = until_ms < ctx->now_ms ? until_ms : ctx->now_ms;
     return EXIT_ANSWERED;
 }
 
 /* "tcp", "udpv6" …: protocol, and the family if the name ends in one. */
 static int read_protocol(const char *text, bool families, struct filter *filter)
 {
+    static const char *const other[] = {"ip", "ipv6", "icmp", "icmpv6"};
     static const char *const known[] = {"tcp", "udp", "tcpv4", "udpv4", "tcpv6", "udpv6"};
     enum protocol protocol;
     char name[8] = "";
@@ -156,6 +169,12 @@ static int read_protocol(const char *text, bool families, struct filter *filter)
         return wrong_usage("--proto %s: counts are kept for IPv4 and IPv6 together; there are tcp "
                            "and udp (`connhist list --proto %s` tells them apart)",
                            text, text);
+    for (size_t i = 0; i < SUM(other); i++)
+        if (same_word(text, other[i]))
+            return wrong_usage("--proto %s: sockets are tcp or udp%s; counters of %s are shown by "
+                               "`connhist netstat -s`, routes of ip and ipv6 by `netstat -r`",
+                               text, families ? " (tcpv4, tcpv6, udpv4, udpv6: of one family)" : "",
+                               text);
     near = nearest_word(text, known, families ? 6 : 2);
     return wrong_usage("--proto %s is not known%s%s%s; there are tcp, udp%s", text,
                        near ? " (did you mean " : "", near ? near : "", near ? "?)" : "",

@@ -124,7 +124,8 @@ static void print_facts(struct chart *chart, const struct trend_series *series)
                      time_format(chart->trend->last_ms, options->utc, false, time));
     else
         layout_print(layout, ", ", "now %" PRId64, series->now);
-    print_direction(layout, series, past ? "was " : "");
+    if (series->now != 0 || series->direction == TREND_STEADY) /* what is gone goes nowhere */
+        print_direction(layout, series, past ? "was " : "");
     if (options->by & TREND_BY_LIVES && series->oldest_ms >= 0)
         layout_print(layout, ", ", "oldest %s", duration_format(series->oldest_ms, time));
     layout_newline(layout);

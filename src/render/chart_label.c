@@ -6,6 +6,9 @@
 #include "connhist/model/service.h"
 #include "connhist/model/state.h"
 
+#define UNKNOWN    "(unknown)"
+#define QUOTED_MAX 128 /* a name and its quotes */
+
 #define PORT_SUMMED (-2)
 #define NAME_SHARE \
     3 /* a name takes a third of the width at most, so that the rest stays readable */
@@ -52,7 +55,7 @@ static void print_port(struct layout *layout, const struct trend_series *series,
 static const char *name_or_word(const char *name)
 {
     if (!name)
-        return "not known";
+        return UNKNOWN;
     return *name ? name : "(none)";
 }
 
@@ -63,13 +66,26 @@ static void print_text(struct layout *layout, const char *before, const char *te
     layout_print(layout, " ", "%s", text);
 }
 
+/* In quotes where it begins like a word of ours, as in tables. */
+static const char *process_name(const struct trend_series *series, char buf[static QUOTED_MAX])
+{
+    const char *name = series->process;
+
+    if (series->kernel || (*name != '(' && *name != '"'))
+        return name;
+    snprintf(buf, QUOTED_MAX, "\"%.120s\"", name);
+    return buf;
+}
+
 static void print_process(struct layout *layout, const struct trend_series *series)
 {
+    char quoted[QUOTED_MAX];
+
     if (!series->process) {
-        layout_word(layout, separator_of(layout), "process not known");
+        print_text(layout, "process", UNKNOWN);
         return;
     }
-    print_text(layout, "process", series->process);
+    print_text(layout, "process", process_name(series, quoted));
     if (series->exe)
         print_text(layout, "of", series->exe);
 }
@@ -89,7 +105,7 @@ static void print_owner(struct layout *layout, unsigned by, const struct trend_s
     if (by & TREND_BY_UID && series->uid >= 0)
         layout_print(layout, separator_of(layout), "uid %lld", (long long)series->uid);
     else if (by & TREND_BY_UID)
-        layout_word(layout, separator_of(layout), "uid not known");
+        print_text(layout, "uid", UNKNOWN);
 }
 
 void chart_label(struct layout *layout, const struct trend_series *series,

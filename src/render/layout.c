@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "layout.h"
 
+#include "connhist/render/text.h"
+
+#include <langinfo.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -124,4 +127,14 @@ void layout_print(struct layout *layout, const char *separator, const char *form
     vsnprintf(word, sizeof(word), format, args);
     va_end(args);
     layout_word(layout, separator, word);
+}
+
+void text_as_lines(FILE *out, const char *text, int width)
+{
+    const bool ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
+    /* layout leaves a column for a separator that may follow: here none does */
+    struct layout layout = {.out = out, .width = width > 0 ? width + 1 : 0, .ascii = ascii};
+
+    layout_text(&layout, "", text);
+    layout_newline(&layout);
 }

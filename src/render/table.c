@@ -9,9 +9,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <wchar.h>
 
 #include "connhist/base/timetext.h"
+#include "cut.h"
+#include "layout.h"
+#include "narrow.h"
 #include "number.h"
 #include "text_char.h"
 #include "writer_ops.h"
@@ -22,8 +24,12 @@
 #define HEADING_SGR "bold"
 
 struct table_state {
-    struct libscols_table *table; /* the chunk being gathered */
-    size_t n_lines;               /* in it */
+    struct libscols_table *table;  /* the chunk being gathered */
+    struct narrow_column *columns; /* on a terminal: of those with a heading; owned */
+    size_t n_lines;                /* in the chunk */
+    size_t n_columns;              /* that have a heading */
+    bool fitted;                   /* columns have their widths */
+    bool narrow;                   /* some were cut or left out for them */
 };
 
 static void table_free(struct writer *writer)
@@ -33,6 +39,7 @@ static void table_free(struct writer *writer)
     if (!state)
         return;
     scols_unref_table(state->table);
+    free(state->columns);
     free(state);
     writer->state = NULL;
 }
@@ -109,15 +116,28 @@ static int add_column(struct libscols_table *table, const struct writer *writer,
     return 0;
 }
 
-static int add_columns(struct libscols_table *table, const struct writer *writer)
+static int add_columns(struct table_state *state, const struct writer *writer)
 {
     const struct document *document = writer->document;
 
+    state->columns = calloc(document->n_columns + 1, sizeof(*state->columns));
+    if (!state->columns)
+        return -ENOMEM;
     for (size_t i = 0; i < document->n_columns; i++) {
         const struct column *column = &document->columns[i];
+        int columns;
 
-        if (column->heading && add_column(table, writer, column) < 0)
+        if (!column->heading)
+            continue;
+        if (add_column(state->table, writer, column) < 0)
             return -ENOMEM;
+        columns = layout_columns(column->heading, !is_utf8_locale());
+        state->columns[state->n_columns++] = (struct narrow_column){
+            .natural = columns,
+            .least = column->least && columns > column->least ? (uint8_t)columns : column->least,
+            .gives = column->gives,
+            .empty = true,
+        };
     }
     return 0;
 }
@@ -141,61 +161,17 @@ static int table_begin(struct writer *writer)
         scols_table_enable_colors(table, writer->options.color) ||
         set_limits(table, &writer->options))
         return -ENOMEM;
-    return add_columns(table, writer);
+    return add_columns(state, writer);
 }
 
-static int columns_of(struct utf8 c)
-{
-    int columns = c.code < 0x80 ? 1 : wcwidth((wchar_t)c.code);
-
-    return columns >= 0 ? columns : 2;
-}
-
-/* Where the first `most` columns of a safe text end. */
-static const char *end_of_head(const char *text, int most)
-{
-    for (struct utf8 c; *text; text += c.bytes) {
-        c = utf8_read(text);
-        most -= columns_of(c);
-        if (most < 0)
-            break;
-    }
-    return text;
-}
-
-static int count_columns(const char *text)
-{
-    int columns = 0;
-
-    for (struct utf8 c; *text; text += c.bytes) {
-        c = utf8_read(text);
-        columns += columns_of(c);
-    }
-    return columns;
-}
-
-/* A path may have 4,096 bytes; its ends tell most. *ret: memory of its own, NULL where the text fits. */
-static int cut_middle(const char *text, char **ret)
-{
-    const char *mark = is_utf8_locale() ? "\xe2\x80\xa6" : "~";
-    int columns = strlen(text) > CELL_MAX ? count_columns(text) : 0;
-    const char *head, *tail;
-
-    *ret = NULL;
-    if (columns <= CELL_MAX)
-        return 0;
-    head = end_of_head(text, CELL_MAX / 2);
-    tail = end_of_head(text, columns - (CELL_MAX - CELL_MAX / 2 - 1));
-    return asprintf(ret, "%.*s%s%s", (int)(head - text), text, mark, tail) < 0 ? -ENOMEM : 0;
-}
-
+/* A path may have 4,096 bytes; its ends tell most. */
 static int set_text(struct libscols_line *line, size_t column, const char *text, bool terminal)
 {
     _cleanup_free_ char *safe = NULL, *cut = NULL;
 
     if (make_safe(text, &safe) < 0)
         return -ENOMEM;
-    if (terminal && cut_middle(safe ? safe : text, &cut) < 0)
+    if (terminal && cut_text(safe ? safe : text, CELL_MAX, false, &cut) < 0)
         return -ENOMEM;
     if (cut)
         return scols_line_set_data(line, column, cut);
@@ -226,6 +202,69 @@ static int set_cell(struct libscols_line *line, size_t column, const struct cell
     return scols_line_set_data(line, column, NO_VALUE);
 }
 
+/* Keeps how wide a column is by now. */
+static void measure(struct table_state *state, struct libscols_line *line, size_t column,
+                    const struct cell *cell)
+{
+    const char *text = scols_cell_get_data(scols_line_get_cell(line, column));
+    struct narrow_column *measured = &state->columns[column];
+    int columns = text ? cut_columns(text) : 0;
+
+    if (columns > measured->natural)
+        measured->natural = columns;
+    measured->empty &= cell->kind == CELL_NULL || (cell->kind == CELL_TEXT && !*cell->text);
+}
+
+static int cut_lines(const struct table_state *state, size_t column, bool at_end)
+{
+    for (size_t i = 0; i < state->n_lines; i++) {
+        struct libscols_cell *cell =
+            scols_line_get_cell(scols_table_get_line(state->table, i), column);
+        _cleanup_free_ char *cut = NULL;
+        int r = cut_text(scols_cell_get_data(cell), state->columns[column].width, at_end, &cut);
+
+        if (r < 0 || (cut && scols_cell_set_data(cell, cut)))
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+/* The first chunk decides which columns give way, and how much. */
+static void choose_widths(struct table_state *state, int room)
+{
+    narrow_fit(state->columns, state->n_columns, room);
+    for (size_t i = 0; i < state->n_columns; i++) {
+        const struct narrow_column *column = &state->columns[i];
+        struct libscols_column *shown = scols_table_get_column(state->table, i);
+
+        state->narrow |= column->out || column->width < column->natural;
+        if (column->out)
+            scols_column_set_flags(shown, scols_column_get_flags(shown) | SCOLS_FL_HIDDEN);
+    }
+    state->fitted = true;
+}
+
+static int fit(const struct writer *writer)
+{
+    const struct document *document = writer->document;
+    struct table_state *state = writer->state;
+    size_t shown = 0;
+    int r = 0;
+
+    if (writer->options.width <= 0)
+        return 0;
+    if (!state->fitted)
+        choose_widths(state, writer->options.width);
+    for (size_t i = 0; state->narrow && i < document->n_columns && r == 0; i++) {
+        if (!document->columns[i].heading)
+            continue;
+        if (state->columns[shown].least && !state->columns[shown].out)
+            r = cut_lines(state, shown, document->columns[i].words);
+        shown++;
+    }
+    return r;
+}
+
 /* Makes the next chunk's columns as wide as this one's; headings are only above the first. */
 static void keep_widths(struct libscols_table *table)
 {
@@ -238,9 +277,13 @@ static void keep_widths(struct libscols_table *table)
     scols_table_enable_noheadings(table, 1);
 }
 
-static int print_chunk(struct table_state *state)
+static int print_chunk(const struct writer *writer)
 {
-    int result = scols_print_table(state->table);
+    struct table_state *state = writer->state;
+    int result = fit(writer);
+
+    if (result == 0)
+        result = scols_print_table(state->table);
 
     if (result)
         return result < 0 ? result : -EIO;
@@ -258,7 +301,7 @@ static int table_row(struct writer *writer, const struct cell *cells)
     size_t shown = 0;
 
     if (state->n_lines == CHUNK_ROWS) {
-        int result = print_chunk(state);
+        int result = print_chunk(writer);
 
         if (result)
             return result;
@@ -269,8 +312,11 @@ static int table_row(struct writer *writer, const struct cell *cells)
     for (size_t i = 0; i < document->n_columns; i++) {
         if (!document->columns[i].heading)
             continue;
-        if (set_cell(line, shown++, &cells[i], &writer->options, document->with_ms))
+        if (set_cell(line, shown, &cells[i], &writer->options, document->with_ms))
             return -ENOMEM;
+        if (writer->options.width > 0)
+            measure(state, line, shown, &cells[i]);
+        shown++;
     }
     state->n_lines++;
     return 0;
@@ -280,13 +326,17 @@ static int table_row(struct writer *writer, const struct cell *cells)
 static void print_headings(const struct writer *writer)
 {
     const struct document *document = writer->document;
+    struct table_state *state = writer->state;
     FILE *out = writer->options.out;
     const char *separator = "";
+    size_t shown = 0;
 
+    if (writer->options.width > 0)
+        narrow_fit(state->columns, state->n_columns, writer->options.width);
     for (size_t i = 0; i < document->n_columns; i++) {
         const char *heading = document->columns[i].heading;
 
-        if (!heading)
+        if (!heading || state->columns[shown++].out)
             continue;
         fprintf(out, writer->options.color ? "%s\033[1m" : "%s", separator);
         escape(out, heading, is_utf8_locale());
@@ -297,15 +347,45 @@ static void print_headings(const struct writer *writer)
     putc('\n', out);
 }
 
+/* Nobody shall take a column that has no room for one that is not there. */
+static void tell_left_out(const struct writer *writer)
+{
+    const struct document *document = writer->document;
+    const struct table_state *state = writer->state;
+    struct layout layout = {
+        .out = writer->options.out, .width = writer->options.width, .ascii = !is_utf8_locale()};
+    size_t shown = 0, told = 0;
+
+    for (size_t i = 0; i < document->n_columns; i++) {
+        const struct narrow_column *column = &state->columns[shown];
+
+        if (!document->columns[i].heading)
+            continue;
+        shown++;
+        if (!column->out || column->empty)
+            continue;
+        if (told++ == 0)
+            layout_text(&layout, "", "No room here for");
+        layout_word(&layout, told > 1 ? ", " : " ", document->columns[i].heading);
+    }
+    if (told)
+        layout_newline(&layout);
+}
+
 static int table_end(struct writer *writer)
 {
     struct table_state *state = writer->state;
+    int result = 0;
 
     if (writer->n_rows == 0) {
         print_headings(writer);
         return 0;
     }
-    return state->n_lines > 0 ? print_chunk(state) : 0;
+    if (state->n_lines > 0)
+        result = print_chunk(writer);
+    if (result == 0)
+        tell_left_out(writer);
+    return result;
 }
 
 const struct writer_ops writer_table = {

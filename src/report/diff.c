@@ -36,6 +36,7 @@ struct diff {
         VEC_FIELDS(struct change);
     } changes; /* owned */
     struct diff_sums sums;
+    bool rebooted; /* between both snapshots */
 };
 
 void diff_free(struct diff *diff)
@@ -178,10 +179,12 @@ static bool other_owner(const struct socket_row *a, const struct socket_row *b)
 }
 
 /* Another life need not be another socket: one that a walk missed begins a new one, without an opening
- * that is known. */
+ * that is known. No socket outlives its boot. */
 static bool other_socket(const struct diff *diff, const struct socket_row *a,
                          const struct socket_row *b)
 {
+    if (diff->rebooted)
+        return true;
     return a->first_seen_ms != b->first_seen_ms && b->opened_ms != TIME_UNKNOWN &&
            b->opened_ms > diff->from_ms;
 }
@@ -320,6 +323,26 @@ static void cleanup_items(struct item_vec *items)
     vec_finish(items);
 }
 
+/* Whether both snapshots were taken in different boots. */
+static int read_boots(struct diff *diff, struct db *db, const struct snapshot_choice *from,
+                      const struct snapshot_choice *to, struct err *err)
+{
+    static const char sql[] = "SELECT count(DISTINCT boot) > 1 FROM recordings WHERE id IN "
+                              "(SELECT recording FROM snapshots WHERE start_ms IN (?, ?))";
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = db_prepare(db, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, from->record_ms);
+    stmt_bind_i64(stmt, 2, to->record_ms);
+    r = stmt_step(stmt, err);
+    if (r < 0)
+        return r;
+    diff->rebooted = r > 0 && stmt_i64(stmt, 0);
+    return 0;
+}
+
 static int load(struct diff *diff, struct db *db, const struct snapshot_choice *from,
                 const struct snapshot_choice *to, struct err *err)
 {
@@ -327,6 +350,8 @@ static int load(struct diff *diff, struct db *db, const struct snapshot_choice *
     _cleanup_(cleanup_items) struct item_vec after = {0};
     int r = row_maker_init(&diff->maker, db, diff->maker.walltime, &diff->all, err);
 
+    if (r == 0)
+        r = read_boots(diff, db, from, to, err);
     if (r == 0)
         r = read_table(diff, db, from->record_ms, &before, err);
     if (r == 0)
@@ -365,6 +390,11 @@ int diff_load(struct db *db, const struct walltime *walltime, const struct diff_
     }
     *ret = diff;
     return 0;
+}
+
+bool diff_rebooted(const struct diff *diff)
+{
+    return diff->rebooted;
 }
 
 struct diff_sums diff_sums(const struct diff *diff)

@@ -182,8 +182,8 @@ def test_what_does_not_move_takes_no_row(netns, db, past):
     (["report", "--counter", "Udp.NoPorts", "--port", "80"], "--port"),
     (["netstat", "-s", "--at", "-1h", "--since", "-2h"], "--at does not go with --since"),
     (["netstat", "-rs", "--since", "-2h"], "routes do not grow"),
-    (["netstat", "-r", "--since", "-2h"], "--since says nothing"),
-    (["netstat", "--until", "-2h"], "--until says nothing"),
+    (["netstat", "-r", "--since", "-2h"], "--since does not go with netstat -r"),
+    (["netstat", "--until", "-2h"], "--until does not go with the table"),
     (["netstat", "-s", "--netns", "nobody", "--at", "now"], "no such network namespace"),
 ])
 def test_wrong_questions_are_refused_in_one_line(netns, db, past, words, saying):

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """`connhist diff`: what changed between two instants, held against what the made-up kernel showed at both."""
 import collections
+import csv
+import io
 import random
 import subprocess
 
 import pytest
 from conftest import connhist, query, strict_json
+from socket_tables import ss
 from test_owners import CONNHIST, START_MS, WALL_MS, Host, Record, server
 
 INTERVAL_MS = 10_000
@@ -230,3 +233,115 @@ def test_real_listeners_that_came_and_went(netns, db, record):
     assert {row["pid"] or row["pid_before"] for row in rows} == {process.pid}
     process.stdin.close()
     process.wait(20)
+
+
+CONNECTIONS = """
+import socket, sys
+kept = {}
+for line in sys.stdin:
+    word, port = line.split()
+    if word == "open":
+        listener = socket.create_server(("127.0.0.1", int(port)))
+        client = socket.create_connection(("127.0.0.1", int(port)))
+        kept[port] = [listener, client, listener.accept()[0]]
+    elif word == "udp":
+        kept[port] = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM)]
+        kept[port][0].bind(("127.0.0.1", int(port)))
+    elif word == "half":
+        kept[port][1].close()
+    else:
+        for sock in kept.pop(port):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\\1\\0\\0\\0\\0\\0\\0\\0")
+            sock.close()
+    print("done", flush=True)
+"""
+
+
+@pytest.fixture(name="two_tables")
+def make_two_tables(netns, db, record):
+    """A record of two snapshots, and what ss showed at each: (first instant, second, table, table)."""
+    process = netns.python(CONNECTIONS)
+    tables = []
+    for commands in (("open 80", "open 8080", "open 443", "udp 53", "udp 5353"),
+                     ("close 8080", "half 443", "close 53", "open 9000", "udp 123")):
+        for command in commands:
+            process.stdin.write(command + "\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "done\n"
+        record(netns, "--once").wait()
+        tables.append(ss(netns))
+    first, last = (f"@{row[0] / 1000:.3f}" for row in query(db, "SELECT start_ms FROM snapshots ORDER BY 1"))
+    yield first, last, *tables
+    process.stdin.close()
+    process.wait(20)
+
+
+def ends(table):
+    return {(protocol, *rest): state for protocol, state, *rest in table}
+
+
+def test_the_difference_is_that_of_two_tables_of_ss(two_tables, db, netns):
+    first, last, before, after = two_tables
+    before, after = ends(before), ends(after)
+    wanted = collections.Counter()
+    for key in before.keys() | after.keys():
+        one, other = before.get(key), after.get(key)
+        if one != other:
+            wanted["opened" if not one else "closed" if not other else "state", *key, one, other] += 1
+    assert {change for change, *_ in wanted} == {"opened", "closed", "state"}
+    base = ["--db", db, "diff", "--from", first, "--to", last]
+    found = strict_json(connhist(*base, "--format", "json", netns=netns).stdout)
+    rows = found["rows"]
+    # what both know of a row: the owner may change with the state, as of a socket that the program closed
+    assert collections.Counter((row["change"].replace("owner+", ""), row["protocol"], row["local_address"], row["local_port"],
+                                row["remote_address"], row["remote_port"], row["state_before"], row["state"])
+                               for row in rows) == wanted
+    assert (found["sockets_before"], found["sockets_after"]) == (len(before), len(after))
+    # the same in every format
+    lines = connhist(*base, "--format", "jsonl", netns=netns).stdout.splitlines()
+    assert [strict_json(line) for line in lines] == rows
+    table = list(csv.DictReader(io.StringIO(connhist(*base, "--format", "csv", netns=netns).stdout)))
+    assert table == [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
+    text = connhist(*base, "-n", netns=netns).stdout
+    assert sum(line.split()[0] in ("opened", "closed", "state", "owner+state") for line in text.splitlines()) == len(rows)
+    # listening ports alone; UDP that serves is among them
+    found = strict_json(connhist(*base, "--listen", "--format", "json", netns=netns).stdout)["rows"]
+    assert collections.Counter((row["change"], row["protocol"], row["local_port"]) for row in found) == collections.Counter(
+        (change, key[0], key[2]) for change, *key, one, other in wanted
+        if (one or other) == "LISTEN" or key[0] == "udp")
+
+
+def test_instants_of_one_snapshot_or_before_any_are_told(two_tables, db, netns):
+    first, last = two_tables[:2]
+    done = connhist("--db", db, "diff", "--from", first, "--to", f"@{float(first[1:]) + 0.001:.3f}", netns=netns)
+    assert "the same snapshot: nothing can differ" in done.stderr and "0 opened, 0 closed, 0 changed" in done.stdout
+    # the later instant lies in a gap: what is shown is told, in words and as a field
+    later = f"@{float(first[1:]) + 0.9 * (float(last[1:]) - float(first[1:])):.3f}"
+    found = strict_json(connhist("--db", db, "diff", "--from", first, "--to", later, "--format", "json", netns=netns).stdout)
+    assert found["rows"] == [] and found["to_snapshot_ms"] == found["from_snapshot_ms"]
+    done = connhist("--db", db, "diff", "--from", last, "--to", first, netns=netns, status=2)
+    assert "exchange them" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_across_a_reboot_nothing_is_the_same_socket(play):
+    """Also where addresses and cookies are: all of the first boot closed, what came in the second replaced it."""
+    host = Host()
+    server(host)
+    server(host, 200, "old", cookie=2, port=8080)
+    host.socket(10, "ESTABLISHED", 80, 40000)
+    host.tick(3)
+    host.do("stop")
+    host.boot_ms += 600_000
+    host.clock()
+    host.do("start boot-2")
+    host.close(2)
+    host.close(10)
+    host.tick(2)
+    made = play(host)
+    done = diff(made, 2, 65)
+    assert sorted((row["change"].split("+")[0], row["state_before"], row["local_port"]) for row in done["rows"]) == [
+        ("closed", "ESTABLISHED", 80), ("closed", "LISTEN", 8080), ("replaced", "LISTEN", 80)]
+    assert len(done["coverage"]["gaps"]) == 1
+    said = subprocess.run([CONNHIST, "--db", made.path, "diff", "--from", at(2), "--to", at(65)], text=True,
+                          capture_output=True, check=True, timeout=60).stderr
+    assert "booted between both" in said

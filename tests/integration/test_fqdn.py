@@ -17,7 +17,10 @@ pytestmark = pytest.mark.skipif(SANITIZER == "tsan", reason="the C library's res
 SERVER = r"""
 import socket, struct, sys, threading, time
 names = {2: b"web.example.org", 3: b"db-1.example.org", 4: b"evil\x1b[31m.example.org", 5: b"10.1.2.3",
-         6: b"two words.example.org", 7: b"-rf.example.org"}
+         6: b"two words.example.org", 7: b"-rf.example.org",
+         20: b"inv\xff\xfealid.example.org", 21: b".".join([b"x" * 61] * 4), 22: b"\xe2\x80\xae.example.org",
+         23: b"=cmd.example.org", 24: b"a\nb\ttcp.example.org", 25: b"a\0b.example.org", 26: b"::1", 27: b"[evil]",
+         28: b"%n%s.example.org", 29: b"\x9b31m.example.org", 30: b".".join([b"y" * 63] * 4)}
 asked_for = [0]
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 udp.bind(("127.0.0.1", 53))
@@ -41,7 +44,7 @@ def reply(question, peer):
     if not name:
         udp.sendto(head + asked, peer)
         return
-    if last == 5:
+    if last in (5, 26):
         parts = [name]  # one label with dots in it
     else:
         parts = name.split(b".")
@@ -130,6 +133,22 @@ def test_names_are_found_and_what_is_none_is_left_out(ask_names, held, server):
     assert "\x1b" not in done.stdout
     table = ask_names("netstat", "-nf", "--port", "4711").stdout
     assert " web.example.org:" in table and " 127.0.0.4:" in table and "\x1b" not in table
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "table"])
+def test_a_hostile_name_is_no_name(ask_names, held, server, form):
+    """Escape codes, invalid UTF-8, names as long as can be or longer, what begins a formula or looks like an address."""
+    held(*range(20, 31), 2)
+    text = ask_names("netstat", "-nf", "--format", form, "--port", "4711").stdout
+    assert all(character.isprintable() or character == "\n" for character in text)
+    assert text.isascii() and "web.example.org" in text and not {"evil", "alid", "cmd", "31m"} & set(text.split("."))
+    if form == "csv":
+        longest = ".".join(["x" * 61] * 4)
+        assert remote(text) == {2: "web.example.org", 21: longest, **{n: "" for n in range(20, 31) if n != 21}}
+    if form == "table":
+        # each row has its columns in spite of the name
+        lines = text.splitlines()
+        assert {len(line.split()) for line in lines[1:]} == {len(lines[0].split())}
 
 
 def test_without_f_nobody_is_asked(ask_names, held, server):

@@ -13,6 +13,10 @@
  * that. What is no such escape stays as it is, as "\x2d" in names of systemd's units. */
 void text_for_terminal(FILE *out, const char *text);
 
+/* Writes text, words separated by blanks, as lines of at most `width` columns (0: one line); made
+ * safe like text_for_terminal(). */
+void text_as_lines(FILE *out, const char *text, int width);
+
 /* Writes text to out as a JSON string with its quotes; broken UTF-8 becomes U+FFFD, and what could
  * harm a terminal \uHHHH. */
 void text_for_json(FILE *out, const char *text);

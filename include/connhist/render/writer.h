@@ -4,7 +4,9 @@
  *
  *   table  libsmartcols, 5,000 rows at a time, so that any number of rows takes the memory of 5,000:
  *          later rows may be wider. Null, NaN and empty text are "-". Without rows: the headings
- *          alone. For the alignment of other scripts the program has called setlocale(LC_CTYPE, "").
+ *          alone. On a terminal that is too narrow, columns are cut and left out as they say, and
+ *          what was left out is told beneath. For the alignment of other scripts the program has
+ *          called setlocale(LC_CTYPE, "").
  *   json   one object, a row a line; streamed.
  *   jsonl  a row a line; neither fields nor coverage.
  *   csv    RFC 4180 with a header line, lines ended by LF as other programs here do; null is empty. */
@@ -58,6 +60,10 @@ struct column {
     const char *name;    /* field name in JSON and CSV, e.g. "local_port" */
     const char *heading; /* in tables; NULL: the column is left out there */
     bool right;          /* right-aligned in tables */
+    bool words;          /* cut at its end, not in its middle, where it must be cut */
+    uint8_t least;       /* on a terminal that is too narrow: columns to which its texts may be
+                            cut; 0: they are not */
+    uint8_t gives; /* there, where cuts are not enough: left out, the highest first; 0: never */
 };
 
 /* A field of the document beside its rows. */

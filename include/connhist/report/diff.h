@@ -55,6 +55,9 @@ int diff_load(struct db *db, const struct walltime *walltime, const struct diff_
 void diff_free(struct diff *diff);
 DEFINE_CLEANUP(struct diff *, diff_free)
 
+/* Whether the host was booted between both snapshots: then no socket is still the same. */
+bool diff_rebooted(const struct diff *diff);
+
 struct diff_sums diff_sums(const struct diff *diff);
 
 /* How many rows there are, in the order of sockets_at(). */

@@ -233,6 +233,7 @@ static void rates_are_told_in_a_fitting_unit(void **unused)
         struct trend_point points[] = {SEEN(1)};
         struct trend_series series = {.points = POINTS(points),
                                       .max = 1,
+                                      .now = 1,
                                       .direction = cases[i].direction,
                                       .per_hour = cases[i].per_hour};
         struct trend trend = trend_of(&series, 1, 1);
@@ -240,6 +241,23 @@ static void rates_are_told_in_a_fitting_unit(void **unused)
 
         print(&capture, &trend, &(struct chart_options){.width = 80});
         assert_non_null(strstr(capture_text(&capture), cases[i].words));
+        capture_finish(&capture);
+    }
+}
+
+static void what_is_at_0_is_neither_growing_nor_shrinking(void **unused)
+{
+    struct trend_point points[] = {SEEN(1), SEEN(0)};
+    struct trend_series series = {.points = POINTS(points), .max = 1, .per_hour = -60};
+    struct trend trend = trend_of(&series, 1, 2);
+
+    (void)unused;
+    for (unsigned i = 0; i < 2; i++) {
+        struct capture capture;
+
+        series.direction = i ? TREND_SHRINKING : TREND_UNCLEAR;
+        print(&capture, &trend, &(struct chart_options){.width = 80});
+        assert_non_null(strstr(capture_text(&capture), "now 0\n"));
         capture_finish(&capture);
     }
 }
@@ -396,13 +414,18 @@ static void an_owner_is_named_as_far_as_it_is_known(void **state)
     expect_title(&series, TREND_BY_UNIT | TREND_BY_UID | TREND_BY_NETNS,
                  "CLOSE_WAIT netns (own) pid 812 unit (none) uid 33\n");
     expect_title(&series, 0, "CLOSE_WAIT\n");
-    series.process = series.unit = NULL;
+    series.process = series.exe = series.unit = NULL;
     series.pid = 0;
     series.uid = -1;
     expect_title(&series, TREND_BY_PROCESS | TREND_BY_UNIT | TREND_BY_UID,
-                 "CLOSE_WAIT process not known unit not known uid not known\n");
+                 "CLOSE_WAIT process (unknown) unit (unknown) uid (unknown)\n");
+    series.process = "(unknown)";
+    expect_title(&series, TREND_BY_PROCESS, "CLOSE_WAIT process \"(unknown)\"\n");
+    series.process = "(kernel)";
+    series.kernel = true;
+    expect_title(&series, TREND_BY_PROCESS, "CLOSE_WAIT process (kernel)\n");
+    series.kernel = false;
     series.process = "\033[31mred\n";
-    series.exe = NULL;
     expect_title(&series, TREND_BY_PROCESS, "CLOSE_WAIT process \\x1b[31mred\\x0a\n");
 }
 
@@ -416,6 +439,7 @@ int main(void)
         cmocka_unit_test(without_series_the_coverage_tells_why),
         cmocka_unit_test(labels_say_what_was_summed),
         cmocka_unit_test(rates_are_told_in_a_fitting_unit),
+        cmocka_unit_test(what_is_at_0_is_neither_growing_nor_shrinking),
         cmocka_unit_test(buckets_that_do_not_fit_show_their_groups_maximum),
         cmocka_unit_test(states_have_colours),
         cmocka_unit_test(a_hostile_name_is_neutralised_and_cut),
