@@ -68,18 +68,16 @@ struct recorder {
     int upkeep_error;                    /* how upkeep of the file failed last; 0: it went well */
     unsigned upkeep_waits;               /* batches written since its last step */
     unsigned tries;                      /* writes in a row that failed for a lasting reason */
-    struct loss thin;                    /* detail that is not written, while lacks_detail */
+    unsigned full_pause; /* snapshots between two that tell all, as long as those don't fit */
+    unsigned full_waits; /* of these, how many are left */
+    struct loss thin;    /* detail that is not written, while lacks_detail */
     struct store_retention retention; /* as asked for last; under retention_lock, like the next */
     pthread_mutex_t retention_lock;
     struct {
         VEC_FIELDS(struct batch *);
-    } parked;            /* what waits without its detail for the -wal to be begun anew; owned */
-    size_t parked_bytes; /* what that takes */
-    int64_t max_bytes;   /* as the store was told last */
-    unsigned
-        full_pause; /* snapshots from one that tells all to the next, as long as they don't fit */
-    unsigned full_waits;  /* of these, how many are left */
-    bool held_was_full;   /* held told all before it was stripped */
+    } parked;             /* what waits without its detail for the -wal to be begun anew; owned */
+    size_t parked_bytes;  /* what that takes */
+    int64_t max_bytes;    /* as the store was told last */
     bool upkeep_due;      /* there may be something to do */
     bool retention_new;   /* the store was not told of retention yet */
     bool lacks_detail;    /* the file lacks sockets: only a full batch mends that */
@@ -91,6 +89,7 @@ struct recorder {
 
     pthread_t dump_thread, disk_thread;
     bool dump_started, disk_started;
+    bool held_was_full;    /* held told all before it was stripped */
     int wake_fd;           /* eventfd: events were lost, or fill the queue */
     int stop_fd;           /* eventfd: readable when threads shall end */
     int done_fd;           /* the caller's; -1 */
