@@ -65,8 +65,6 @@ CREATE TABLE netns_covers (              -- periods with snapshots that were com
     PRIMARY KEY (tier, at_ms, netns)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX netns_covers_netns ON netns_covers (netns);
-
 CREATE TABLE pauses (                    -- complete snapshots that follow one another further apart than planned
     from_ms     INTEGER PRIMARY KEY,     -- the earlier one
     until_ms    INTEGER NOT NULL,        -- the next one

@@ -345,7 +345,7 @@ def test_the_size_is_told_by_part_as_sqlite_counts_it(model):
     assert told["names_bytes"] == sum(pages[name] for name in (
         "services", "netns", "service_names", "owners", "processes", "programs", "cgroups", "addresses"))
     assert told["minutes_bytes"] + told["hours_bytes"] + told["days_bytes"] == sum(
-        pages[name] for name in ("tally_rollups", "rate_rollups", "cover_rollups"))
+        pages[name] for name in ("tally_rollups", "rate_rollups", "cover_rollups", "netns_tallies", "netns_covers"))
     assert told["minutes_bytes"] > told["hours_bytes"]
     assert sum(told[part + "_bytes"] for part in (
         "detail", "ticks", "minutes", "hours", "days", "names", "rest", "free")) == told["file_bytes"]
