@@ -382,22 +382,15 @@ static int keep_texts(struct work *work)
     return 0;
 }
 
-/* Where no snapshot was complete everywhere there may be some that were in these. */
-static int choose_netns(struct work *work, struct err *err)
-{
-    int r = netns_choice_load(&work->netns, work->db, &work->question->filter, work->from_ms,
-                              work->until_ms, err);
-
-    return r < 0 ? r : coverage_any(work->db, &work->first_ms, &work->last_ms, err);
-}
-
 static int prepare(struct work *work, const struct walltime *walltime, struct err *err)
 {
     const struct trend_question *question = work->question;
     int r = kept_load(&work->kept, work->db, err);
 
+    /* where no snapshot was complete everywhere there may be some that were in a namespace */
     if (r == 0)
-        r = coverage_extent(work->db, &work->first_ms, &work->last_ms, err);
+        r = (question->filter.netns ? coverage_any : coverage_extent)(work->db, &work->first_ms,
+                                                                      &work->last_ms, err);
     if (r == 0)
         r = lookup_load(&work->lookup, work->db, &question->filter, err);
     if (r == 0)
@@ -406,7 +399,8 @@ static int prepare(struct work *work, const struct walltime *walltime, struct er
         r = coverage_load_in(work->db, walltime, &question->filter, work->from_ms, work->until_ms,
                              &work->trend.coverage, NULL, &work->apart, err);
     if (r == 0 && work->apart)
-        r = choose_netns(work, err);
+        r = netns_choice_load(&work->netns, work->db, &question->filter, work->from_ms,
+                              work->until_ms, err);
     if (r == 0)
         r = coverage_add_pruned(work->db, walltime, needs_lives(question) ? TIER_DETAIL : TIER_DAYS,
                                 work->from_ms, work->until_ms, &work->trend.coverage, err);
