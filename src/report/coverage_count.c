@@ -93,6 +93,9 @@ int coverage_count(struct db *db, const struct walltime *walltime, int64_t from_
         return r;
     if (first_ms > last_ms || any_ms < first_ms)
         first_ms = any_ms;
+    /* what was recorded first may be in a period that begins before it */
+    if (first_ms < INT64_MAX)
+        first_ms = floor_to(first_ms, tier_length_ms(TIER_DAYS));
     if (from_ms < first_ms)
         from_ms = first_ms;
     if (until_ms > end_ms)

@@ -348,7 +348,9 @@ static int fill_buckets(struct work *work, const struct walltime *walltime, stru
         .finest = needs_lives(work->question) ? TIER_DETAIL : TIER_TICKS,
         .coarsest = TIER_DAYS,
     };
-    int64_t from_ms = work->from_ms > work->first_ms ? work->from_ms : work->first_ms;
+    /* what was recorded first may be in a period that begins before it */
+    int64_t first_ms = floor_to(work->first_ms, tier_length_ms(TIER_DAYS));
+    int64_t from_ms = work->from_ms > first_ms ? work->from_ms : first_ms;
     int64_t until_ms = work->until_ms <= work->last_ms ? work->until_ms : work->last_ms + 1;
     bool sums;
     int r = trend_adds_up(&work->lookup, &work->labels, work->question, &sums);
