@@ -65,8 +65,6 @@ CREATE TABLE netns_covers (              -- periods with snapshots that were com
     PRIMARY KEY (tier, at_ms, netns)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX netns_covers_netns ON netns_covers (netns);
-
 CREATE TABLE hours (                     -- what hours of `closed` hold, so that a search may pass over them
     key         INTEGER PRIMARY KEY,     -- kind << 48 | end in ms of record time: 1 ports of either end, 2 remote addresses of IPv4, 3 of IPv6, 4 owners
     length      INTEGER NOT NULL,        -- hours up to the end: of rows by the closing in their key

@@ -174,7 +174,7 @@ static int load_times(struct db *db, int64_t from_ms, int64_t until_ms,
 {
     struct piece piece = {.from_ms = from_ms, .end_ms = until_ms};
     struct moments moments = {.times = *times, .pieces = {.items = &piece, .n = 1}};
-    int r = moments_load(&moments, db, err);
+    int r = moments_load(&moments, db, NULL, err);
 
     *times = moments.times;
     return r;

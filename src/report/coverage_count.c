@@ -93,6 +93,9 @@ int coverage_count(struct db *db, const struct walltime *walltime, int64_t from_
         return r;
     if (first_ms > last_ms || any_ms < first_ms)
         first_ms = any_ms;
+    /* what was recorded first may be in a period that begins before it */
+    if (first_ms < INT64_MAX)
+        first_ms = floor_to(first_ms, tier_length_ms(TIER_DAYS));
     if (from_ms < first_ms)
         from_ms = first_ms;
     if (until_ms > end_ms)
@@ -134,6 +137,34 @@ int coverage_extent(struct db *db, int64_t *ret_first_ms, int64_t *ret_last_ms, 
     *ret_first_ms = first_ms == INT64_MAX ? 0 : first_ms;
     *ret_last_ms = first_ms == INT64_MAX ? -1 : last_ms;
     return 0;
+}
+
+int coverage_any(struct db *db, int64_t *ret_first_ms, int64_t *ret_last_ms, struct err *err)
+{
+    static const char period_sql[] =
+        "SELECT at_ms FROM cover_rollups WHERE tier = ?1 ORDER BY at_ms LIMIT 1";
+    static const char last_period_any_sql[] =
+        "SELECT at_ms FROM cover_rollups WHERE tier = ?1 ORDER BY at_ms DESC LIMIT 1";
+    int64_t first_ms = INT64_MAX, last_ms = INT64_MIN, at_ms;
+    int r = ask(db, first_any_sql, TIER_TICKS, &first_ms, err);
+
+    if (r == 0)
+        r = ask(db, last_any_sql, TIER_TICKS, &last_ms, err);
+    for (enum tier tier = TIER_MINUTES; r == 0 && edition_has_tiers(db) && tier <= TIER_DAYS;
+         tier++) {
+        at_ms = INT64_MAX;
+        r = ask(db, period_sql, tier, &at_ms, err);
+        if (at_ms < first_ms)
+            first_ms = at_ms;
+        at_ms = INT64_MIN;
+        if (r == 0)
+            r = ask(db, last_period_any_sql, tier, &at_ms, err);
+        if (at_ms > INT64_MIN && at_ms + tier_length_ms(tier) - 1 > last_ms)
+            last_ms = at_ms + tier_length_ms(tier) - 1;
+    }
+    *ret_first_ms = first_ms;
+    *ret_last_ms = last_ms;
+    return r;
 }
 
 static const char *cause_name(int64_t cause)

@@ -21,19 +21,11 @@ static const char spans_sql[] =
     "WHERE r.boot > n.boot) FROM netns_spans AS p JOIN netns AS n ON n.id = p.netns "
     "WHERE instr(?1, ',' || p.netns || ',') > 0 ORDER BY p.netns, p.from_ms";
 
-struct span {
-    int64_t from_ms;
-    int64_t until_ms; /* INT64_MAX: recorded still */
-};
-
-struct span_vec {
-    VEC_FIELDS(struct span);
-};
-
 void netns_choice_finish(struct netns_choice *choice)
 {
     vec_finish(&choice->list);
     vec_finish(&choice->lapses);
+    vec_finish(&choice->spans);
 }
 
 const char *netns_choice_text(const struct netns_choice *choice)
@@ -106,8 +98,7 @@ static int take_span(struct netns_choice *choice, struct stmt *stmt, int64_t bef
     return add_lapse(choice, first_ms - 1, from_ms, "network namespace not recorded yet");
 }
 
-static int load_spans(struct netns_choice *choice, struct db *db, struct span_vec *spans,
-                      struct err *err)
+static int load_spans(struct netns_choice *choice, struct db *db, struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     int64_t netns = 0, before_ms = 0, before_ended = 0, boot_end_ms = INT64_MAX;
@@ -117,8 +108,10 @@ static int load_spans(struct netns_choice *choice, struct db *db, struct span_ve
         return r;
     stmt_bind_text(stmt, 1, netns_choice_text(choice));
     while (added == 0 && (r = stmt_step(stmt, err)) > 0) {
-        struct span span = {.from_ms = stmt_i64(stmt, 1),
-                            .until_ms = stmt_is_null(stmt, 2) ? INT64_MAX : stmt_i64(stmt, 2)};
+        struct netns_span span = {.netns = stmt_i64(stmt, 0),
+                                  .from_ms = stmt_i64(stmt, 1),
+                                  .until_ms =
+                                      stmt_is_null(stmt, 2) ? INT64_MAX : stmt_i64(stmt, 2)};
 
         if (stmt_i64(stmt, 0) != netns) {
             added = add_lapse(choice, before_ms, boot_end_ms, reason_of(before_ended));
@@ -131,7 +124,7 @@ static int load_spans(struct netns_choice *choice, struct db *db, struct span_ve
         before_ended = stmt_is_null(stmt, 4) ? 0 : stmt_i64(stmt, 4);
         boot_end_ms = stmt_is_null(stmt, 6) ? INT64_MAX : stmt_i64(stmt, 6);
         if (added == 0)
-            added = vec_push(spans, span);
+            added = vec_push(&choice->spans, span);
     }
     if (r == 0 && added == 0)
         added = add_lapse(choice, before_ms, boot_end_ms, reason_of(before_ended));
@@ -139,7 +132,7 @@ static int load_spans(struct netns_choice *choice, struct db *db, struct span_ve
 }
 
 /* While another of the same name was recorded there is an answer. */
-static int take_out(struct netns_choice *choice, const struct span *span)
+static int take_out(struct netns_choice *choice, const struct netns_span *span)
 {
     size_t n = choice->lapses.n;
     int r = 0;
@@ -161,23 +154,41 @@ static int take_out(struct netns_choice *choice, const struct span *span)
     return r;
 }
 
-/* They are as all others where no snapshot ever was complete in some alone, and none came or went. */
-static int find_apart(struct netns_choice *choice, struct db *db, struct err *err)
+/* A pause that reaches into the span may be told otherwise by what lies outside. */
+static const char apart_sql[] =
+    "WITH span AS (SELECT coalesce((SELECT min(from_ms) FROM pauses WHERE from_ms < ?1 "
+    "AND until_ms > ?1), ?1) AS from_ms, coalesce((SELECT max(until_ms) FROM pauses "
+    "WHERE from_ms < ?2 AND until_ms > ?2), ?2) AS until_ms) "
+    "SELECT 1 FROM span WHERE EXISTS (SELECT 1 FROM incomplete AS i "
+    "WHERE i.start_ms >= span.from_ms AND i.start_ms < span.until_ms) "
+    "OR EXISTS (SELECT 1 FROM netns_covers AS n WHERE n.tier = 3 AND n.at_ms > span.from_ms - "
+    "86400000 AND n.at_ms < span.until_ms) OR EXISTS (SELECT 1 FROM netns_covers AS n "
+    "WHERE n.tier = 2 AND n.at_ms > span.from_ms - 3600000 AND n.at_ms < span.until_ms) "
+    "OR EXISTS (SELECT 1 FROM netns_covers AS n WHERE n.tier = 1 AND n.at_ms > span.from_ms - "
+    "60000 AND n.at_ms < span.until_ms)";
+
+/* They are as all others where no snapshot was complete in some alone, and none came or went. */
+static int find_apart(struct netns_choice *choice, struct db *db, int64_t from_ms, int64_t until_ms,
+                      struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    int r = db_prepare(db, "SELECT 1 FROM incomplete LIMIT 1", &stmt, err);
+    int r = db_prepare(
+        db, edition_has_tiers(db) ? apart_sql : "SELECT 1 FROM incomplete WHERE ?1 < ?2 LIMIT 1",
+        &stmt, err);
 
-    if (r == 0)
-        r = stmt_step(stmt, err);
-    choice->apart = r > 0 || choice->lapses.n > 0;
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, from_ms);
+    stmt_bind_i64(stmt, 2, until_ms);
+    r = stmt_step(stmt, err);
+    choice->apart = r > 0 || netns_choice_between(choice, from_ms, until_ms);
     return r < 0 ? r : 0;
 }
 
 int netns_choice_load(struct netns_choice *ret, struct db *db, const struct filter *filter,
-                      struct err *err)
+                      int64_t from_ms, int64_t until_ms, struct err *err)
 {
     struct netns_choice choice = {0};
-    struct span_vec spans = {0};
     int r;
 
     if (!filter || !filter->netns || !edition_has_events(db)) {
@@ -186,18 +197,27 @@ int netns_choice_load(struct netns_choice *ret, struct db *db, const struct filt
     }
     r = load_list(&choice, db, filter, err);
     if (r == 0)
-        r = load_spans(&choice, db, &spans, err);
-    for (size_t i = 0; i < spans.n && r == 0; i++)
-        if (take_out(&choice, &spans.items[i]) < 0)
+        r = load_spans(&choice, db, err);
+    for (size_t i = 0; i < choice.spans.n && r == 0; i++)
+        if (take_out(&choice, &choice.spans.items[i]) < 0)
             r = err_errno(err, -ENOMEM, "reading the network namespaces");
-    vec_finish(&spans);
     if (r == 0)
-        r = find_apart(&choice, db, err);
+        r = find_apart(&choice, db, from_ms, until_ms, err);
     if (r < 0)
         netns_choice_finish(&choice);
     else
         *ret = choice;
     return r;
+}
+
+bool netns_choice_is_alone(const struct netns_choice *choice, int64_t netns, int64_t from_ms,
+                           int64_t until_ms)
+{
+    for (size_t i = 0; i < choice->spans.n; i++)
+        if (choice->spans.items[i].netns != netns && choice->spans.items[i].from_ms < until_ms &&
+            choice->spans.items[i].until_ms >= from_ms)
+            return false;
+    return true;
 }
 
 const struct lapse *netns_choice_lapse(const struct netns_choice *choice, int64_t at_ms)

@@ -26,6 +26,13 @@ struct lapse {
     const char *reason; /* not owned */
 };
 
+/* When a namespace was recorded, on the record's clock. */
+struct netns_span {
+    int64_t netns; /* number in the file */
+    int64_t from_ms;
+    int64_t until_ms; /* INT64_MAX: recorded still */
+};
+
 /* The namespaces of a question. */
 struct netns_choice {
     struct {
@@ -33,15 +40,22 @@ struct netns_choice {
     } list; /* numbers in the file: ",1,5,"; empty: all; owned */
     struct {
         VEC_FIELDS(struct lapse);
-    } lapses;   /* when none of them was recorded though one may have been there; owned */
-    bool apart; /* their coverage may be another than that of all */
+    } lapses; /* when none of them was recorded though one may have been there; owned */
+    struct {
+        VEC_FIELDS(struct netns_span);
+    } spans;    /* when they were recorded; owned */
+    bool apart; /* their coverage may be another than that of all in the span */
 };
 
-/* Reads the namespaces that a filter chooses. A filter without one, or NULL, and a file of the first
+/* Reads the namespaces that a filter chooses, for the span [from_ms, until_ms) of the record. A filter without one, or NULL, and a file of the first
  * edition leave *ret empty: then all count. */
 int netns_choice_load(struct netns_choice *ret, struct db *db, const struct filter *filter,
-                      struct err *err);
+                      int64_t from_ms, int64_t until_ms, struct err *err);
 void netns_choice_finish(struct netns_choice *choice);
+
+/* Whether no other of them was recorded in a time. */
+bool netns_choice_is_alone(const struct netns_choice *choice, int64_t netns, int64_t from_ms,
+                           int64_t until_ms);
 
 /* The list for ?2 above; NULL: all count, and only s.status tells. */
 const char *netns_choice_text(const struct netns_choice *choice);

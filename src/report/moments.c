@@ -2,9 +2,9 @@
 #include "moments.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "connhist/store/db.h"
+#include "netns_periods.h"
 
 static const char snapshots_sql[] =
     "SELECT start_ms FROM snapshots WHERE status = 0 AND ?1 = 0 AND start_ms >= ?2 "
@@ -12,6 +12,10 @@ static const char snapshots_sql[] =
 static const char periods_sql[] =
     "SELECT at_ms, first_ms, last_ms, done FROM cover_rollups WHERE tier = ?1 AND at_ms >= ?2 "
     "AND at_ms < ?3 AND done > 0 ORDER BY at_ms";
+
+static const char snapshots_in_sql[] =
+    "SELECT s.start_ms FROM snapshots AS s WHERE s.start_ms >= ?1 AND s.start_ms < ?3 "
+    "AND " SNAPSHOT_COMPLETE_IN " ORDER BY s.start_ms";
 
 static int add_period(struct moments *moments, enum tier tier, struct stmt *stmt)
 {
@@ -42,7 +46,60 @@ static int load_piece(struct moments *moments, struct stmt *stmt, const struct p
     return r;
 }
 
-int moments_load(struct moments *moments, struct db *db, struct err *err)
+static int load_ticks_in(struct moments *moments, struct db *db, const struct netns_choice *netns,
+                         const struct piece *piece, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = db_prepare(db, snapshots_in_sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, piece->from_ms);
+    stmt_bind_text(stmt, 2, netns_choice_text(netns));
+    stmt_bind_i64(stmt, 3, piece->end_ms);
+    while ((r = stmt_step(stmt, err)) > 0)
+        if (vec_push(&moments->times, stmt_i64(stmt, 0)) < 0)
+            return err_errno(err, -ENOMEM, "reading the snapshots");
+    return r;
+}
+
+static int load_periods_in(struct moments *moments, struct db *db, const struct netns_choice *netns,
+                           const struct piece *piece, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    struct netns_period told;
+    int r = netns_periods_find(db, netns, piece->tier, piece->from_ms, piece->end_ms, false, &stmt,
+                               err);
+
+    while (r >= 0 && (r = netns_periods_next(stmt, netns, piece->tier, &told, err)) > 0) {
+        struct period period = {
+            .at = moments->times.n,
+            .first_ms = told.first_ms,
+            .last_ms = told.last_ms,
+            .done = told.done,
+            .tier = piece->tier,
+            .apart = told.apart,
+        };
+
+        if (told.done > 0 &&
+            (vec_push(&moments->periods, period) < 0 || vec_push(&moments->times, told.at_ms) < 0))
+            return err_errno(err, -ENOMEM, "reading the snapshots");
+    }
+    return r;
+}
+
+static int load_in(struct moments *moments, struct db *db, const struct netns_choice *netns,
+                   struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < moments->pieces.n; i++)
+        r = (moments->pieces.items[i].tier == TIER_TICKS ? load_ticks_in : load_periods_in)(
+            moments, db, netns, &moments->pieces.items[i], err);
+    return r;
+}
+
+static int load_all(struct moments *moments, struct db *db, struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *snapshots = NULL, *periods = NULL;
     int r = db_prepare(db, snapshots_sql, &snapshots, err);
@@ -58,16 +115,10 @@ int moments_load(struct moments *moments, struct db *db, struct err *err)
     return r;
 }
 
-void moments_drop_before(struct moments *moments, int64_t from_ms)
+int moments_load(struct moments *moments, struct db *db, const struct netns_choice *netns,
+                 struct err *err)
 {
-    struct snapshot_times *times = &moments->times;
-    size_t n = 0;
-
-    while (n < times->n && times->items[n] < from_ms)
-        n++;
-    if (n > 0)
-        memmove(times->items, times->items + n, (times->n - n) * sizeof(times->items[0]));
-    times->n -= n;
+    return netns ? load_in(moments, db, netns, err) : load_all(moments, db, err);
 }
 
 void moments_finish(struct moments *moments)

@@ -2,6 +2,7 @@
 /* When counts were taken: at complete snapshots, or added up over periods. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,6 +12,7 @@
 #include "tiers.h"
 
 struct db;
+struct netns_choice;
 
 /* A period with complete snapshots. */
 struct period {
@@ -19,6 +21,7 @@ struct period {
     int64_t last_ms;  /* its last one */
     int64_t done;     /* how many */
     enum tier tier;
+    bool apart; /* its counts are those of single namespaces: netns_tallies */
 };
 
 struct moments {
@@ -30,11 +33,9 @@ struct moments {
     struct pieces pieces; /* where they were read; owned */
 };
 
-/* Those of moments->pieces, in which something was recorded. */
-int moments_load(struct moments *moments, struct db *db, struct err *err);
-
-/* Takes out snapshots before an instant; there are no periods. What lacks of their counts is no zero. */
-void moments_drop_before(struct moments *moments, int64_t from_ms);
+/* Those of moments->pieces, in which something was recorded. netns: those that are complete in these; NULL: in all. */
+int moments_load(struct moments *moments, struct db *db, const struct netns_choice *netns,
+                 struct err *err);
 void moments_finish(struct moments *moments);
 
 /* The first complete snapshot of one, record time. */

@@ -62,6 +62,8 @@ static int find_kept(struct work *work, struct err *err)
 
     if (r == 0)
         r = coverage_extent(work->db, &span->first_ms, &last_ms, err);
+    if (r == 0 && span->first_ms > last_ms)
+        r = coverage_any(work->db, &span->first_ms, &last_ms, err);
     if (r < 0)
         return r;
     span->shortest_ms = RATE_PERIOD_MS;

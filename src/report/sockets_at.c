@@ -89,7 +89,7 @@ int sockets_choose_in(struct db *db, const struct walltime *walltime, const stru
     if (r == 0)
         r = kept_load(&kept, db, err);
     if (r == 0)
-        r = netns_choice_load(&netns, db, filter, err);
+        r = netns_choice_load(&netns, db, filter, instant_ms, instant_ms, err);
     if (r == 0)
         r = db_prepare(db, netns_choice_text(&netns) ? choose_in_sql : choose_sql, &stmt, err);
     if (r < 0)

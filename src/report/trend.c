@@ -10,6 +10,7 @@
 #include "connhist/model/life.h"
 #include "connhist/store/db.h"
 #include "lookup.h"
+#include "netns_periods.h"
 #include "sweep.h"
 #include "trend_rows.h"
 
@@ -41,6 +42,7 @@ struct work {
     struct kept kept;                      /* the file's tiers */
     struct moments moments;                /* owned */
     bool apart;                            /* moments are of the namespaces that were asked for */
+    struct netns_choice netns;             /* ... these; owned */
     struct lookup lookup;                  /* owned */
     struct labels labels;                  /* owned */
     struct buckets buckets;                /* owned */
@@ -51,6 +53,7 @@ struct work {
 static void work_finish(struct work *work)
 {
     moments_finish(&work->moments);
+    netns_choice_finish(&work->netns);
     lookup_finish(&work->lookup);
     labels_finish(&work->labels);
     buckets_finish(&work->buckets);
@@ -333,20 +336,6 @@ static int put_in_buckets(struct work *work, const struct walltime *walltime)
     return 0;
 }
 
-/* Snapshots that were complete in some namespaces are not added up for them: ticks are read. */
-static int fill_apart(struct work *work, const struct walltime *walltime, struct err *err)
-{
-    struct piece piece = {.tier = TIER_TICKS, .from_ms = work->from_ms, .end_ms = work->until_ms};
-    int r = vec_push(&work->moments.pieces, piece);
-
-    if (!needs_lives(work->question))
-        moments_drop_before(&work->moments, work->kept.from_ms[TIER_TICKS + 1]);
-
-    if (r == 0)
-        r = put_in_buckets(work, walltime);
-    return r < 0 ? err_errno(err, r, "counting the sockets") : 0;
-}
-
 static int fill_buckets(struct work *work, const struct walltime *walltime, struct err *err)
 {
     const struct trend *trend = &work->trend;
@@ -359,7 +348,9 @@ static int fill_buckets(struct work *work, const struct walltime *walltime, stru
         .finest = needs_lives(work->question) ? TIER_DETAIL : TIER_TICKS,
         .coarsest = TIER_DAYS,
     };
-    int64_t from_ms = work->from_ms > work->first_ms ? work->from_ms : work->first_ms;
+    /* what was recorded first may be in a period that begins before it */
+    int64_t first_ms = floor_to(work->first_ms, tier_length_ms(TIER_DAYS));
+    int64_t from_ms = work->from_ms > first_ms ? work->from_ms : first_ms;
     int64_t until_ms = work->until_ms <= work->last_ms ? work->until_ms : work->last_ms + 1;
     bool sums;
     int r = trend_adds_up(&work->lookup, &work->labels, work->question, &sums);
@@ -368,11 +359,10 @@ static int fill_buckets(struct work *work, const struct walltime *walltime, stru
         return err_errno(err, r, "counting the sockets");
     if (sums)
         grid.coarsest = trend_sums_tier(trend->step_ms);
-    if (work->apart)
-        return fill_apart(work, walltime, err);
-    if (from_ms < until_ms && grid_cut(&grid, from_ms, until_ms, &work->moments.pieces) < 0)
+    if (from_ms < until_ms &&
+        netns_choice_cut(&work->netns, &grid, from_ms, until_ms, &work->moments.pieces) < 0)
         return err_errno(err, -ENOMEM, "reading the snapshots");
-    r = moments_load(&work->moments, work->db, err);
+    r = moments_load(&work->moments, work->db, work->apart ? &work->netns : NULL, err);
     if (r < 0)
         return r;
     r = put_in_buckets(work, walltime);
@@ -399,20 +389,22 @@ static int prepare(struct work *work, const struct walltime *walltime, struct er
     const struct trend_question *question = work->question;
     int r = kept_load(&work->kept, work->db, err);
 
+    /* where no snapshot was complete everywhere there may be some that were in a namespace */
     if (r == 0)
-        r = coverage_extent(work->db, &work->first_ms, &work->last_ms, err);
+        r = (question->filter.netns ? coverage_any : coverage_extent)(work->db, &work->first_ms,
+                                                                      &work->last_ms, err);
     if (r == 0)
         r = lookup_load(&work->lookup, work->db, &question->filter, err);
     if (r == 0)
         r = choose_step(work, walltime, err);
     if (r == 0)
         r = coverage_load_in(work->db, walltime, &question->filter, work->from_ms, work->until_ms,
-                             &work->trend.coverage, &work->moments.times, &work->apart, err);
+                             &work->trend.coverage, NULL, &work->apart, err);
+    if (r == 0 && work->apart)
+        r = netns_choice_load(&work->netns, work->db, &question->filter, work->from_ms,
+                              work->until_ms, err);
     if (r == 0)
-        r = coverage_add_pruned(work->db, walltime,
-                                needs_lives(question) ? TIER_DETAIL
-                                : work->apart         ? TIER_TICKS
-                                                      : TIER_DAYS,
+        r = coverage_add_pruned(work->db, walltime, needs_lives(question) ? TIER_DETAIL : TIER_DAYS,
                                 work->from_ms, work->until_ms, &work->trend.coverage, err);
     return r;
 }

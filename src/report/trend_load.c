@@ -11,9 +11,12 @@ static const char anchors_sql[] = "SELECT start_ms FROM snapshots WHERE anchor =
 static const char tallies_sql[] =
     "SELECT at_ms, count FROM tallies WHERE service = ?1 AND state = ?2 "
     "AND at_ms BETWEEN ?3 AND ?4 ORDER BY at_ms";
-static const char periods_sql[] =
-    "SELECT at_ms, min, max, last, sum FROM tally_rollups WHERE tier = ?3 AND service = ?1 "
-    "AND state = ?2 AND at_ms BETWEEN ?4 AND ?5 ORDER BY at_ms";
+#define PERIODS_OF(table)                                                                \
+    "SELECT at_ms, min, max, last, sum FROM " table " WHERE tier = ?3 AND service = ?1 " \
+    "AND state = ?2 AND at_ms BETWEEN ?4 AND ?5 ORDER BY at_ms"
+
+static const char periods_sql[] = PERIODS_OF("tally_rollups");
+static const char apart_sql[] = PERIODS_OF("netns_tallies");
 
 /* A piece of the span, with what is needed to read the ticks of it. */
 struct part {
@@ -30,6 +33,7 @@ struct part {
 struct tally_reader {
     struct stmt *ticks;   /* tallies_sql; owned */
     struct stmt *periods; /* periods_sql; NULL: there are none; owned */
+    struct stmt *apart;   /* apart_sql; NULL: none of them is of single namespaces; owned */
     struct sweep *sweep;  /* not owned */
     struct {
         VEC_FIELDS(struct part);
@@ -43,6 +47,7 @@ static void tally_reader_finish(struct tally_reader *reader)
 {
     stmt_free(reader->ticks);
     stmt_free(reader->periods);
+    stmt_free(reader->apart);
     vec_finish(&reader->parts);
     vec_finish(&reader->anchors);
 }
@@ -111,6 +116,9 @@ static int tally_reader_init(struct tally_reader *reader, struct db *db, struct 
     int r = db_prepare(db, tallies_sql, &reader->ticks, err);
 
     reader->sweep = sweep;
+    for (size_t i = 0; r == 0 && !reader->apart && i < sweep->moments->periods.n; i++)
+        if (sweep->moments->periods.items[i].apart)
+            r = db_prepare(db, apart_sql, &reader->apart, err);
     for (size_t i = 0; r == 0 && i < sweep->moments->pieces.n; i++)
         r = add_part(reader, db, &sweep->moments->pieces.items[i], err);
     return r;
@@ -196,10 +204,15 @@ static int read_ticks(struct tally_reader *reader, const struct part *part,
     return r;
 }
 
-static int read_periods(struct tally_reader *reader, const struct part *part,
+/* Each period has its counts in one of two tables. */
+static bool is_apart(const struct sweep *sweep, size_t at)
+{
+    return sweep->moments->periods.items[moments_period(sweep->moments, at)].apart;
+}
+
+static int read_periods(struct tally_reader *reader, const struct part *part, struct stmt *stmt,
                         const struct series_key *key, struct err *err)
 {
-    struct stmt *stmt = reader->periods;
     size_t at = part->first;
     int r;
 
@@ -222,12 +235,21 @@ static int read_periods(struct tally_reader *reader, const struct part *part,
             break;
         if (reader->sweep->times[at] != stmt_i64(stmt, 0))
             continue; /* it lies outside of what was asked for: the clock was set */
+        if (reader->apart && is_apart(reader->sweep, at) != (stmt == reader->apart))
+            continue;
         count.at = at;
         count.moving = count.min != count.max;
         if (sweep_add_period(reader->sweep, key, &count) < 0)
             return err_errno(err, -ENOMEM, "reading the counts");
     }
     return r < 0 ? r : 0;
+}
+
+static void bind(struct stmt *stmt, const struct known_service *service, uint8_t state)
+{
+    stmt_reset(stmt);
+    stmt_bind_i64(stmt, 1, service->id);
+    stmt_bind_i64(stmt, 2, state);
 }
 
 static int read_tally(struct tally_reader *reader, const struct known_service *service,
@@ -238,12 +260,14 @@ static int read_tally(struct tally_reader *reader, const struct known_service *s
     for (size_t i = 0; r == 0 && i < reader->parts.n; i++) {
         const struct part *part = &reader->parts.items[i];
         bool ticks = part->tier == TIER_TICKS;
-        struct stmt *stmt = ticks ? reader->ticks : reader->periods;
 
-        stmt_reset(stmt);
-        stmt_bind_i64(stmt, 1, service->id);
-        stmt_bind_i64(stmt, 2, state);
-        r = ticks ? read_ticks(reader, part, key, err) : read_periods(reader, part, key, err);
+        bind(ticks ? reader->ticks : reader->periods, service, state);
+        r = ticks ? read_ticks(reader, part, key, err)
+                  : read_periods(reader, part, reader->periods, key, err);
+        if (r < 0 || ticks || !reader->apart)
+            continue;
+        bind(reader->apart, service, state);
+        r = read_periods(reader, part, reader->apart, key, err);
     }
     return r;
 }

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from conftest import HERE, PATIENCE, SANITIZER, connhist, count, query, wait_until
 from rollup_truth import LENGTH
 from test_exactness import replay
-from test_rollups import make_past, play_long, steps
+from test_rollups import make_past, places_steps, play_long, steps
 
 MINUTE, HOUR, DAY = LENGTH[1], LENGTH[2], LENGTH[3]
 EXAMPLES = 15 if SANITIZER else 60
@@ -22,7 +22,7 @@ QUICK = settings(max_examples=EXAMPLES, deadline=None, derandomize=True,
 STEPS = (47_000, MINUTE, 7 * MINUTE, HOUR, 5 * HOUR, DAY, 2 * DAY + 6 * HOUR)
 BY = ("port,role,state", "port,role,state", "port", "state", "role")
 MEASURES = ("opened", "closed", "bytes", "duration", "rtt")
-UNDONE = ("DELETE FROM tally_rollups; DELETE FROM cover_rollups; DELETE FROM rate_rollups WHERE tier > 1;"
+UNDONE = ("DELETE FROM tally_rollups; DELETE FROM cover_rollups; DELETE FROM netns_tallies; DELETE FROM netns_covers; DELETE FROM rate_rollups WHERE tier > 1;"
           " UPDATE tiers SET until_ms = 0")
 
 
@@ -333,6 +333,57 @@ def test_what_is_removed_is_no_zero(steady, pruned):
         done = connhist("--db", pruned, *command, "--at", f"@{since // 1000}", status=3)
         assert "no longer kept one by one" in done.stderr
 
+
+
+def copy_of(path, name, sql):
+    copy = path.with_name(name)
+    for suffix in ("", "-wal", "-shm"):
+        copy.with_name(copy.name + suffix).unlink(missing_ok=True)
+    database = sqlite3.connect(path)
+    database.execute("VACUUM INTO ?", (str(copy),))
+    database.close()
+    database = sqlite3.connect(copy)
+    database.executescript(sql)
+    database.close()
+    return copy
+
+
+# ticks are removed, as by their age: up to an anchor, behind which nothing is needed of before
+BEGIN = ("(SELECT max(start_ms) FROM snapshots WHERE anchor = 1"
+         " AND start_ms <= (SELECT until_ms FROM tiers WHERE tier = 1))")
+NO_TICKS = f"""
+    UPDATE tiers SET from_ms = coalesce({BEGIN}, 0) WHERE tier < 1;
+    DELETE FROM tallies WHERE at_ms < (SELECT from_ms FROM tiers WHERE tier = 0);
+    DELETE FROM incomplete WHERE start_ms < (SELECT from_ms FROM tiers WHERE tier = 0);
+    DELETE FROM snapshots WHERE start_ms < (SELECT from_ms FROM tiers WHERE tier = 0)"""
+
+
+@settings(QUICK, max_examples=5 if SANITIZER else 25)
+@given(places_steps, st.integers(0, 999), st.integers(0, 999), st.sampled_from((MINUTE, 7 * MINUTE, HOUR)))
+def test_a_namespace_has_its_counts_where_others_failed(tmp_path, commands, begin, end, step):
+    """Read from rollups, whether ticks are there or not: what the snapshots say that were complete in it."""
+    whole = tmp_path / "whole.db"
+    # a minute in which one failed and another of its name had been before is told as interrupted
+    replay(whole, play_long([step for step in commands if step[0] not in ("reboot", "leave", "jump_wall")], places=3).commands)
+    raw, pruned = copy_of(whole, "raw.db", UNDONE), copy_of(whole, "pruned.db", NO_TICKS)
+    first, last = query(whole, "SELECT min(start_ms), max(start_ms) FROM snapshots")[0]
+    since, until = sorted(first - HOUR + (last - first + 2 * HOUR) * part // 1000 for part in (begin, end))
+    step = max(step, (until - since) // 500 // HOUR * HOUR)
+    for name in "n1", "own":
+        args = "--netns", name, "--step", f"{step}ms"
+        if since == until or connhist_knows(raw, name) is False:
+            continue
+        true, _ = ask(raw, since, until, *args)
+        mine, _ = ask(whole, since, until, *args)
+        assert true["tier"] == "ticks" and told(mine) == told(true)
+        there, _ = ask(pruned, since, until, *args)
+        span = there["since_ms"], there["until_ms"]
+        true, _ = ask(raw, *span, "--netns", name, "--step", f"{there['step_ms']}ms")
+        assert told(there, pruned=True) == told(true, pruned=True)
+
+
+def connhist_knows(path, name):
+    return name == "own" or bool(query(path, "SELECT 1 FROM netns WHERE name = ?", name))
 
 
 @settings(QUICK, max_examples=8 if SANITIZER else 40)

@@ -345,8 +345,8 @@ def test_the_size_is_told_by_part_as_sqlite_counts_it(model):
     assert told["names_bytes"] == sum(pages[name] for name in (
         "services", "netns", "service_names", "owners", "processes", "programs", "cgroups", "addresses", "counter_names"))
     assert told["minutes_bytes"] + told["hours_bytes"] + told["days_bytes"] == sum(
-        pages[name] for name in ("tally_rollups", "rate_rollups", "cover_rollups", "counter_rollups", "counters", "readings",
-                                 "reading_lacks", "interfaces", "routes", "route_ways"))
+        pages[name] for name in ("tally_rollups", "rate_rollups", "cover_rollups", "netns_tallies", "netns_covers", "counter_rollups", "counters",
+                                 "readings", "reading_lacks", "interfaces", "routes", "route_ways"))
     assert told["minutes_bytes"] > told["hours_bytes"]
     assert sum(told[part + "_bytes"] for part in (
         "detail", "ticks", "minutes", "hours", "days", "names", "rest", "free")) == told["file_bytes"]

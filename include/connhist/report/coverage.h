@@ -32,10 +32,13 @@ int coverage_load(struct db *db, const struct walltime *walltime, int64_t from_m
 
 /* The same where the filter names a namespace: the snapshots that are complete there count, and
  * there are gaps where it was not recorded. NULL: none is named. *ret_apart (may be NULL): its
- * coverage is not that of all; who asks this gets times only then. */
+ * coverage is not that of all. */
 int coverage_load_in(struct db *db, const struct walltime *walltime, const struct filter *filter,
                      int64_t from_ms, int64_t until_ms, struct coverage *ret,
                      struct snapshot_times *times, bool *ret_apart, struct err *err);
+/* The first and the last snapshot that is there or was added up, complete or not; the last before the first: none. */
+int coverage_any(struct db *db, int64_t *ret_first_ms, int64_t *ret_last_ms, struct err *err);
+
 /* The first and the last complete snapshot ever recorded, also if they are removed by now; the last
  * before the first: there was none. */
 int coverage_extent(struct db *db, int64_t *ret_first_ms, int64_t *ret_last_ms, struct err *err);
