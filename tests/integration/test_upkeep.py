@@ -163,7 +163,7 @@ def hold_saved(model, path, pages, lost):
     for table, rows in tables(path)[0].values():
         saved.setdefault(table, set()).update(masked(table, rows, lost))
     for page, (table, rows) in tables(model)[0].items():
-        if page not in pages and not table.startswith("sqlite_"):
+        if page not in pages and not table.startswith("sqlite_") and table != "hours":  # made again of the others
             lacking = masked(table, rows, lost) - saved.get(table, set())
             assert not lacking, f"{table}, page {page}: {sorted(lacking)[:3]}, of {len(lacking)}"
 
@@ -341,7 +341,7 @@ def test_the_size_is_told_by_part_as_sqlite_counts_it(model):
                              " ON m.name = d.name GROUP BY 1"))
     assert told["ticks_bytes"] == pages["tallies"]
     assert told["detail_bytes"] == sum(pages[name] for name in (
-        "open", "closed", "late", "open_facts", "holders", "queues", "owner_changes", "offloads", "snapshots"))
+        "open", "closed", "late", "open_facts", "holders", "queues", "owner_changes", "offloads", "snapshots", "hours"))
     assert told["names_bytes"] == sum(pages[name] for name in (
         "services", "netns", "service_names", "owners", "processes", "programs", "cgroups", "addresses", "counter_names"))
     assert told["minutes_bytes"] + told["hours_bytes"] + told["days_bytes"] == sum(

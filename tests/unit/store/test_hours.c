@@ -313,12 +313,13 @@ static void a_check_finds_what_searches_would_miss(void **state)
 static int64_t bytes_read(void)
 {
     FILE *file = fopen("/proc/self/io", "re");
-    long long bytes = -1;
+    int64_t bytes = -1;
+    char line[64];
 
     if (!file)
         return -1;
-    if (fscanf(file, "rchar: %lld", &bytes) != 1)
-        bytes = -1;
+    if (fgets(line, sizeof(line), file) && strncmp(line, "rchar: ", 7) == 0)
+        bytes = strtoll(line + 7, NULL, 10);
     fclose(file);
     return bytes;
 }
