@@ -21,9 +21,9 @@ static const char after_in_sql[] =
 
 static const char run_sql[] =
     "SELECT id FROM recordings WHERE started_ms <= ?1 ORDER BY id DESC LIMIT 1";
-static const char pauses_in_sql[] =
-    "SELECT from_ms, until_ms FROM pauses WHERE interrupted = 0 AND from_ms >= ?1 "
-    "AND until_ms <= ?2 ORDER BY from_ms";
+static const char pauses_in_sql[] = "SELECT from_ms, until_ms, interrupted FROM pauses WHERE "
+                                    "(interrupted = 0 OR ?3 = 0) AND from_ms >= ?1 "
+                                    "AND until_ms <= ?2 ORDER BY from_ms";
 
 /* The run of a snapshot that may be removed by now. */
 static int find_run_at(struct survey *survey, struct mark *mark, struct err *err)
@@ -171,9 +171,11 @@ static int count_period(struct survey *survey, const struct netns_period *period
         return r;
     stmt_bind_i64(stmt, 1, period->first_ms);
     stmt_bind_i64(stmt, 2, period->last_ms);
+    stmt_bind_i64(stmt, 3, period->some);
     while ((r = stmt_step(stmt, err)) > 0) {
         survey->last.at_ms = stmt_i64(stmt, 0);
         r = find_run_at(survey, &survey->last, err);
+        survey->interrupted = stmt_i64(stmt, 2) > 0;
         if (r == 0)
             r = pass_to(survey, stmt_i64(stmt, 1), err);
         if (r < 0)
