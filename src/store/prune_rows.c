@@ -310,6 +310,20 @@ static int prune_counter_rollups(struct step *step, struct err *err)
         err);
 }
 
+/* How far they were read. */
+static int prune_counter_cover(struct step *step, struct err *err)
+{
+    return prune_groups(
+        step, STMT_GROUP_COUNTER_COVER,
+        "SELECT netns, 0 FROM counter_cover WHERE tier = ?3 AND netns > ?1 AND ?2 >= -1 "
+        "ORDER BY netns LIMIT 1",
+        STMT_PRUNE_COUNTER_COVER,
+        "DELETE FROM counter_cover WHERE tier = ?3 AND netns = ?1 AND ?2 >= -1 AND at_ms < ?4 AND "
+        "at_ms <= coalesce((SELECT c.at_ms FROM counter_cover AS c WHERE c.tier = ?3 AND c.netns = "
+        "?1 ORDER BY c.at_ms LIMIT 1 OFFSET ?5 - 1), ?4)",
+        err);
+}
+
 /* Interfaces and routes that were other than they are. */
 static int prune_spans_of(struct step *step, enum writer_stmt which, const char *sql,
                           struct err *err)
@@ -358,10 +372,11 @@ static int prune_part(struct step *step, bool *ret_last, struct err *err)
     static const part_fn ticks[] = {prune_tallies, prune_snapshots};
     static const part_fn minutes[] = {prune_rollups, prune_rates, prune_cover, prune_counters,
                                       prune_readings};
-    static const part_fn hours[] = {
-        prune_rollups,    prune_rates,  prune_cover, prune_counter_rollups,
-        prune_interfaces, prune_routes, prune_notes};
-    static const part_fn days[] = {prune_rollups, prune_rates, prune_cover, prune_counter_rollups};
+    static const part_fn hours[] = {prune_rollups,         prune_rates,         prune_cover,
+                                    prune_counter_rollups, prune_counter_cover, prune_interfaces,
+                                    prune_routes,          prune_notes};
+    static const part_fn days[] = {prune_rollups, prune_rates, prune_cover, prune_counter_rollups,
+                                   prune_counter_cover};
     unsigned part = step->tier->part;
 
     if (step->number == TIER_DETAIL) {
