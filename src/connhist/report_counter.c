@@ -196,7 +196,7 @@ static int ask(struct context *ctx, const struct filter *filter, int64_t since_m
     _cleanup_(cleanup_coverage) struct coverage coverage = {0};
     _cleanup_(cleanup_steps) struct counter_steps steps = {0};
     int64_t step_ms = 0, from_ms, first_ms, last_ms;
-    struct counter_names names;
+    struct counter_names names = {0};
     const char *name = names.names[0];
     char tier[TIME_TEXT_MAX];
     struct err err = {0};

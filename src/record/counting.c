@@ -168,9 +168,7 @@ static int tell_counter(struct counting_state *state, struct counted_space *spac
             return 0;
         change.named = true;
     }
-    if (change.named)
-        change.turn = COUNTER_WENT_ON;
-    else if (space->whole && counter->kind == COUNTER_GAUGE)
+    if (change.named || (space->whole && counter->kind == COUNTER_GAUGE))
         change.turn = COUNTER_WENT_ON;
     else if (space->whole)
         change.turn = (uint8_t)counter_growth(restarted ? INT64_MAX : *value, counter->value,
