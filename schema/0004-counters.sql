@@ -2,7 +2,8 @@
 -- connhist: the file, fourth edition: counters, interfaces and routes. See connhist-schema(5).
 --
 -- Each namespace is read once a minute, at the start of a snapshot. What did not change has no row. A counter that
--- was never told in a namespace is 0 there.
+-- was never told in a namespace is 0 there. A run of the recorder that goes on with the boot of the one before goes on with
+-- the interfaces and routes that it finds unchanged.
 
 CREATE TABLE counter_names (             -- counters of the kernel and of interfaces, each once
     id          INTEGER PRIMARY KEY,     -- number
@@ -31,6 +32,7 @@ CREATE TABLE counters (                  -- values, when they changed
     value       INTEGER NOT NULL,        -- as the kernel told it
     grew        INTEGER NOT NULL,        -- by how much since the value before; 0 for a gauge
     turn        INTEGER NOT NULL,        -- how it follows: 0 went on, 1 the first value, 2 wrapped at 2^32, 3 began again from 0: grew is the least
+    over_gap    INTEGER NOT NULL,        -- 1: readings lack before this one, and nobody knows when in that time it grew
     PRIMARY KEY (netns, at_ms, counter)
 ) STRICT, WITHOUT ROWID;
 
@@ -40,11 +42,23 @@ CREATE TABLE counter_rollups (           -- a counter that changed, over an hour
     at_ms       INTEGER NOT NULL,        -- begin of the period
     counter     INTEGER NOT NULL REFERENCES counter_names (id), -- which
     grew        INTEGER NOT NULL,        -- sum of counters.grew
+    gap_grew    INTEGER NOT NULL,        -- what of it has over_gap
     last        INTEGER NOT NULL,        -- its value at the period's end
     low         INTEGER,                 -- the lowest value that a gauge changed to; NULL: no gauge
     high        INTEGER,                 -- the highest one
     turns       INTEGER NOT NULL,        -- bits, 1 << counters.turn
     PRIMARY KEY (tier, netns, at_ms, counter)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE counter_cover (             -- how far the counters of a namespace were read, over an hour or a day
+    tier        INTEGER NOT NULL,        -- 2 hours, 3 days
+    netns       INTEGER NOT NULL REFERENCES netns (id), -- namespace
+    at_ms       INTEGER NOT NULL,        -- begin of the period
+    readings    INTEGER NOT NULL,        -- readings that told them
+    covered_ms  INTEGER NOT NULL,        -- from the reading before to each of these, without gaps
+    first_ms    INTEGER NOT NULL,        -- the first of them
+    last_ms     INTEGER NOT NULL,        -- the last of them
+    PRIMARY KEY (tier, netns, at_ms)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE interfaces (                -- network interfaces, each stretch in which one stayed as it was
@@ -84,7 +98,7 @@ CREATE TABLE routes (                    -- routes of all tables, each from when
     from_ms     INTEGER NOT NULL,        -- the first reading that found it
     until_ms    INTEGER                  -- the first one that did not; NULL: it is there still
 ) STRICT;
-CREATE INDEX routes_span ON routes (netns, until_ms);
+CREATE INDEX routes_span ON routes (netns, until_ms, destination);
 
 CREATE TABLE route_ways (                -- where a route leads; one of blackhole has none
     route       INTEGER NOT NULL REFERENCES routes (id), -- route

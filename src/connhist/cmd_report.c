@@ -15,6 +15,7 @@
 #include "context.h"
 #include "coverage_words.h"
 #include "question.h"
+#include "report_beneath.h"
 #include "report_counter.h"
 #include "report_rates.h"
 #include "report_rows.h"
@@ -193,15 +194,25 @@ static void put_notes(const struct context *ctx, const struct trend_question *qu
         complain("%zu more series had a lower maximum; --top 0 shows all", trend->series_hidden);
 }
 
-/* People who ask for a port see what else tells of its sockets. */
-static bool shows_counters(const struct context *ctx, const struct trend_question *question)
+/* Who asks for a port is told what else tells of its sockets. */
+static int put_answer(const struct context *ctx, const struct trend_question *question,
+                      const struct trend *trend, const struct beneath *beneath)
 {
-    return question->filter.n_ports && (ctx->chart || ctx->format == FORMAT_TABLE);
+    bool by_port = question->filter.n_ports > 0;
+    struct part part = beneath_part(beneath);
+    int status = ctx->chart ? put_chart(ctx, question, trend)
+                            : report_rows(ctx, question, trend, by_port ? &part : NULL);
+
+    if (status != EXIT_ANSWERED || !by_port || !(ctx->chart || ctx->format == FORMAT_TABLE))
+        return status;
+    beneath_print(beneath);
+    return output_finish();
 }
 
 static int report_run(struct context *ctx)
 {
     _cleanup_(trend_finish) struct trend trend = {0};
+    _cleanup_(beneath_finish) struct beneath beneath = {0};
     struct trend_question question = {0};
     struct err err = {0};
     int r, status;
@@ -220,13 +231,10 @@ static int report_run(struct context *ctx)
         return wrong_usage("%s", err.text);
     if (r < 0)
         return cannot_answer("%s", err.text);
-    if (!shows_counters(ctx, &question))
-        db_end(ctx->db); /* whoever reads the answer may take his time */
-    status = ctx->chart ? put_chart(ctx, &question, &trend) : report_rows(ctx, &question, &trend);
-    if (status == EXIT_ANSWERED && shows_counters(ctx, &question)) {
-        report_counters_beneath(ctx, &question.filter, question.since_ms, question.until_ms);
-        status = output_finish();
-    }
+    if (question.filter.n_ports)
+        beneath_load(ctx, &question.filter, question.since_ms, question.until_ms, &beneath);
+    db_end(ctx->db); /* whoever reads the answer may take his time */
+    status = put_answer(ctx, &question, &trend, &beneath);
     if (status == EXIT_ANSWERED)
         put_notes(ctx, &question, &trend);
     return status;

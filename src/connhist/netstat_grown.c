@@ -270,8 +270,6 @@ int netstat_tables_grown(struct context *ctx, const struct table_choice *choice)
     if (status != EXIT_ANSWERED)
         return status;
     r = counters_grown(ctx->db, &ctx->walltime, &choice->filter, since_ms, until_ms, &growth, &err);
-    if (r == -ENOENT)
-        return wrong_usage("%s", err.text);
     if (r == 0 && growth.from_ms == TIME_UNKNOWN)
         return no_two_readings(ctx, since_ms, until_ms);
     if (r == 0)

@@ -43,10 +43,10 @@ static void tell_reading(const struct context *ctx, const struct table_choice *c
         complain("nothing was read at that time: shown is the last reading before, of %s, %s "
                  "earlier",
                  shown, distance);
-    if (reading->by_period)
+    if (reading->by_period_ms)
         complain(
-            "readings of that time are not kept any more: shown are the counters at the end of "
-            "the hour or day before");
+            "readings of that time are not kept any more: shown is the last one of an hour or day "
+            "before");
 }
 
 static int no_reading(struct context *ctx, int64_t at_ms)
@@ -86,8 +86,6 @@ int netstat_tables_at(struct context *ctx, struct table_choice *choice)
         return status;
     r = tables_at(ctx->db, &ctx->walltime, &choice->filter, which, choice->at_ms, &tables, &reading,
                   &err);
-    if (r == -ENOENT)
-        return wrong_usage("%s", err.text);
     if (r < 0)
         return cannot_answer("%s", err.text);
     if (!reading.found)

@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "connhist/base/timetext.h"
-#include "connhist/model/life.h"
-#include "connhist/model/service.h"
+#include "connhist/render/counter_chart.h"
 #include "connhist/render/writer.h"
 #include "connhist/report/coverage.h"
 #include "connhist/report/tables_past.h"
@@ -16,14 +15,17 @@
 #include "counter_words.h"
 #include "coverage_words.h"
 #include "question.h"
+#include "report_rates.h"
 
 #define SUM(a)     (sizeof(a) / sizeof((a)[0]))
 #define NEAR_TOLD  3
-#define NAMES_TEXT 256
+#define NAMES_TEXT 640
+#define TITLE_MAX  256
 
 static const struct column counter_columns[] = {
-    {"at_ms", "TIME", false},           {"counter", NULL, false},        {"grew", "GREW", true},
-    {"per_second", "PER SECOND", true}, {"at_least", "AT LEAST", false},
+    {"at_ms", "TIME", false},     {"counter", NULL, false},
+    {"grew", "GREW", true},       {"per_second", "PER SECOND", true},
+    {"gap_grew", "IN GAP", true}, {"at_least", "AT LEAST", false},
 };
 
 static const struct column gauge_columns[] = {
@@ -31,7 +33,7 @@ static const struct column gauge_columns[] = {
     {"max", "MAX", true},     {"last", "LAST", true},
 };
 
-enum { COLUMNS = SUM(counter_columns) };
+enum { COUNTER_COLUMNS = SUM(counter_columns), GAUGE_COLUMNS = SUM(gauge_columns), COLUMN_GAP = 4 };
 
 int report_counter_check(struct context *ctx)
 {
@@ -51,32 +53,43 @@ int report_counter_check(struct context *ctx)
     return question_netns(ctx, &filter);
 }
 
-static void add_name(void *arg, const char *name)
+/* "Udp.InErrors, Udp6.InErrors, 3 more" */
+static const char *join(const struct counter_names *names, size_t told, size_t n,
+                        char buf[static NAMES_TEXT])
 {
-    char *text = arg;
-    size_t used = strlen(text);
+    size_t used = 0;
 
-    snprintf(text + used, NAMES_TEXT - used, "%s%s", used ? ", " : "", name);
+    buf[0] = '\0';
+    for (size_t i = 0; i < told && used < NAMES_TEXT; i++)
+        used +=
+            (size_t)snprintf(buf + used, NAMES_TEXT - used, "%s%s", i ? ", " : "", names->names[i]);
+    if (n > told && used < NAMES_TEXT)
+        snprintf(buf + used, NAMES_TEXT - used, ", %zu more", n - told);
+    return buf;
 }
 
-static int find_name(struct context *ctx, char name[static COUNTER_NAME_MAX], bool *ret_gauge)
+static int find_name(struct context *ctx, struct counter_names *names)
 {
     const char *word = options_text(&ctx->options, OPT_COUNTER);
-    char near[NAMES_TEXT] = "";
+    char text[NAMES_TEXT];
     struct err err = {0};
-    int r;
+    size_t told;
 
     if (db_edition(ctx->db) < 4)
         return cannot_answer("%s has no counters: an older connhistd wrote it", db_path(ctx->db));
-    r = counter_name(ctx->db, word, name, ret_gauge, &err);
-    if (r == 0)
-        r = counters_near(ctx->db, word, NEAR_TOLD, add_name, near, &err);
-    else if (r > 0)
-        return EXIT_ANSWERED;
-    if (r < 0)
+    if (counter_names_find(ctx->db, word, names, &err) < 0)
         return cannot_answer("%s", err.text);
-    return wrong_usage("--counter %s: no counter of this name has moved since the record began%s%s",
-                       word, *near ? "; there are " : "", near);
+    if (names->n == 1)
+        return EXIT_ANSWERED;
+    if (!names->any)
+        return cannot_answer("no counter was recorded yet");
+    told = names->n < COUNTER_NAMES_MAX ? names->n : COUNTER_NAMES_MAX;
+    if (names->n > 1)
+        return wrong_usage("--counter %s may be %s: write more of the name", word,
+                           join(names, told, names->n, text));
+    told = names->n_near < NEAR_TOLD ? names->n_near : NEAR_TOLD;
+    return wrong_usage("--counter %s: no counter of this name was ever read%s%s", word,
+                       told ? "; there are " : "", join(names, told, told, text));
 }
 
 static int put_step(struct writer *writer, const struct counter_steps *steps, size_t i,
@@ -84,15 +97,17 @@ static int put_step(struct writer *writer, const struct counter_steps *steps, si
 {
     const struct grown *step = &steps->items[i];
     int64_t at_ms = steps->since_ms + (int64_t)i * steps->step_ms;
-    bool known = step->readings > 0 || step->has_last;
-    const struct cell counter_cells[COLUMNS] = {
+    bool known = step->covered_ms > 0; /* else all that it grew by came over a gap */
+    int64_t grew = step->grew - step->gap_grew;
+    const struct cell counter_cells[COUNTER_COLUMNS] = {
         cell_time(at_ms),
         cell_text(name),
-        known ? cell_int(step->grew) : cell_null(),
-        known ? cell_real((double)step->grew * 1000 / (double)steps->step_ms) : cell_null(),
-        known ? cell_text(step->turns & 1U << COUNTER_RESET ? "yes" : "no") : cell_null(),
+        known ? cell_int(grew) : cell_null(),
+        known ? cell_real((double)grew * 1000 / (double)step->covered_ms) : cell_null(),
+        step->readings ? cell_int(step->gap_grew) : cell_null(),
+        step->readings ? cell_text(step->turns & 1U << COUNTER_RESET ? "yes" : "no") : cell_null(),
     };
-    const struct cell gauge_cells[COLUMNS] = {
+    const struct cell gauge_cells[GAUGE_COLUMNS] = {
         cell_time(at_ms),
         cell_text(name),
         step->has_last ? cell_int(step->low) : cell_null(),
@@ -103,11 +118,25 @@ static int put_step(struct writer *writer, const struct counter_steps *steps, si
     return writer_row(writer, gauge ? gauge_cells : counter_cells);
 }
 
+/* Most records have no gap: then people need no column for it. */
+static void choose_columns(const struct counter_steps *steps,
+                           struct column ret[static COUNTER_COLUMNS])
+{
+    bool gap = false;
+
+    for (size_t i = 0; i < steps->n; i++)
+        gap |= steps->items[i].gap_grew > 0;
+    memcpy(ret, counter_columns, sizeof(counter_columns));
+    if (!gap)
+        ret[COLUMN_GAP].heading = NULL;
+}
+
 static int put_steps(struct context *ctx, const struct counter_steps *steps,
                      const struct coverage *coverage, const char *name, bool gauge,
                      int64_t until_ms)
 {
     _cleanup_(cleanup_writer_free) struct writer *writer = NULL;
+    struct column columns[COUNTER_COLUMNS];
     const struct field fields[] = {
         {"counter", cell_text(name)},
         {"kind", cell_text(counter_kind_name(gauge ? COUNTER_GAUGE : COUNTER_TOTAL))},
@@ -119,15 +148,11 @@ static int put_steps(struct context *ctx, const struct counter_steps *steps,
                                       .fields = fields,
                                       .n_fields = SUM(fields),
                                       .coverage = coverage,
-                                      .columns = gauge ? gauge_columns : counter_columns,
-                                      .n_columns = COLUMNS};
-    int r, status;
+                                      .columns = gauge ? gauge_columns : columns,
+                                      .n_columns = gauge ? GAUGE_COLUMNS : COUNTER_COLUMNS};
+    int r, status = context_writer(ctx, &writer);
 
-    if (ctx->chart) {
-        ctx->chart = false;
-        ctx->format = FORMAT_TABLE;
-    }
-    status = context_writer(ctx, &writer);
+    choose_columns(steps, columns);
     if (status != EXIT_ANSWERED)
         return status;
     if (ctx->format == FORMAT_TABLE)
@@ -139,6 +164,21 @@ static int put_steps(struct context *ctx, const struct counter_steps *steps,
     if (r == 0)
         r = writer_end(writer, NULL);
     return r < 0 ? output_failed(r) : output_finish();
+}
+
+static int put_chart(const struct context *ctx, const struct counter_steps *steps,
+                     const struct coverage *coverage, const char *name, bool gauge,
+                     int64_t until_ms)
+{
+    const struct chart_options options = report_chart_options(ctx);
+    const char *words = counter_words(name);
+    char title[TITLE_MAX];
+    const struct counter_chart chart = {
+        .steps = steps, .coverage = coverage, .title = title, .until_ms = until_ms, .gauge = gauge};
+
+    snprintf(title, sizeof(title), "%s%s%s", name, words ? ": " : "", words ? words : "");
+    counter_chart_print(&chart, &options);
+    return output_finish();
 }
 
 static void cleanup_steps(struct counter_steps *steps)
@@ -155,19 +195,20 @@ static int ask(struct context *ctx, const struct filter *filter, int64_t since_m
 {
     _cleanup_(cleanup_coverage) struct coverage coverage = {0};
     _cleanup_(cleanup_steps) struct counter_steps steps = {0};
-    char name[COUNTER_NAME_MAX], tier[TIME_TEXT_MAX];
     int64_t step_ms = 0, from_ms, first_ms, last_ms;
-    bool gauge = false;
+    struct counter_names names = {0};
+    const char *name = names.names[0];
+    char tier[TIME_TEXT_MAX];
     struct err err = {0};
     int r, status = question_duration(ctx, OPT_STEP, COUNTING_PERIOD_MS, &step_ms);
 
     if (status == EXIT_ANSWERED)
-        status = find_name(ctx, name, &gauge);
+        status = find_name(ctx, &names);
     if (status != EXIT_ANSWERED)
         return status;
     r = counter_steps(ctx->db, &ctx->walltime, filter, name, since_ms, until_ms, step_ms, &steps,
                       &err);
-    if (r == -EINVAL || r == -ENOENT)
+    if (r == -EINVAL)
         return wrong_usage("%s", err.text);
     walltime_to_record(&ctx->walltime, since_ms, &from_ms, &last_ms);
     walltime_to_record(&ctx->walltime, until_ms, &first_ms, &last_ms);
@@ -183,8 +224,9 @@ static int ask(struct context *ctx, const struct filter *filter, int64_t since_m
                  "begins",
                  tier);
     }
-    status = put_steps(ctx, &steps, &coverage, name, gauge, until_ms);
-    if (status == EXIT_ANSWERED)
+    status = ctx->chart ? put_chart(ctx, &steps, &coverage, name, names.gauge, until_ms)
+                        : put_steps(ctx, &steps, &coverage, name, names.gauge, until_ms);
+    if (status == EXIT_ANSWERED && !ctx->chart)
         coverage_warn(ctx, &coverage);
     return status;
 }
@@ -200,55 +242,4 @@ int report_counter(struct context *ctx)
     if (status == EXIT_ANSWERED)
         status = question_span(ctx, &since_ms, &until_ms);
     return status == EXIT_ANSWERED ? ask(ctx, &filter, since_ms, until_ms) : status;
-}
-
-/* Those that tell of sockets that did not come to be, or ended otherwise than they should. */
-static const struct {
-    const char *name;
-    uint8_t protocol;
-} telling[] = {
-    {"TcpExt.ListenOverflows", PROTOCOL_TCP},
-    {"TcpExt.ListenDrops", PROTOCOL_TCP},
-    {"TcpExt.TCPReqQFullDrop", PROTOCOL_TCP},
-    {"TcpExt.TCPReqQFullDoCookies", PROTOCOL_TCP},
-    {"TcpExt.TCPTimeWaitOverflow", PROTOCOL_TCP},
-    {"TcpExt.TCPAbortOnMemory", PROTOCOL_TCP},
-    {"TcpExt.TCPAbortOnTimeout", PROTOCOL_TCP},
-    {"TcpExt.TCPMemoryPressures", PROTOCOL_TCP},
-    {"TcpExt.PruneCalled", PROTOCOL_TCP},
-    {"TcpExt.TCPBacklogDrop", PROTOCOL_TCP},
-    {"Tcp.AttemptFails", PROTOCOL_TCP},
-    {"Tcp.RetransSegs", PROTOCOL_TCP},
-    {"Tcp.OutRsts", PROTOCOL_TCP},
-    {"Udp.NoPorts", PROTOCOL_UDP},
-    {"Udp.RcvbufErrors", PROTOCOL_UDP},
-    {"Udp.SndbufErrors", PROTOCOL_UDP},
-    {"Udp6.NoPorts", PROTOCOL_UDP},
-    {"Udp6.RcvbufErrors", PROTOCOL_UDP},
-};
-
-void report_counters_beneath(const struct context *ctx, const struct filter *filter,
-                             int64_t since_ms, int64_t until_ms)
-{
-    struct growth growth = {0};
-    struct err err = {0};
-    size_t shown = 0;
-    int r = 0;
-
-    if (db_edition(ctx->db) >= 4)
-        r = counters_grown(ctx->db, &ctx->walltime, filter, since_ms, until_ms, &growth, &err);
-    for (size_t i = 0; i < SUM(telling) && r == 0; i++) {
-        const struct grown_counter *one = growth_find(&growth, telling[i].name);
-        const char *words = counter_words(telling[i].name);
-
-        if (!one || one->grown.grew == 0 ||
-            (filter->protocol && filter->protocol != telling[i].protocol))
-            continue;
-        if (shown++ == 0)
-            printf("\nCounters of the whole network namespace that moved meanwhile:\n");
-        printf("  %-28s %s%lld%s%s\n", one->name,
-               one->grown.turns & 1U << COUNTER_RESET ? "at least " : "+",
-               (long long)one->grown.grew, words ? "  " : "", words ? words : "");
-    }
-    growth_finish(&growth);
 }

@@ -261,7 +261,7 @@ static int put_all(struct rows *rows, const struct document *document, const str
 }
 
 int report_rows(const struct context *ctx, const struct trend_question *question,
-                const struct trend *trend)
+                const struct trend *trend, const struct part *part)
 {
     _cleanup_(rows_finish) struct rows rows = {
         .ctx = ctx, .question = question, .last = last_recorded(trend)};
@@ -281,6 +281,7 @@ int report_rows(const struct context *ctx, const struct trend_question *question
         .fields = fields,
         .n_fields = sizeof(fields) / sizeof(fields[0]),
         .coverage = &trend->coverage,
+        .part = part,
         .columns = columns,
         .with_ms = trend->step_ms % 1000 != 0,
     };

@@ -51,6 +51,8 @@ void counting_begin(struct counting_state *state, struct counting *to, int64_t s
     if (state->next_number < start_ms * NUMBERS_A_MS)
         state->next_number = start_ms * NUMBERS_A_MS;
     state->full = full;
+    if (full)
+        state->named = false;
     for (size_t i = 0; i < state->spaces.n; i++)
         state->spaces.items[i]->seen = false;
 }
@@ -134,6 +136,7 @@ static int64_t *find_value(struct counting_state *state, struct counted_space *s
 static int tell_counter(struct counting_state *state, struct counted_space *space,
                         const struct counter *counter, bool restarted)
 {
+    size_t n_names = state->names.n;
     int64_t *value = find_value(state, space, counter->name,
                                 counter->protocol ? COUNTED_NAMES_MAX : COUNTED_LINKS_MAX);
     struct counter_change change = {.value = counter->value,
@@ -146,9 +149,12 @@ static int tell_counter(struct counting_state *state, struct counted_space *spac
         state->to->left_out++;
         return 0;
     }
-    if (*value == counter->value && !(restarted && counter->value))
-        return 0;
-    if (space->whole && counter->kind == COUNTER_GAUGE)
+    if (*value == counter->value && !(restarted && counter->value)) {
+        if (counter->value || !counter->protocol || (state->named && state->names.n == n_names))
+            return 0;
+        change.named = true;
+    }
+    if (change.named || (space->whole && counter->kind == COUNTER_GAUGE))
         change.turn = COUNTER_WENT_ON;
     else if (space->whole)
         change.turn = (uint8_t)counter_growth(restarted ? INT64_MAX : *value, counter->value,
@@ -326,9 +332,11 @@ static int tell(struct counting_state *state, struct counted_space *space,
 {
     int r = 0;
 
+    /* who asks for one of them later is to be told that it did not move */
     state->to->left_out += (uint32_t)tables->counters.n_left_out;
     for (size_t i = 0; r == 0 && i < tables->counters.n; i++)
         r = tell_counter(state, space, &tables->counters.items[i], false);
+    state->named |= r == 0 && !(tables->lacks & COUNTED_LACKS_COUNTERS);
     if (r == 0 && !(tables->lacks & COUNTED_LACKS_INTERFACES))
         r = tell_interfaces(state, space, &tables->interfaces);
     if (r == 0 && !(tables->lacks & COUNTED_LACKS_ROUTES))

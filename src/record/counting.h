@@ -43,6 +43,7 @@ struct counting_state {
     int64_t next_number; /* of interfaces and routes */
     int long_bits;       /* of the kernel's long */
     bool full;           /* this reading tells everything */
+    bool named;          /* the file has the names of counters that have always been 0 */
     bool told_before;    /* an earlier run in this boot has told of namespaces */
     bool read_before;    /* this run has */
 };

@@ -79,6 +79,14 @@ const char *chart_mark(const struct chart_frame *frame, bool recorded, bool any,
     return frame->marks->level[level];
 }
 
+void chart_heading(struct chart_frame *frame, const char *text)
+{
+    begin_color(frame, "1");
+    layout_text(&frame->layout, "", text);
+    end_color(frame);
+    layout_newline(&frame->layout);
+}
+
 void chart_title(struct chart_frame *frame, const struct trend_series *series)
 {
     begin_color(frame, "1");

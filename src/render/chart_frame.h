@@ -28,6 +28,9 @@ void chart_frame_init(struct chart_frame *frame, const struct chart_options *opt
 const char *chart_mark(const struct chart_frame *frame, bool recorded, bool any, double value,
                        double max);
 
+/* A line with a text, which may be continued. */
+void chart_heading(struct chart_frame *frame, const char *text);
+
 /* A line with what a series is. */
 void chart_title(struct chart_frame *frame, const struct trend_series *series);
 

@@ -33,6 +33,32 @@ static void write_name(FILE *out, const char *name)
     fputs(": ", out);
 }
 
+static void write_fields(FILE *out, const struct column *columns, size_t n,
+                         const struct cell *cells, const char *begin)
+{
+    for (size_t i = 0; i < n; i++) {
+        fputs(i == 0 ? begin : ", ", out);
+        write_name(out, columns[i].name);
+        write_value(out, &cells[i]);
+    }
+    putc('}', out);
+}
+
+static void write_part(FILE *out, const struct part *part)
+{
+    fputs(",\n", out);
+    write_name(out, part->name);
+    if (!part->cells) {
+        fputs("null", out);
+        return;
+    }
+    putc('[', out);
+    for (size_t i = 0; i < part->n_rows; i++)
+        write_fields(out, part->columns, part->n_columns, part->cells + i * part->n_columns,
+                     i == 0 ? "{" : ", {");
+    putc(']', out);
+}
+
 void json_write_row(struct writer *writer, const struct cell *cells)
 {
     const struct document *document = writer->document;
@@ -42,12 +68,7 @@ void json_write_row(struct writer *writer, const struct cell *cells)
 
     if (stamped)
         fprintf(out, "{\"at_ms\": %" PRId64, writer->options.stamp_ms);
-    for (size_t i = 0; i < document->n_columns; i++) {
-        fputs(i == 0 && !stamped ? "{" : ", ", out);
-        write_name(out, document->columns[i].name);
-        write_value(out, &cells[i]);
-    }
-    putc('}', out);
+    write_fields(out, document->columns, document->n_columns, cells, stamped ? ", " : "{");
 }
 
 static void write_gaps(FILE *out, const char *name, const struct gap_vec *gaps)
@@ -143,6 +164,8 @@ static int json_begin(struct writer *writer)
         fputs(",\n", out);
     write_head(out, document->schema, document->fields, document->n_fields);
     write_coverage(out, document->coverage);
+    if (document->part)
+        write_part(out, document->part);
     fputs(",\n\"rows\": [", out);
     return 0;
 }

@@ -50,8 +50,7 @@ int counted_spans_load(struct counted_spans *ret, struct db *db, const struct fi
             return err_errno(err, -ENOMEM, "reading the network namespaces");
     }
     if (r == 0 && ret->n == 0 && filter->netns)
-        return err_set(err, -ENOENT, "--netns %s: no such network namespace was recorded",
-                       filter->netns);
+        return err_set(err, -ENOENT, "network namespace %s was never recorded", filter->netns);
     return r;
 }
 

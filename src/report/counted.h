@@ -40,6 +40,27 @@ struct counted_piece {
     int tier; /* 1 readings, 2 hours, 3 days */
 };
 
+/* Of one reading, or of the readings of an hour or a day that begins at at_ms: how many, and how long it
+ * was from the one before to each of them, without gaps. */
+typedef void (*counted_cover_fn)(void *arg, int64_t at_ms, uint32_t readings, int64_t covered_ms);
+
+/* Calls fn for those of a namespace's counters, in order of time. */
+int counted_cover_each(struct db *db, int64_t netns, const struct counted_piece *piece,
+                       counted_cover_fn fn, void *arg, struct err *err);
+
+/* An hour or a day in which a namespace's counters were read. Record time. */
+struct counted_period {
+    int64_t from_ms, end_ms;
+    int64_t first_ms, last_ms; /* its readings */
+};
+
+/* The last one that was over at at_ms, or the first one with a reading from at_ms on: an hour where
+ * hours are kept, else a day. 1: there is one. */
+int counted_period_before(struct db *db, const struct counted_spans *spans, int64_t netns,
+                          int64_t at_ms, struct counted_period *ret, struct err *err);
+int counted_period_first(struct db *db, const struct counted_spans *spans, int64_t netns,
+                         int64_t at_ms, struct counted_period *ret, struct err *err);
+
 /* Cuts (from_ms, until_ms] in pieces: days where they are whole, then hours, then readings. Returns
  * how many, at most 5. */
 unsigned counted_cut(int64_t from_ms, int64_t until_ms, struct counted_piece ret[static 5]);

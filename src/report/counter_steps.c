@@ -42,38 +42,30 @@ static struct grown *step_of(struct counter_steps *steps, const struct ranges *r
     return (size_t)at < steps->n ? &steps->items[at] : NULL;
 }
 
-static int look(struct db *db, const struct ranges *ranges, const struct counted_piece *piece,
-                struct counter_steps *steps, struct err *err)
+struct covering {
+    const struct ranges *ranges;
+    struct counter_steps *steps;
+};
+
+static void cover(void *arg, int64_t at_ms, uint32_t readings, int64_t covered_ms)
 {
-    static const char readings_sql[] = "SELECT at_ms FROM readings WHERE at_ms >= ?1 AND "
-                                       "at_ms < ?2 AND ?3 = 1";
-    static const char cover_sql[] = "SELECT at_ms FROM cover_rollups WHERE tier = ?3 AND "
-                                    "at_ms >= ?1 AND at_ms < ?2 AND done > 0";
-    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    int r = db_prepare(db, piece->tier == 1 ? readings_sql : cover_sql, &stmt, err);
+    const struct covering *covering = arg;
+    struct grown *step = step_of(covering->steps, covering->ranges, at_ms);
 
-    if (r < 0)
-        return r;
-    stmt_bind_i64(stmt, 1, piece->from_ms);
-    stmt_bind_i64(stmt, 2, piece->end_ms);
-    stmt_bind_i64(stmt, 3, piece->tier);
-    while ((r = stmt_step(stmt, err)) > 0) {
-        struct grown *step = step_of(steps, ranges, stmt_i64(stmt, 0));
-
-        if (step)
-            step->readings++;
-    }
-    return r;
+    if (!step)
+        return;
+    step->readings += readings;
+    step->covered_ms += covered_ms;
 }
 
 static const char readings_sql[] =
-    "SELECT at_ms, grew, value, 1 << turn, value, value FROM counters WHERE netns = ?1 AND at_ms "
-    ">= "
-    "?2 AND at_ms < ?3 AND ?4 = 1 AND counter = (SELECT id FROM counter_names WHERE name = ?5) "
-    "ORDER BY at_ms";
+    "SELECT at_ms, grew, value, 1 << turn, value, value, iif(over_gap, grew, 0) FROM counters "
+    "WHERE netns = ?1 AND at_ms >= ?2 AND at_ms < ?3 AND ?4 = 1 AND counter = (SELECT id FROM "
+    "counter_names WHERE name = ?5) ORDER BY at_ms";
 static const char rollups_sql[] =
-    "SELECT at_ms, grew, last, turns, coalesce(low, last), coalesce(high, last) FROM "
-    "counter_rollups WHERE tier = ?4 AND netns = ?1 AND at_ms >= ?2 AND at_ms < ?3 AND counter = "
+    "SELECT at_ms, grew, last, turns, coalesce(low, last), coalesce(high, last), "
+    "gap_grew FROM counter_rollups WHERE tier = ?4 AND netns = ?1 AND at_ms >= ?2 AND at_ms < ?3 "
+    "AND counter = "
     "(SELECT id FROM counter_names WHERE name = ?5) ORDER BY at_ms";
 
 static void add_row(struct stmt *stmt, struct grown *step)
@@ -82,6 +74,8 @@ static void add_row(struct stmt *stmt, struct grown *step)
 
     if (grew > 0 && __builtin_add_overflow(step->grew, grew, &step->grew))
         step->grew = INT64_MAX;
+    if (__builtin_add_overflow(step->gap_grew, stmt_i64(stmt, 6), &step->gap_grew))
+        step->gap_grew = INT64_MAX;
     step->low = step->has_last && step->low < low ? step->low : low;
     step->high = step->has_last && step->high > high ? step->high : high;
     step->last = stmt_i64(stmt, 2);
@@ -121,6 +115,7 @@ static int fill(struct db *db, const struct counted_spans *spans, const struct r
         {ranges->hours_ms, ranges->readings_ms, 2},
         {ranges->readings_ms, ranges->end_ms, 1},
     };
+    struct covering covering = {ranges, steps};
     int r = 0;
 
     for (size_t i = 0; i < 3 && r >= 0; i++) {
@@ -134,13 +129,15 @@ static int fill(struct db *db, const struct counted_spans *spans, const struct r
             steps->tier_ms = steps->tier_ms    ? steps->tier_ms
                              : piece.tier == 3 ? COUNTED_DAY_MS
                                                : COUNTED_HOUR_MS;
-        r = look(db, ranges, &piece, steps, err);
         for (size_t j = 0; j < spans->n && r >= 0; j++) {
             bool again = false;
 
             for (size_t k = 0; k < j; k++)
                 again |= spans->items[k].netns == spans->items[j].netns;
-            if (!again)
+            if (again)
+                continue;
+            r = counted_cover_each(db, spans->items[j].netns, &piece, cover, &covering, err);
+            if (r >= 0)
                 r = add(db, ranges, &piece, spans->items[j].netns, name, steps, err);
         }
     }
@@ -224,88 +221,5 @@ int counter_steps(struct db *db, const struct walltime *walltime, const struct f
     before = counter_table_find(&tables.counters, name);
     carry(ret, before ? before->value : 0, before && choice.found);
     tables_finish(&tables);
-    return r;
-}
-
-int counter_name(struct db *db, const char *word, char ret[static COUNTER_NAME_MAX],
-                 bool *ret_gauge, struct err *err)
-{
-    static const char sql[] = "SELECT name, kind FROM counter_names";
-    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    int r = db_prepare(db, sql, &stmt, err);
-
-    while (r >= 0 && (r = stmt_step(stmt, err)) > 0)
-        if (counter_compare_names(stmt_text(stmt, 0), word) == 0) {
-            snprintf(ret, COUNTER_NAME_MAX, "%s", stmt_text(stmt, 0));
-            *ret_gauge = stmt_i64(stmt, 1) != 0;
-            return 1;
-        }
-    return r;
-}
-
-#define NEAR_MAX 8
-
-/* How many single letters differ (Levenshtein), with no regard to case, or 0 where one holds the
- * other. */
-static unsigned distance(const char *a, const char *b)
-{
-    size_t n = strlen(b);
-    unsigned row[COUNTER_NAME_MAX + 1];
-
-    if (n > COUNTER_NAME_MAX)
-        return UINT32_MAX;
-    if (strcasestr(a, b) || strcasestr(b, a))
-        return 0;
-    for (unsigned j = 0; j <= n; j++)
-        row[j] = j;
-    for (unsigned i = 1; *a; a++, i++) {
-        unsigned diagonal = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            unsigned best = diagonal + ((*a | 32) != (b[j - 1] | 32));
-
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[n];
-}
-
-static const char *last_part(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-
-    return dot && dot[1] ? dot + 1 : name;
-}
-
-int counters_near(struct db *db, const char *word, size_t n,
-                  void (*fn)(void *arg, const char *name), void *arg, struct err *err)
-{
-    static const char sql[] = "SELECT name FROM counter_names WHERE protocol > 0 ORDER BY name";
-    struct {
-        unsigned distance;
-        char name[COUNTER_NAME_MAX];
-    } near[NEAR_MAX + 1] = {0};
-    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    size_t found = 0;
-    int r = db_prepare(db, sql, &stmt, err);
-
-    while (r >= 0 && (r = stmt_step(stmt, err)) > 0) {
-        unsigned d = distance(last_part(stmt_text(stmt, 0)), last_part(word));
-        size_t at = found;
-
-        for (; at > 0 && near[at - 1].distance > d; at--)
-            near[at] = near[at - 1];
-        near[at].distance = d;
-        snprintf(near[at].name, sizeof(near[at].name), "%s", stmt_text(stmt, 0));
-        found += found < NEAR_MAX;
-    }
-    for (size_t i = 0; r >= 0 && i < found && i < n; i++)
-        fn(arg, near[i].name);
     return r;
 }

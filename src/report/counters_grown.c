@@ -27,13 +27,13 @@ void growth_finish(struct growth *growth)
     vec_finish(growth);
 }
 
-/* Both kinds of rows: counter, grew, last, bits of turns. */
+/* Both kinds of rows: counter, grew, last, bits of turns, what grew over gaps. */
 static const char readings_sql[] =
-    "SELECT counter, grew, value, 1 << turn FROM counters WHERE netns = ?1 AND at_ms >= ?2 AND "
-    "at_ms < ?3 AND ?4 = 1 ORDER BY at_ms";
-static const char rollups_sql[] =
-    "SELECT counter, grew, last, turns FROM counter_rollups WHERE tier = ?4 AND netns = ?1 AND "
-    "at_ms >= ?2 AND at_ms < ?3 ORDER BY at_ms";
+    "SELECT counter, grew, value, 1 << turn, iif(over_gap, grew, 0) FROM counters WHERE netns = ?1 "
+    "AND at_ms >= ?2 AND at_ms < ?3 AND ?4 = 1 ORDER BY at_ms";
+static const char rollups_sql[] = "SELECT counter, grew, last, turns, gap_grew FROM "
+                                  "counter_rollups WHERE tier = ?4 AND netns = ?1 AND "
+                                  "at_ms >= ?2 AND at_ms < ?3 ORDER BY at_ms";
 
 static int add_piece(struct db *db, int64_t netns, const struct counted_piece *piece,
                      struct sums *sums, struct err *err)
@@ -56,6 +56,8 @@ static int add_piece(struct db *db, int64_t netns, const struct counted_piece *p
         sum = &sums->items[id];
         if (grew > 0 && __builtin_add_overflow(sum->grew, grew, &sum->grew))
             sum->grew = INT64_MAX;
+        if (__builtin_add_overflow(sum->gap_grew, stmt_i64(stmt, 4), &sum->gap_grew))
+            sum->gap_grew = INT64_MAX;
         sum->last = stmt_i64(stmt, 2);
         sum->has_last = true;
         sum->turns |= (unsigned)stmt_i64(stmt, 3);
@@ -85,9 +87,99 @@ static const char before_sql[] =
 static const char after_sql[] =
     "SELECT at_ms FROM readings WHERE at_ms >= ?1 AND at_ms <= ?2 ORDER BY at_ms LIMIT 1";
 
+/* Where readings are gone, hours or days begin or end the span. All 1: there is one. */
+static int period_before(struct db *db, const struct counted_spans *spans, int64_t at_ms,
+                         struct counted_period *ret, struct err *err)
+{
+    int found = 0;
+
+    for (size_t i = 0; i < spans->n; i++) {
+        struct counted_period one;
+        int r = counted_period_before(db, spans, spans->items[i].netns, at_ms, &one, err);
+
+        if (r < 0)
+            return r;
+        if (r > 0 && (!found || one.last_ms > ret->last_ms))
+            *ret = one;
+        found |= r;
+    }
+    return found;
+}
+
+static int period_first(struct db *db, const struct counted_spans *spans, int64_t at_ms,
+                        struct counted_period *ret, struct err *err)
+{
+    int found = 0;
+
+    for (size_t i = 0; i < spans->n; i++) {
+        struct counted_period one;
+        int r = counted_period_first(db, spans, spans->items[i].netns, at_ms, &one, err);
+
+        if (r < 0)
+            return r;
+        if (r > 0 && (!found || one.first_ms < ret->first_ms))
+            *ret = one;
+        found |= r;
+    }
+    return found;
+}
+
+/* Two readings, and (from_ms, until_ms] of the rows that tell what grew between them. Record time. */
+struct between {
+    int64_t from_ms, until_ms;
+};
+
+static int choose_begin(struct db *db, const struct counted_spans *spans, int64_t first_ms,
+                        int64_t since_ms, int64_t until_ms, struct growth *ret,
+                        struct between *between, struct err *err)
+{
+    struct counted_period period;
+    int r = ask(db, before_sql, first_ms, since_ms, &ret->record_from_ms, err);
+
+    between->from_ms = ret->record_from_ms;
+    if (r != 0)
+        return r;
+    r = period_before(db, spans, since_ms, &period, err);
+    if (r > 0) {
+        ret->record_from_ms = period.last_ms;
+        between->from_ms = period.end_ms - 1;
+    }
+    if (r != 0)
+        return r;
+    /* the record begins later */
+    r = period_first(db, spans, since_ms, &period, err);
+    if (r > 0 && period.from_ms < spans->minutes_from_ms) {
+        ret->record_from_ms = period.first_ms;
+        between->from_ms = period.from_ms - 1;
+        return 1;
+    }
+    if (r >= 0)
+        r = ask(db, after_sql, since_ms > first_ms ? since_ms : first_ms, until_ms,
+                &ret->record_from_ms, err);
+    between->from_ms = ret->record_from_ms;
+    return r;
+}
+
+static int choose_end(struct db *db, const struct counted_spans *spans, int64_t until_ms,
+                      struct growth *ret, struct between *between, struct err *err)
+{
+    struct counted_period period;
+    int r = ask(db, before_sql, between->from_ms + 1, until_ms, &ret->record_until_ms, err);
+
+    between->until_ms = ret->record_until_ms;
+    if (r != 0)
+        return r;
+    r = period_before(db, spans, until_ms, &period, err);
+    if (r <= 0 || period.end_ms - 1 <= between->from_ms || period.last_ms <= ret->record_from_ms)
+        return r < 0 ? r : 0;
+    ret->record_until_ms = period.last_ms;
+    between->until_ms = period.end_ms - 1;
+    return 1;
+}
+
 /* The readings of a span. 1: there are two. */
 static int choose(struct db *db, const struct counted_spans *spans, int64_t since_ms,
-                  int64_t until_ms, struct growth *ret, struct err *err)
+                  int64_t until_ms, struct growth *ret, struct between *between, struct err *err)
 {
     int64_t first_ms = INT64_MAX, last_ms = 0;
     int r;
@@ -99,20 +191,8 @@ static int choose(struct db *db, const struct counted_spans *spans, int64_t sinc
             last_ms = spans->items[i].until_ms;
     }
     until_ms = until_ms < last_ms ? until_ms : last_ms;
-    if (since_ms < spans->minutes_from_ms && since_ms > first_ms) {
-        int64_t length_ms = since_ms < spans->hours_from_ms ? COUNTED_DAY_MS : COUNTED_HOUR_MS;
-
-        ret->record_from_ms = since_ms - since_ms % length_ms - 1;
-        r = 1;
-    } else {
-        r = ask(db, before_sql, first_ms, since_ms, &ret->record_from_ms, err);
-        if (r == 0)
-            r = ask(db, after_sql, since_ms > first_ms ? since_ms : first_ms, until_ms,
-                    &ret->record_from_ms, err);
-    }
-    if (r > 0)
-        r = ask(db, before_sql, ret->record_from_ms + 1, until_ms, &ret->record_until_ms, err);
-    return r;
+    r = choose_begin(db, spans, first_ms, since_ms, until_ms, ret, between, err);
+    return r > 0 ? choose_end(db, spans, until_ms, ret, between, err) : r;
 }
 
 static int collect(struct db *db, const struct sums *sums, struct growth *ret, struct err *err)
@@ -146,12 +226,12 @@ static bool is_first_of(const struct counted_spans *spans, size_t at)
     return true;
 }
 
-static int add_up(struct db *db, const struct counted_spans *spans, struct growth *ret,
-                  struct err *err)
+static int add_up(struct db *db, const struct counted_spans *spans, const struct between *between,
+                  struct growth *ret, struct err *err)
 {
     _cleanup_(finish_sums) struct sums sums = {0};
     struct counted_piece pieces[5];
-    unsigned n = counted_cut(ret->record_from_ms, ret->record_until_ms, pieces);
+    unsigned n = counted_cut(between->from_ms, between->until_ms, pieces);
     int64_t highest = 0;
     int r = ask(db, "SELECT coalesce(max(id), 0) FROM counter_names WHERE ?1 = ?2", 0, 0, &highest,
                 err);
@@ -174,6 +254,7 @@ int counters_grown(struct db *db, const struct walltime *walltime, const struct 
 {
     _cleanup_(counted_spans_finish) struct counted_spans spans = {0};
     int64_t first_ms, since_record, until_record;
+    struct between between = {0};
     int r = counted_spans_load(&spans, db, filter, err);
 
     *ret = (struct growth){.from_ms = TIME_UNKNOWN, .until_ms = TIME_UNKNOWN};
@@ -181,13 +262,13 @@ int counters_grown(struct db *db, const struct walltime *walltime, const struct 
         return r;
     walltime_to_record(walltime, since_ms, &since_record, &first_ms);
     walltime_to_record(walltime, until_ms, &first_ms, &until_record);
-    r = choose(db, &spans, since_record, until_record, ret, err);
+    r = choose(db, &spans, since_record, until_record, ret, &between, err);
     if (r <= 0)
         return r;
     ret->from_ms = walltime_of_record(walltime, ret->record_from_ms);
     ret->until_ms = walltime_of_record(walltime, ret->record_until_ms);
     snprintf(ret->netns, sizeof(ret->netns), "%s", spans.items[spans.n - 1].name);
-    return add_up(db, &spans, ret, err);
+    return add_up(db, &spans, &between, ret, err);
 }
 
 const struct grown_counter *growth_find(const struct growth *growth, const char *name)

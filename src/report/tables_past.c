@@ -29,15 +29,32 @@ static unsigned lacks_of(unsigned which)
            (which & TABLE_ROUTES ? (unsigned)COUNTED_LACKS_ROUTES : 0U);
 }
 
-/* Where readings are gone, the end of an hour or a day says as much about counters. */
-static bool choose_period(const struct counted_spans *spans, const struct counted_span *span,
-                          int64_t at_ms, int64_t *ret_ms)
+/* The last reading of a namespace, or where readings are gone that of the hour or the day before: its
+ * end says as much about counters. 1: there is one. */
+static int choose_in(struct db *db, struct stmt *stmt, const struct counted_spans *spans,
+                     const struct counted_span *span, int64_t at_ms, struct reading_choice *ret,
+                     struct err *err)
 {
-    int64_t length_ms =
-        at_ms >= spans->hours_from_ms + COUNTED_HOUR_MS ? COUNTED_HOUR_MS : COUNTED_DAY_MS;
+    struct counted_period period;
+    int r;
 
-    *ret_ms = at_ms - at_ms % length_ms - 1;
-    return at_ms < spans->minutes_from_ms && *ret_ms >= span->from_ms;
+    *ret = (struct reading_choice){.found = true, .netns = span->netns};
+    stmt_reset(stmt);
+    stmt_bind_i64(stmt, 1, span->from_ms);
+    stmt_bind_i64(stmt, 2, at_ms);
+    stmt_bind_i64(stmt, 3, span->netns);
+    r = stmt_step(stmt, err);
+    if (r > 0)
+        ret->values_ms = ret->record_ms = stmt_i64(stmt, 0);
+    if (r != 0)
+        return r;
+    r = counted_period_before(db, spans, span->netns, at_ms, &period, err);
+    if (r <= 0 || period.last_ms < span->from_ms)
+        return r < 0 ? r : 0;
+    ret->by_period_ms = period.end_ms - period.from_ms;
+    ret->record_ms = period.last_ms;
+    ret->values_ms = period.end_ms - 1;
+    return 1;
 }
 
 static int choose(struct db *db, const struct counted_spans *spans, int64_t at_ms, unsigned which,
@@ -52,28 +69,15 @@ static int choose(struct db *db, const struct counted_spans *spans, int64_t at_m
 
     for (size_t i = 0; i < spans->n && r >= 0; i++) {
         const struct counted_span *span = &spans->items[i];
-        int64_t until_ms = span->until_ms < at_ms ? span->until_ms : at_ms, found_ms;
+        struct reading_choice one;
 
-        stmt_reset(stmt);
-        stmt_bind_i64(stmt, 1, span->from_ms);
-        stmt_bind_i64(stmt, 2, until_ms);
-        stmt_bind_i64(stmt, 3, span->netns);
+        if (span->from_ms > at_ms)
+            continue;
         stmt_bind_i64(stmt, 4, (int64_t)lacks_of(which));
-        r = stmt_step(stmt, err);
-        if (r < 0)
-            return r;
-        ret->by_period = false;
-        if (r > 0)
-            found_ms = stmt_i64(stmt, 0);
-        else if (choose_period(spans, span, until_ms, &found_ms))
-            ret->by_period = true;
-        else
-            continue;
-        if (ret->found && found_ms < ret->record_ms)
-            continue;
-        ret->found = true;
-        ret->record_ms = found_ms;
-        ret->netns = span->netns;
+        r = choose_in(db, stmt, spans, span, span->until_ms < at_ms ? span->until_ms : at_ms, &one,
+                      err);
+        if (r > 0 && (!ret->found || one.record_ms >= ret->record_ms))
+            *ret = one;
     }
     return r < 0 ? r : 0;
 }
@@ -82,7 +86,7 @@ static int fold(struct db *db, const char *sql, const struct reading_choice *cho
                 struct values *values, struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    int64_t now_ms = choice->record_ms + 1; /* rows before that */
+    int64_t now_ms = choice->values_ms + 1; /* rows before that */
     int r = db_prepare(db, sql, &stmt, err);
 
     if (r < 0)
@@ -303,8 +307,7 @@ static int load_routes(struct db *db, const struct reading_choice *choice, struc
     return r;
 }
 
-/* How far apart readings are at most, of the run that took this one: one in each minute, or with each
- * snapshot where those are rarer. */
+/* How far apart readings are at most, of the run that took this one. */
 static int find_late(struct db *db, int64_t record_ms, int64_t *ret_ms, struct err *err)
 {
     static const char sql[] = "SELECT interval_ms FROM recordings WHERE started_ms <= ?1 "
@@ -319,10 +322,7 @@ static int find_late(struct db *db, int64_t record_ms, int64_t *ret_ms, struct e
     r = stmt_step(stmt, err);
     if (r > 0)
         interval_ms = stmt_i64(stmt, 0);
-    if (interval_ms < COUNTING_PERIOD_MS) /* the first snapshot of a minute may come late in it */
-        *ret_ms = COUNTING_PERIOD_MS + interval_ms + interval_ms / 2;
-    else
-        *ret_ms = interval_ms + interval_ms / 2;
+    *ret_ms = counting_late_ms(interval_ms);
     return r < 0 ? r : 0;
 }
 
@@ -344,8 +344,8 @@ int tables_at(struct db *db, const struct walltime *walltime, const struct filte
         return r;
     choice->reading_ms = walltime_of_record(walltime, choice->record_ms);
     choice->distance_ms = at_ms - choice->reading_ms;
-    choice->in_gap = last_ms < first_ms ||
-                     last_ms - choice->record_ms > (choice->by_period ? COUNTED_DAY_MS : late_ms);
+    choice->in_gap =
+        last_ms < first_ms || last_ms - choice->record_ms > late_ms + choice->by_period_ms;
     for (size_t i = 0; i < spans.n; i++)
         if (spans.items[i].netns == choice->netns)
             snprintf(ret->netns, sizeof(ret->netns), "%s", spans.items[i].name);

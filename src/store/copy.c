@@ -159,9 +159,13 @@ static const struct part parts[] = {
      "86400000 * 86400000 AND r.at_ms + " ROLLUP_MS " <= ?2",
      4},
     {"counters",
-     "INSERT INTO counter_rollups SELECT tier, netns, max(at_ms), counter, 0, last, NULL, NULL, "
+     "INSERT INTO counter_rollups SELECT tier, netns, max(at_ms), counter, 0, 0, last, NULL, NULL, "
      "turns FROM old.counter_rollups WHERE tier = 3 AND at_ms < ?1 / 86400000 * 86400000 AND "
      "?2 > 0 GROUP BY netns, counter",
+     4},
+    {"counters",
+     "INSERT INTO counter_cover SELECT r.* FROM old.counter_cover AS r WHERE r.at_ms >= ?1 / "
+     "86400000 * 86400000 AND r.at_ms + " ROLLUP_MS " <= ?2",
      4},
     {"interfaces",
      "INSERT INTO interfaces SELECT * FROM old.interfaces WHERE coalesce(until_ms, ?2) > ?1 AND "
@@ -201,7 +205,8 @@ static const struct part parts[] = {
     {"names",
      "INSERT OR IGNORE INTO netns SELECT * FROM old.netns WHERE id IN (SELECT netns FROM counters "
      "UNION SELECT netns FROM counter_rollups UNION SELECT netns FROM interfaces UNION SELECT "
-     "netns FROM routes UNION SELECT netns FROM reading_lacks)",
+     "netns FROM routes UNION SELECT netns FROM reading_lacks UNION SELECT netns FROM "
+     "counter_cover)",
      4},
     {"names",
      "INSERT INTO owners SELECT * FROM old.owners WHERE id IN (SELECT owner FROM open UNION SELECT "

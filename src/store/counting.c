@@ -131,27 +131,40 @@ static int find_name(struct store *store, const struct counter_change *change,
     return 0;
 }
 
-static int put_value(struct store *store, int64_t netns, int64_t id, int64_t at_ms,
+/* A namespace's share of a reading. */
+struct share {
+    int64_t netns; /* netns.id */
+    int64_t at_ms;
+    int64_t covered_ms; /* since the reading before; 0: there is none, or a gap lies between */
+    bool over_gap;
+    bool known; /* its counters were read before: what has no value was 0 */
+};
+
+static int put_value(struct store *store, const struct share *share, int64_t id,
                      const struct counter_change *change, struct err *err)
 {
+#define SATURATED(what)                                              \
+#what " = iif(" #what " > 9223372036854775807 - excluded." #what \
+          ", 9223372036854775807, " #what " + excluded." #what ")"
     static const char sql[] =
-        "INSERT OR REPLACE INTO counters (netns, at_ms, counter, value, grew, turn) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        "INSERT OR REPLACE INTO counters (netns, at_ms, counter, value, grew, turn, over_gap) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     static const char rollup_sql[] =
-        "INSERT INTO counter_rollups (tier, netns, at_ms, counter, grew, last, low, high, turns) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, iif(?8, ?6, NULL), iif(?8, ?6, NULL), ?7) "
+        "INSERT INTO counter_rollups (tier, netns, at_ms, counter, grew, gap_grew, last, low, "
+        "high, turns) VALUES (?1, ?2, ?3, ?4, ?5, iif(?9, ?5, 0), ?6, iif(?8, ?6, NULL), "
+        "iif(?8, ?6, NULL), ?7) "
         "ON CONFLICT DO UPDATE SET last = excluded.last, turns = turns | excluded.turns, "
-        "low = min(low, excluded.low), high = max(high, excluded.high), "
-        "grew = iif(grew > 9223372036854775807 - excluded.grew, 9223372036854775807, "
-        "grew + excluded.grew)";
-    int r = WRITER_RUN(store, STMT_ADD_COUNTER, sql, err, netns, at_ms, id, change->value,
-                       change->grew, change->turn);
+        "low = min(low, excluded.low), high = max(high, excluded.high), " SATURATED(
+            grew) ", " SATURATED(gap_grew);
+    bool over_gap = share->over_gap && change->turn != COUNTER_FIRST;
+    int r = WRITER_RUN(store, STMT_ADD_COUNTER, sql, err, share->netns, share->at_ms, id,
+                       change->value, change->grew, change->turn, over_gap);
 
     orphans_note(store, STMT_FIND_COUNTER, id);
     for (int tier = TIER_HOURS; r >= 0 && tier <= TIER_DAYS; tier++)
-        r = WRITER_RUN(store, STMT_ADD_COUNTER_ROLLUP, rollup_sql, err, tier, netns,
-                       at_ms - at_ms % tier_length_ms(tier), id, change->grew, change->value,
-                       1 << change->turn, change->kind == COUNTER_GAUGE);
+        r = WRITER_RUN(store, STMT_ADD_COUNTER_ROLLUP, rollup_sql, err, tier, share->netns,
+                       share->at_ms - share->at_ms % tier_length_ms(tier), id, change->grew,
+                       change->value, 1 << change->turn, change->kind == COUNTER_GAUGE, over_gap);
     return r;
 }
 
@@ -164,8 +177,10 @@ static bool follow(struct known *known, int64_t id, struct counter_change *chang
     if (is_known)
         known->is_known[id] = false;
     change->turn = COUNTER_FIRST;
-    if (change->kind == COUNTER_GAUGE)
+    if (change->kind == COUNTER_GAUGE) {
+        change->turn = known->any && !known->anew ? COUNTER_WENT_ON : COUNTER_FIRST;
         return !is_known || before != change->value;
+    }
     if (known->anew) {
         change->turn = COUNTER_RESET;
         change->grew = change->value > 0 ? change->value : 0;
@@ -179,7 +194,7 @@ static bool follow(struct known *known, int64_t id, struct counter_change *chang
 }
 
 /* What the file has and is not told any more is 0 now. */
-static int put_rest(struct store *store, int64_t netns, int64_t at_ms, const struct known *known,
+static int put_rest(struct store *store, const struct share *share, const struct known *known,
                     struct err *err)
 {
     static const char sql[] = "SELECT kind FROM counter_names WHERE id = ?1";
@@ -202,39 +217,84 @@ static int put_rest(struct store *store, int64_t netns, int64_t at_ms, const str
         sqlite3_reset(stmt);
         if (change.kind == COUNTER_GAUGE)
             change.turn = COUNTER_WENT_ON;
-        r = put_value(store, netns, (int64_t)i, at_ms, &change, err);
+        r = put_value(store, share, (int64_t)i, &change, err);
     }
     return r;
 }
 
-static int put_counters(struct store *store, int64_t netns, int64_t at_ms,
+/* What lies between this reading of the namespace's counters and the one before. last_ms: the file's
+ * last reading of any; -1: none. */
+static int find_share(struct store *store, const struct counted_netns *one, int64_t last_ms,
+                      struct share *share, struct err *err)
+{
+    static const char sql[] = "SELECT last_ms FROM counter_cover WHERE tier = ?2 AND netns = ?1 "
+                              "ORDER BY at_ms DESC LIMIT 1";
+    int64_t before_ms = one->anew ? last_ms : -1; /* with a boot, its namespaces are others */
+    sqlite3_stmt *stmt;
+    int r = writer_stmt(store, STMT_LAST_COUNTERS, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, share->netns, TIER_DAYS);
+    r = sql_step(stmt, err);
+    if (r > 0)
+        before_ms = sqlite3_column_int64(stmt, 0);
+    share->known = r > 0;
+    sqlite3_reset(stmt);
+    if (r < 0 || before_ms < 0 || before_ms >= share->at_ms)
+        return r < 0 ? r : 0;
+    share->over_gap = share->at_ms - before_ms > counting_late_ms(store->interval_ms);
+    share->covered_ms = share->over_gap ? 0 : share->at_ms - before_ms;
+    return 0;
+}
+
+static int put_cover(struct store *store, const struct share *share, struct err *err)
+{
+    static const char sql[] =
+        "INSERT INTO counter_cover (tier, netns, at_ms, readings, covered_ms, first_ms, last_ms) "
+        "VALUES (?1, ?2, ?3, 1, ?4, ?5, ?5) ON CONFLICT DO UPDATE SET readings = readings + 1, "
+        "covered_ms = covered_ms + excluded.covered_ms, last_ms = excluded.last_ms "
+        "WHERE last_ms < excluded.last_ms";
+    int r = 0;
+
+    for (int tier = TIER_HOURS; r >= 0 && tier <= TIER_DAYS; tier++)
+        r = WRITER_RUN(store, STMT_ADD_COUNTER_COVER, sql, err, tier, share->netns,
+                       share->at_ms - share->at_ms % tier_length_ms(tier), share->covered_ms,
+                       share->at_ms);
+    return r;
+}
+
+static int put_counters(struct store *store, const struct share *share,
                         const struct counted_netns *one, const struct counter_change *changes,
                         bool had_readings, struct naming *naming, struct err *err)
 {
-    _cleanup_(finish_known) struct known known = {.anew = one->anew && had_readings};
-    int r = one->full ? load_known(store, netns, &known, err) : 0;
+    _cleanup_(finish_known) struct known known = {.any = share->known,
+                                                  .anew = one->anew && had_readings};
+    int r = one->full ? load_known(store, share->netns, &known, err) : 0;
 
     for (uint32_t i = 0; i < one->n_counters && r >= 0; i++) {
         struct counter_change change = changes[i];
         int64_t id;
 
         r = find_name(store, &change, naming, &id, err);
-        if (r < 0 || !id || (one->full && !follow(&known, id, &change)))
+        if (r < 0 || !id || change.named || (one->full && !follow(&known, id, &change)))
             continue;
-        r = put_value(store, netns, id, at_ms, &change, err);
+        r = put_value(store, share, id, &change, err);
     }
     if (r >= 0 && one->full && !one->lacks)
-        r = put_rest(store, netns, at_ms, &known, err);
+        r = put_rest(store, share, &known, err);
+    if (r >= 0 && !(one->lacks & COUNTED_LACKS_COUNTERS))
+        r = put_cover(store, share, err);
     return r;
 }
 
-static int had_readings(struct store *store, bool *ret, struct err *err)
+/* -1: there is none. */
+static int read_last(struct store *store, int64_t *ret, struct err *err)
 {
-    int64_t last;
-    int r = sql_query_i64(store->db, "SELECT at_ms FROM readings LIMIT 1", &last, err);
-
-    *ret = r > 0;
-    return r < 0 ? r : 0;
+    return sql_query_i64(store->db,
+                         "SELECT coalesce((SELECT max(at_ms) FROM readings), (SELECT "
+                         "max(last_ms) FROM counter_cover WHERE tier = 3), -1)",
+                         ret, err);
 }
 
 int counting_write(struct store *store, const struct batch_ids *ids, const struct batch *batch,
@@ -247,17 +307,19 @@ int counting_write(struct store *store, const struct batch_ids *ids, const struc
     struct naming naming = {.n = -1};
     size_t counter = 0, interface = 0, route = 0;
     int64_t at_ms = batch->snapshot.start_ms;
-    bool had = false;
-    int r = counting->taken ? had_readings(store, &had, err) : 0;
+    int64_t last_ms = -1;
+    int r = counting->taken ? read_last(store, &last_ms, err) : 0;
 
     for (size_t i = 0; i < counting->netns.n && r >= 0; i++) {
         const struct counted_netns *one = &counting->netns.items[i];
         int64_t netns = lives_netns(ids, one->netns);
+        struct share share = {.netns = netns, .at_ms = at_ms};
 
-        if (one->lacks)
+        r = find_share(store, one, last_ms, &share, err);
+        if (r >= 0 && one->lacks)
             r = WRITER_RUN(store, STMT_ADD_READING_LACK, lack_sql, err, at_ms, netns, one->lacks);
         if (r >= 0)
-            r = put_counters(store, netns, at_ms, one, counting->counters.items + counter, had,
+            r = put_counters(store, &share, one, counting->counters.items + counter, last_ms >= 0,
                              &naming, err);
         if (r >= 0)
             r = counting_put_interfaces(store, netns, at_ms, one,

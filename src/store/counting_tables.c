@@ -1,16 +1,60 @@
 /* SPDX-License-Identifier: MIT */
 /* Interfaces and routes, each from when it was found until it was not. */
+#include <stdbool.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "counting.h"
 #include "sql.h"
 #include "writer.h"
 
-/* Told in full: what was before has ended, and what goes on is told again. */
-static int end_all(struct store *store, enum writer_stmt which, const char *sql, int64_t netns,
-                   int64_t at_ms, struct err *err)
+/* A namespace that is told in full. */
+struct retold {
+    int64_t netns;
+    int64_t before; /* what the file had has lower numbers; 0: it is not told in full */
+    bool keeps;     /* what is as it was goes on, and gets the number by which it will end */
+};
+
+static struct retold retell(int64_t netns, const struct counted_netns *one, unsigned lack,
+                            int64_t first_number)
 {
-    return WRITER_RUN(store, which, sql, err, netns, at_ms);
+    struct retold retold = {.netns = netns};
+
+    if (one->full && !(one->lacks & lack)) {
+        retold.before = first_number;
+        retold.keeps = !one->anew;
+    }
+    return retold;
+}
+
+/* What the file has and was not told has ended. */
+static int end_rest(struct store *store, enum writer_stmt which, const char *sql,
+                    const struct retold *retold, int64_t at_ms, struct err *err)
+{
+    return retold->before ? WRITER_RUN(store, which, sql, err, retold->netns, at_ms, retold->before)
+                          : 0;
+}
+
+/* 1: the file had it. */
+static int keep_interface(struct store *store, const struct retold *retold,
+                          const struct interface_change *change, struct err *err)
+{
+    static const char sql[] =
+        "UPDATE interfaces SET id = ?1 WHERE id = (SELECT id FROM interfaces WHERE netns = ?2 AND "
+        "until_ms IS NULL AND id < ?3 AND ifindex = ?4 AND flags = ?5 AND operstate = ?6 AND "
+        "mtu = ?7 AND type = ?8 AND has_stats = ?9 AND name = ?10 LIMIT 1)";
+    const struct interface *interface = &change->interface;
+    sqlite3_stmt *stmt;
+    int r = writer_stmt(store, STMT_KEEP_INTERFACE, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, change->number, retold->netns, retold->before, interface->ifindex,
+             interface->flags, interface->operstate, interface->mtu_bytes, interface->type,
+             interface->has_stats);
+    sql_bind_string(stmt, 10, interface->name);
+    r = sql_run(stmt, err);
+    return r < 0 ? r : sqlite3_changes(store->db) > 0;
 }
 
 static int put_interface(struct store *store, int64_t netns, int64_t at_ms,
@@ -38,17 +82,21 @@ int counting_put_interfaces(struct store *store, int64_t netns, int64_t at_ms,
 {
     static const char end_sql[] = "UPDATE interfaces SET until_ms = ?2 WHERE id = ?1";
     static const char all_sql[] =
-        "UPDATE interfaces SET until_ms = ?2 WHERE netns = ?1 AND until_ms IS NULL";
+        "UPDATE interfaces SET until_ms = ?2 WHERE netns = ?1 AND until_ms IS NULL AND id < ?3";
+    const struct retold retold = retell(netns, one, COUNTED_LACKS_INTERFACES,
+                                        one->n_interfaces ? changes[0].number : INT64_MAX);
     int r = 0;
 
-    if (one->full && !(one->lacks & COUNTED_LACKS_INTERFACES))
-        r = end_all(store, STMT_END_INTERFACES, all_sql, netns, at_ms, err);
-    for (uint32_t i = 0; i < one->n_interfaces && r >= 0; i++)
-        if (changes[i].ended)
+    for (uint32_t i = 0; i < one->n_interfaces && r >= 0; i++) {
+        if (changes[i].ended) {
             r = WRITER_RUN(store, STMT_END_INTERFACE, end_sql, err, changes[i].number, at_ms);
-        else
+            continue;
+        }
+        r = retold.keeps ? keep_interface(store, &retold, &changes[i], err) : 0;
+        if (r == 0)
             r = put_interface(store, netns, at_ms, &changes[i], err);
-    return r;
+    }
+    return r < 0 ? r : end_rest(store, STMT_END_INTERFACES, all_sql, &retold, at_ms, err);
 }
 
 static int put_ways(struct store *store, const struct route_change *change,
@@ -105,21 +153,114 @@ static int put_route(struct store *store, int64_t netns, int64_t at_ms,
     return r < 0 ? r : put_ways(store, change, hops, err);
 }
 
+static bool is_way(sqlite3_stmt *stmt, const struct route_hop *hop)
+{
+    const void *gateway = sqlite3_column_blob(stmt, 3);
+    size_t n = (size_t)sqlite3_column_bytes(stmt, 3);
+
+    if (sqlite3_column_int64(stmt, 0) != hop->ifindex ||
+        sqlite3_column_int64(stmt, 1) != hop->weight || sqlite3_column_int64(stmt, 2) != hop->flags)
+        return false;
+    if (!hop->family)
+        return !gateway;
+    return gateway && n == address_bytes(hop->family) &&
+           memcmp(gateway, hop->gateway.bytes, n) == 0;
+}
+
+/* Whether a route of the file has these ways: 1. */
+static int has_ways(struct store *store, int64_t id, const struct route_hop *hops, uint32_t n,
+                    struct err *err)
+{
+    static const char sql[] = "SELECT ifindex, weight, flags, gateway FROM route_ways "
+                              "WHERE route = ?1 ORDER BY way";
+    bool same = true;
+    uint32_t found = 0;
+    sqlite3_stmt *stmt;
+    int r = writer_stmt(store, STMT_LIST_WAYS, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, id);
+    while ((r = sql_step(stmt, err)) > 0) {
+        same = same && found < n && is_way(stmt, &hops[found]);
+        found++;
+    }
+    return r < 0 ? r : same && found == n;
+}
+
+/* 1: the file has such a route; its number is *ret. */
+static int find_route(struct store *store, const struct retold *retold,
+                      const struct route_change *change, const struct route_hop *hops, int64_t *ret,
+                      struct err *err)
+{
+    static const char sql[] =
+        "SELECT id FROM routes WHERE netns = ?1 AND until_ms IS NULL AND id < ?2 AND family = ?3 "
+        "AND route_table = ?4 AND bits = ?5 AND source_bits = ?6 AND type = ?7 AND metric = ?8 AND "
+        "protocol = ?9 AND scope = ?10 AND tos = ?11 AND nexthop_id = ?12 AND iif = ?13 AND "
+        "flags = ?14 AND encap = ?15 AND destination = ?16 AND source = ?17 AND prefsrc IS ?18";
+    const struct route *route = &change->route;
+    size_t n = address_bytes(route->family);
+    sqlite3_stmt *stmt;
+    int r = writer_stmt(store, STMT_FIND_ROUTE, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, retold->netns, retold->before, route->family, route->table, route->bits,
+             route->source_bits, route->type, route->metric, route->protocol, route->scope,
+             route->tos, route->nexthop_id, route->iif, route->flags, route->encap);
+    sql_bind_bytes(stmt, 16, route->destination.bytes, n);
+    sql_bind_bytes(stmt, 17, route->source.bytes, n);
+    if (route->has_prefsrc)
+        sql_bind_bytes(stmt, 18, route->prefsrc.bytes, n);
+    else
+        sqlite3_bind_null(stmt, 18);
+    while ((r = sql_step(stmt, err)) > 0) {
+        *ret = sqlite3_column_int64(stmt, 0);
+        r = has_ways(store, *ret, hops + route->first_hop, route->n_hops, err);
+        if (r != 0)
+            break;
+    }
+    sqlite3_reset(stmt);
+    return r;
+}
+
+/* 1: the file had it. */
+static int keep_route(struct store *store, const struct retold *retold,
+                      const struct route_change *change, const struct route_hop *hops,
+                      struct err *err)
+{
+    int64_t id = 0;
+    int r = find_route(store, retold, change, hops, &id, err);
+
+    if (r <= 0)
+        return r;
+    r = WRITER_RUN(store, STMT_KEEP_WAYS, "UPDATE route_ways SET route = ?1 WHERE route = ?2", err,
+                   change->number, id);
+    if (r >= 0)
+        r = WRITER_RUN(store, STMT_KEEP_ROUTE, "UPDATE routes SET id = ?1 WHERE id = ?2", err,
+                       change->number, id);
+    return r < 0 ? r : 1;
+}
+
 int counting_put_routes(struct store *store, int64_t netns, int64_t at_ms,
                         const struct counted_netns *one, const struct route_change *changes,
                         const struct route_hop *hops, struct err *err)
 {
     static const char end_sql[] = "UPDATE routes SET until_ms = ?2 WHERE id = ?1";
     static const char all_sql[] =
-        "UPDATE routes SET until_ms = ?2 WHERE netns = ?1 AND until_ms IS NULL";
+        "UPDATE routes SET until_ms = ?2 WHERE netns = ?1 AND until_ms IS NULL AND id < ?3";
+    const struct retold retold =
+        retell(netns, one, COUNTED_LACKS_ROUTES, one->n_routes ? changes[0].number : INT64_MAX);
     int r = 0;
 
-    if (one->full && !(one->lacks & COUNTED_LACKS_ROUTES))
-        r = end_all(store, STMT_END_ROUTES, all_sql, netns, at_ms, err);
-    for (uint32_t i = 0; i < one->n_routes && r >= 0; i++)
-        if (changes[i].ended)
+    for (uint32_t i = 0; i < one->n_routes && r >= 0; i++) {
+        if (changes[i].ended) {
             r = WRITER_RUN(store, STMT_END_ROUTE, end_sql, err, changes[i].number, at_ms);
-        else
+            continue;
+        }
+        r = retold.keeps ? keep_route(store, &retold, &changes[i], hops, err) : 0;
+        if (r == 0)
             r = put_route(store, netns, at_ms, &changes[i], hops, err);
-    return r;
+    }
+    return r < 0 ? r : end_rest(store, STMT_END_ROUTES, all_sql, &retold, at_ms, err);
 }

@@ -91,6 +91,8 @@ static const struct phase phases[] = {
      .kinds = {NETNS}, .single = true},
     {.sql = "SELECT tier, netns, netns FROM counter_rollups WHERE (tier, netns) > (?1, ?2) AND ?3 ORDER BY tier, netns LIMIT 1",
      .kinds = {NETNS}, .single = true},
+    {.sql = "SELECT tier, netns, netns FROM counter_cover WHERE (tier, netns) > (?1, ?2) AND ?3 ORDER BY tier, netns LIMIT 1",
+     .kinds = {NETNS}, .single = true},
     {.sql = "SELECT netns, 0, netns FROM interfaces WHERE netns > ?1 AND ?2 >= -1 AND ?3 ORDER BY netns LIMIT 1",
      .kinds = {NETNS}, .single = true},
     {.sql = "SELECT netns, 0, netns FROM routes WHERE netns > ?1 AND ?2 >= -1 AND ?3 ORDER BY netns LIMIT 1",

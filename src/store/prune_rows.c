@@ -4,22 +4,14 @@
 #include <errno.h>
 
 #include "connhist/store/file.h"
+#include "prune_rows.h"
 #include "retention.h"
 #include "sql.h"
 #include "writer.h"
 
-#define STEP_ROWS   400 /* removed in a step, about, and by one statement at most */
 #define STEP_HOURS  40  /* of each kind in a step: they take up to a page */
 #define STEP_VISITS 200 /* services and the like that a step looks at */
 #define STEP_DOWN   6   /* steps are so many times as large on the way down to a smaller size */
-
-struct step {
-    struct store *store;
-    struct prune_tier *tier;
-    int number; /* of the tier */
-    int64_t rows, visits;
-    int64_t times; /* it is as large as so many */
-};
 
 static bool is_spent(const struct step *step)
 {
@@ -95,9 +87,8 @@ static int drop_at(struct step *step, enum writer_stmt which, const char *sql, s
     return r < 0 ? r : rows < STEP_ROWS;
 }
 
-/* A part of which each group of rows is found by two numbers. 1: all is gone. */
-static int prune_groups(struct step *step, enum writer_stmt next, const char *next_sql,
-                        enum writer_stmt drop, const char *drop_sql, struct err *err)
+int prune_groups(struct step *step, enum writer_stmt next, const char *next_sql,
+                 enum writer_stmt drop, const char *drop_sql, struct err *err)
 {
     while (!is_spent(step)) {
         int64_t before[] = {step->tier->at[0], step->tier->at[1]};
@@ -286,97 +277,6 @@ static int prune_notes(struct step *step, struct err *err)
     return r < 0 ? r : rows == 0;
 }
 
-/* Readings with what they found, of the minutes. */
-static int prune_readings(struct step *step, struct err *err)
-{
-    static const char sql[] =
-        "DELETE FROM readings WHERE at_ms < ?1 AND at_ms <= coalesce((SELECT r.at_ms FROM "
-        "readings AS r ORDER BY r.at_ms LIMIT 1 OFFSET ?2), ?1)";
-    static const char lacks_sql[] =
-        "DELETE FROM reading_lacks WHERE (at_ms, netns) IN (SELECT l.at_ms, l.netns FROM "
-        "reading_lacks AS l WHERE l.at_ms < ?1 ORDER BY l.at_ms LIMIT ?2)";
-    int64_t from_ms = step->tier->from_ms;
-    int r = WRITER_RUN(step->store, STMT_PRUNE_READINGS, sql, err, from_ms, STEP_ROWS - 1);
-    int rows = r < 0 ? 0 : sqlite3_changes(step->store->db);
-
-    if (r >= 0)
-        r = WRITER_RUN(step->store, STMT_PRUNE_READING_LACKS, lacks_sql, err, from_ms, STEP_ROWS);
-    if (r >= 0 && sqlite3_changes(step->store->db) > rows)
-        rows = sqlite3_changes(step->store->db);
-    step->rows += rows;
-    return r < 0 ? r : rows < STEP_ROWS;
-}
-
-static int prune_counters(struct step *step, struct err *err)
-{
-    return prune_groups(
-        step, STMT_GROUP_COUNTER,
-        "SELECT netns, 0 FROM counters WHERE netns > ?1 AND ?2 >= -1 AND ?3 = 1 ORDER BY netns "
-        "LIMIT 1",
-        STMT_PRUNE_COUNTER,
-        "DELETE FROM counters WHERE netns = ?1 AND ?2 >= -1 AND ?3 = 1 AND at_ms < ?4 AND at_ms "
-        "<= coalesce((SELECT c.at_ms FROM counters AS c WHERE c.netns = ?1 "
-        "ORDER BY c.at_ms LIMIT 1 OFFSET ?5 - 1), ?4)",
-        err);
-}
-
-/* The last value of each counter stays in its day: it holds until there is another, as long as the
- * namespace is recorded. */
-static int prune_counter_rollups(struct step *step, struct err *err)
-{
-    return prune_groups(
-        step, STMT_GROUP_COUNTER_ROLLUP,
-        "SELECT netns, 0 FROM counter_rollups WHERE tier = ?3 AND netns > ?1 AND ?2 >= -1 "
-        "ORDER BY netns LIMIT 1",
-        STMT_PRUNE_COUNTER_ROLLUP,
-        "DELETE FROM counter_rollups WHERE tier = ?3 AND netns = ?1 AND ?2 >= -1 AND at_ms < ?4 "
-        "AND (?3 = 3 OR at_ms <= coalesce((SELECT c.at_ms FROM counter_rollups AS c WHERE c.tier = "
-        "?3 AND c.netns = ?1 ORDER BY c.at_ms LIMIT 1 OFFSET ?5 - 1), ?4)) AND (?3 = 2 "
-        "OR NOT EXISTS (SELECT 1 FROM netns_spans AS s WHERE s.netns = ?1 AND s.until_ms IS NULL) "
-        "OR EXISTS (SELECT 1 FROM counter_rollups AS l WHERE l.tier = ?3 AND l.netns = ?1 "
-        "AND l.at_ms > counter_rollups.at_ms AND l.counter = counter_rollups.counter))",
-        err);
-}
-
-/* Interfaces and routes that were other than they are. */
-static int prune_spans_of(struct step *step, enum writer_stmt which, const char *sql,
-                          struct err *err)
-{
-    int r = WRITER_RUN(step->store, which, sql, err, step->tier->from_ms, STEP_ROWS);
-    int rows = r < 0 ? 0 : sqlite3_changes(step->store->db);
-
-    step->rows += rows;
-    return r < 0 ? r : rows < STEP_ROWS;
-}
-
-static int prune_interfaces(struct step *step, struct err *err)
-{
-    return prune_spans_of(
-        step, STMT_PRUNE_INTERFACES,
-        "DELETE FROM interfaces WHERE id IN (SELECT i.id FROM interfaces AS i WHERE coalesce("
-        "i.until_ms, (SELECT iif(count(*) = count(s.until_ms), max(s.until_ms), NULL) FROM "
-        "netns_spans "
-        "AS s WHERE s.netns = i.netns)) < ?1 LIMIT ?2)",
-        err);
-}
-
-/* A route goes with its ways: those go first, so that a crash leaves none without a route. */
-static int prune_routes(struct step *step, struct err *err)
-{
-#define GONE_ROUTES                                                                    \
-    "(SELECT i.id FROM routes AS i WHERE coalesce(i.until_ms, (SELECT iif(count(*) = " \
-    "count(s.until_ms), max(s.until_ms), NULL) FROM netns_spans AS s WHERE s.netns = " \
-    "i.netns)) < ?1 "                                                                  \
-    "ORDER BY i.id LIMIT ?2)"
-    int r = WRITER_RUN(step->store, STMT_PRUNE_ROUTE_WAYS,
-                       "DELETE FROM route_ways WHERE route IN " GONE_ROUTES, err,
-                       step->tier->from_ms, STEP_ROWS);
-
-    return r < 0 ? r
-                 : prune_spans_of(step, STMT_PRUNE_ROUTES,
-                                  "DELETE FROM routes WHERE id IN " GONE_ROUTES, err);
-}
-
 /* Changes of the wall clock are told as long as there is anything of a time that they are about: no boot that something
  * refers to has anything from before it began. */
 static int prune_epochs(struct step *step, struct err *err)
@@ -402,11 +302,12 @@ static int prune_part(struct step *step, bool *ret_last, struct err *err)
     static const part_fn ticks[] = {prune_tallies, prune_snapshots};
     static const part_fn minutes[] = {prune_rollups, prune_netns_tallies, prune_rates,
                                       prune_cover,   prune_counters,      prune_readings};
-    static const part_fn hours[] = {
-        prune_rollups,         prune_netns_tallies, prune_rates,  prune_cover,
-        prune_counter_rollups, prune_interfaces,    prune_routes, prune_notes};
+    static const part_fn hours[] = {prune_rollups,    prune_netns_tallies,   prune_rates,
+                                    prune_cover,      prune_counter_rollups, prune_counter_cover,
+                                    prune_interfaces, prune_routes,          prune_notes};
     static const part_fn days[] = {prune_rollups, prune_netns_tallies,   prune_rates,
-                                   prune_cover,   prune_counter_rollups, prune_epochs};
+                                   prune_cover,   prune_counter_rollups, prune_counter_cover,
+                                   prune_epochs};
     unsigned part = step->tier->part;
 
     if (step->number == TIER_DETAIL) {

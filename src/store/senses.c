@@ -77,6 +77,7 @@ const struct sense senses[] = {
     LOST_NETNS("reading_lacks", 4),
     LOST_NETNS("counters", 4),
     LOST_NETNS("counter_rollups", 4),
+    LOST_NETNS("counter_cover", 4),
     LOST_NETNS("interfaces", 4),
     LOST_NETNS("routes", 4),
     {"counters", "of an unknown counter", "counter NOT IN (SELECT id FROM counter_names)", NULL, 4},

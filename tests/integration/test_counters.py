@@ -17,17 +17,29 @@ for family, where in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
             sender.sendto(b"x", (where, 5001))
         except ConnectionRefusedError:
             pass
+with socket.create_server(("127.0.0.1", 5002)) as listener, socket.create_connection(("127.0.0.1", 5002)) as client:
+    listener.accept()[0].close()
+try:  # MPTCP, where the kernel has it
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    client = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+    client.connect(listener.getsockname())
+    listener.accept()[0].close()
+except OSError:
+    pass
 """
 
 
 def take(netns, path):
     """One reading, with what others tell around it: the same twice, or it is taken again."""
     def others():
-        nstat = netns.run("cat", "/proc/net/snmp", "/proc/net/snmp6", "/proc/net/netstat").stdout
-        links = json.loads(netns.run("ip", "-s", "-j", "link").stdout)
+        proc = netns.run("cat", "/proc/net/snmp", "/proc/net/snmp6", "/proc/net/netstat").stdout
+        nstat = json.loads(netns.run("nstat", "-jasz").stdout)["kernel"]
+        links = json.loads(netns.run("ip", "-s", "-s", "-j", "link").stdout)
         routes = [json.loads(netns.run("ip", family, "-j", "route", "show", "table", "all").stdout)
                   for family in ("-4", "-6")]
-        return nstat, links, routes
+        return proc, links, routes, nstat
     for _ in range(20):
         before = others()
         subprocess.run([*netns.command(CONNHISTD), "--once", "--db", path], check=True, capture_output=True,
@@ -64,9 +76,17 @@ def counters(path, netns, ms):
     return {row["counter"]: row["value"] for row in told(path, netns, "-s", "--at", at(ms))["rows"]}
 
 
+# What is counted of an interface, by our name: where `ip -s -s -j link` has it.
+STATS = {"rx_bytes": ("rx", "bytes"), "rx_packets": ("rx", "packets"), "rx_errors": ("rx", "errors"),
+         "rx_dropped": ("rx", "dropped"), "rx_multicast": ("rx", "multicast"), "rx_missed": ("rx", "missed_errors"),
+         "rx_nohandler": ("rx", "nohandler"), "tx_bytes": ("tx", "bytes"), "tx_packets": ("tx", "packets"),
+         "tx_errors": ("tx", "errors"), "tx_dropped": ("tx", "dropped"), "tx_collisions": ("tx", "collisions"),
+         "tx_carrier": ("tx", "carrier_errors")}
+
+
 def links(path, netns, ms):
     rows = told(path, netns, "-e", "--by", "interface", "--at", at(ms))["rows"]
-    return {row["interface"]: (row["ifindex"], row["mtu_bytes"], row["rx_bytes"], row["tx_packets"], row["flags"])
+    return {row["interface"]: (row["ifindex"], row["mtu_bytes"], row["flags"], *(row[name] for name in STATS))
             for row in rows}
 
 
@@ -92,8 +112,8 @@ def ip_routes(both):
 
 
 def ip_links(all_):
-    return {link["ifname"]: (link["ifindex"], link["mtu"], link["stats64"]["rx"]["bytes"],
-                             link["stats64"]["tx"]["packets"], ",".join(link["flags"])) for link in all_}
+    return {link["ifname"]: (link["ifindex"], link["mtu"], ",".join(link["flags"]),
+                             *(link["stats64"][way].get(name, 0) for way, name in STATS.values())) for link in all_}
 
 
 @pytest.fixture
@@ -125,12 +145,17 @@ def past(netns, db):
 
 
 def test_each_instant_has_the_counters_interfaces_and_routes_of_then(netns, db, past):
-    for at_ms, (nstat, ip_link, ip_route) in past:
-        mine, theirs = counters(db, netns, at_ms), snmp(nstat)
+    for at_ms, (proc, ip_link, ip_route, nstat) in past:
+        mine, theirs = counters(db, netns, at_ms), snmp(proc)
         moved = {name: value for name, value in theirs.items() if value}
         assert len(moved) > 10 and "Udp6.NoPorts" in moved and "Udp.NoPorts" in moved
         for name, value in moved.items():
             assert mine[name] == value, name
+        # and every single name, also of those that never moved
+        spelled = {name.replace(".", ""): value for name, value in mine.items()}
+        assert len(nstat) > 200 and {name: spelled.get(name) for name in nstat} == nstat
+        if "\nMPTcpExt:" in proc:
+            assert any(name.startswith("MPTcpExt") for name in nstat)
         assert links(db, netns, at_ms) == ip_links(ip_link)
         assert routes(db, netns, at_ms) == ip_routes(ip_route)
     ways = [row for row in told(db, netns, "-r", "--at", at(past[0][0]))["rows"] if row["destination"] == "10.0.0.0/8"]
@@ -160,7 +185,7 @@ def test_growth_is_the_difference_of_what_the_kernel_told(netns, db, past):
     seconds = (past[2][0] - past[0][0]) / 1000
     assert abs(grew["Udp.NoPorts"]["per_second"] - grew["Udp.NoPorts"]["grew"] / seconds) < 0.01
     assert all(row["grew"] >= 0 for row in document["rows"])
-    lo = {reading: ip_links(past[reading][1][1])["lo"][2] for reading in (0, 2)}
+    lo = {reading: ip_links(past[reading][1][1])["lo"][3] for reading in (0, 2)}
     rows = told(db, netns, "-e", "--by", "interface", "--since", at(past[0][0]), "--until", at(past[2][0]))["rows"]
     assert [row["grew"] for row in rows if (row["interface"], row["counter"]) == ("lo", "rx_bytes")] == [lo[2] - lo[0]]
     reported = strict_json(connhist("--db", db, "report", "--counter", "udpnoports", "--since", at(past[0][0] + 1),
@@ -177,7 +202,7 @@ def test_what_does_not_move_takes_no_row(netns, db, past):
 
 
 @pytest.mark.parametrize("words, saying", [
-    (["report", "--counter", "TcpExt.ListenOverflow"], "no counter of this name"),
+    (["report", "--counter", "TcpExt.ListenOverflow"], "no counter of this name was ever read; there are TcpExt.ListenOverflows"),
     (["report", "--counter", "Udp.NoPort"], "Udp.NoPorts"),
     (["report", "--counter", "Udp.NoPorts", "--port", "80"], "--port"),
     (["netstat", "-s", "--at", "-1h", "--since", "-2h"], "--at does not go with --since"),

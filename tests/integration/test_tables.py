@@ -159,6 +159,8 @@ def test_the_counters_are_those_of_nstat(busy):
                                lambda: rows("-s", netns=busy))
     shown = {row["counter"].replace(".", ""): row["value"] for row in found}
     assert len(nstat) > 200
+    if any(name.startswith("MPTcpExt") for name in proc_counters(busy)):
+        assert any(name.startswith("MPTcpExt") for name in nstat)
     # nstat leaves out settings and gauges of the Tcp and Ip lines.
     assert nstat.keys() <= shown.keys()
     different = {name for name in nstat if nstat[name] != shown[name]}

@@ -19,6 +19,7 @@
  * - lose: some events were lost; twdrop: the kernel dropped a TIME_WAIT; retain …: see retain.h
  * - deaf, hears: events can't be read from now on, or can again
  * - fail: the next snapshot's dump ends with an error after its samples
+ * - counter, interface, route, unread …: see counted.h; read by recorders started from then on
  * - namespaces N: there are that many, the recorder's own and n1, n2 ...; into PLACE: samples,
  * events and failures that follow are of that one (0: the own)
  * - without PLACE STANDING: it is not recorded any more, for that reason; with PLACE: it is again; born
@@ -108,10 +109,18 @@ static int stage_ask_info(void *ctx, const struct netns_ref *netns, struct sampl
 
 static int stage_enter(void *ctx, const struct netns_ref *netns, struct err *err)
 {
-    (void)ctx;
-    (void)netns;
+    struct stage *stage = ctx;
+
     (void)err;
+    stage->entered = stage_place(stage, netns);
     return 0;
+}
+
+static void stage_counters(void *ctx, struct counted_tables *ret)
+{
+    struct stage *stage = ctx;
+
+    made_tables_read(&stage->places[stage->entered].tables, ret);
 }
 
 static int stage_leave(void *ctx, struct netns_facts *ret, struct err *err)
@@ -203,22 +212,15 @@ static void stage_free(void *ctx)
     (void)ctx;
 }
 
-static const struct source_ops stage_ops = {
-    .namespaces = stage_namespaces,
-    .dump = stage_dump,
-    .ask_info = stage_ask_info,
-    .enter = stage_enter,
-    .leave = stage_leave,
-    .absence = stage_absence,
-    .watch = stage_watch,
-    .state = stage_state,
-    .events_fd = stage_events_fd,
-    .event_buffer = stage_event_buffer,
-    .drain = stage_drain,
-    .owners = stage_owners,
-    .check_owner = stage_check_owner,
-    .free = stage_free,
-};
+#define STAGE_OPS                                                                               \
+    .namespaces = stage_namespaces, .dump = stage_dump, .ask_info = stage_ask_info,             \
+    .enter = stage_enter, .leave = stage_leave, .absence = stage_absence, .watch = stage_watch, \
+    .state = stage_state, .events_fd = stage_events_fd, .event_buffer = stage_event_buffer,     \
+    .drain = stage_drain, .owners = stage_owners, .check_owner = stage_check_owner,             \
+    .free = stage_free
+
+static const struct source_ops stage_ops = {STAGE_OPS};
+static const struct source_ops counted_ops = {STAGE_OPS, .counters = stage_counters};
 
 static void show_notice(void *arg, int level, const char *text)
 {
@@ -256,6 +258,9 @@ static void start(struct stage *stage)
     struct source source = {.ops = &stage_ops, .ctx = stage};
     struct err err = {0};
 
+    for (uint32_t i = 0; i < stage->n_places; i++)
+        if (stage->places[i].tables.any)
+            source.ops = &counted_ops;
     if (recorder_new(&options, &source, &stage->recorder, &err) < 0)
         stage_die("start", err.text);
 }
@@ -429,6 +434,8 @@ int main(int argc, char **argv)
     while (fgets(line, sizeof(line), stdin))
         obey(&stage, line);
     stop(&stage, true);
+    for (uint32_t i = 0; i < STAGE_NETNS_MAX; i++)
+        made_tables_finish(&stage.places[i].tables);
     vec_finish(&stage.samples);
     vec_finish(&stage.events);
     processes_finish(&stage.processes);

@@ -147,7 +147,9 @@ size_t stage_list(struct stage *stage)
 
 static void come_back(struct stage *stage, uint32_t place, bool is_new)
 {
-    stage->places[place] = (struct made_netns){.id = ++stage->next_id, .is_new = is_new};
+    struct made_netns *made = &stage->places[place];
+
+    *made = (struct made_netns){.tables = made->tables, .id = ++stage->next_id, .is_new = is_new};
 }
 
 bool stage_obey_places(struct stage *stage, const char *line)
@@ -170,6 +172,8 @@ bool stage_obey_places(struct stage *stage, const char *line)
         stage->places[place].births = number;
     } else if (strcmp(line, "fail\n") == 0) {
         stage->places[stage->into].fail = true;
+    } else if (made_tables_obey(&stage->places[stage->into].tables, line)) {
+        return true;
     } else {
         return false;
     }

@@ -8,6 +8,7 @@
 
 #include "connhist/base/vec.h"
 #include "connhist/record/recorder.h"
+#include "counted.h"
 #include "processes.h"
 
 #define STAGE_NETNS_MAX 4
@@ -19,6 +20,7 @@ struct made_sample {
 
 /* A namespace: places are numbered from 0, the recorder's own. */
 struct made_netns {
+    struct made_tables tables; /* stay when it goes and comes back */
     uint32_t id;      /* as the recorder has it now */
     uint32_t births;  /* how many others had that place before */
     uint8_t standing; /* enum netns_standing */
@@ -50,7 +52,8 @@ struct stage {
     struct made_netns places[STAGE_NETNS_MAX];
     struct netns_ref refs[STAGE_NETNS_MAX];
     uint32_t n_places;
-    uint32_t into; /* place of what follows */
+    uint32_t entered; /* the place that the recorder is in */
+    uint32_t into;    /* place of what follows */
     uint32_t next_id;
     bool lacks_tcp, lacks_udp;
     uint64_t netns_inode;

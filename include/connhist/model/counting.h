@@ -13,6 +13,15 @@
 #define COUNTING_PERIOD_MS  INT64_C(60000)
 #define COUNTING_ROUTES_MAX 4096 /* of a namespace, recorded */
 
+/* How far apart readings are at most when none lacks: one in each minute, or with each snapshot where
+ * those are rarer. The first snapshot of a minute may come late in it. */
+static inline int64_t counting_late_ms(int64_t interval_ms)
+{
+    int64_t snapshots_ms = interval_ms + interval_ms / 2;
+
+    return interval_ms < COUNTING_PERIOD_MS ? COUNTING_PERIOD_MS + snapshots_ms : snapshots_ms;
+}
+
 /* What a namespace has now, as the source reads it. Zeroed: nothing. */
 struct counted_tables {
     struct counter_table counters;    /* owned; sorted */
@@ -49,6 +58,7 @@ struct counter_change {
     uint8_t protocol;            /* enum counter_protocol; 0: of an interface */
     uint8_t kind;                /* enum counter_kind */
     uint8_t turn;                /* enum counter_turn */
+    bool named;                  /* only that there is one of this name is told: it is 0 */
     char name[COUNTER_NAME_MAX]; /* "TcpExt.ListenOverflows", "interface.eth0.rx_bytes" */
 };
 

@@ -72,11 +72,21 @@ struct field {
     struct cell value;
 };
 
+/* Rows of another kind that a JSON document has as an array beside its own. */
+struct part {
+    const char *name;
+    const struct column *columns;
+    size_t n_columns;
+    const struct cell *cells; /* row by row; NULL: null is written, for nothing is known */
+    size_t n_rows;
+};
+
 struct document {
     const char *schema;         /* e.g. "connhist/report/1" */
     const struct field *fields; /* JSON: between schema and coverage; may be NULL */
     size_t n_fields;
     const struct coverage *coverage; /* JSON: "coverage"; NULL: none (null) */
+    const struct part *part;         /* JSON: between coverage and rows; NULL: none */
     const struct column *columns;
     size_t n_columns;
     bool with_ms; /* tables: times to the millisecond */

@@ -19,9 +19,12 @@ struct reading_choice {
     int64_t reading_ms;  /* wall time */
     int64_t distance_ms; /* from it to the instant that was asked for */
     int64_t netns;       /* netns.id */
-    bool found;          /* else nothing was recorded by then */
-    bool in_gap;         /* the next reading was due before that instant, and did not come */
-    bool by_period;      /* readings of that time are gone: it is the end of an hour, or a day */
+    int64_t values_ms;   /* record time up to which rows tell what it read */
+    int64_t
+        by_period_ms; /* readings of that time are gone: it is the last of an hour, or a day, which
+                             lasts that long; 0: it is a reading */
+    bool found;       /* else nothing was recorded by then */
+    bool in_gap;      /* the next reading was due before that instant, and did not come */
 };
 
 /* The tables asked for (bits of enum table_bit) of the namespace that the filter names, or else the
@@ -34,13 +37,14 @@ int tables_at(struct db *db, const struct walltime *walltime, const struct filte
 
 /* How a counter grew over a span or a step of it. */
 struct grown {
-    int64_t grew;   /* never negative; 0 for a gauge */
-    int64_t last;   /* the latest value in it; meaningless unless has_last */
-    int64_t low;    /* of a gauge's values: with that which it came with */
-    int64_t high;   /* likewise */
-    unsigned turns; /* bits, 1 << enum counter_turn */
-    uint32_t
-        readings; /* in a step: readings, or hours or days with snapshots; 0: nothing is known */
+    int64_t grew;       /* never negative; 0 for a gauge */
+    int64_t gap_grew;   /* what of it came since a reading before a gap: nobody knows when in it */
+    int64_t covered_ms; /* in a step: how much of the time before its readings has no gap */
+    int64_t last;       /* the latest value in it; meaningless unless has_last */
+    int64_t low;        /* of a gauge's values: with that which it came with */
+    int64_t high;       /* likewise */
+    unsigned turns;     /* bits, 1 << enum counter_turn */
+    uint32_t readings;  /* in a step */
     bool has_last;
 };
 
@@ -89,10 +93,17 @@ int counter_steps(struct db *db, const struct walltime *walltime, const struct f
                   const char *name, int64_t since_ms, int64_t until_ms, int64_t step_ms,
                   struct counter_steps *ret, struct err *err);
 
-/* Calls fn with up to n names of counters that are most like a word. 0 or negative errno. */
-int counters_near(struct db *db, const char *word, size_t n,
-                  void (*fn)(void *arg, const char *name), void *arg, struct err *err);
+#define COUNTER_NAMES_MAX 8
 
-/* The file's name of a counter, spelled freely. 1: there is one; 0: none. */
-int counter_name(struct db *db, const char *word, char ret[static COUNTER_NAME_MAX],
-                 bool *ret_gauge, struct err *err);
+/* Counters that a word may mean, of all that were ever read. */
+struct counter_names {
+    char names[COUNTER_NAMES_MAX][COUNTER_NAME_MAX]; /* the first of them */
+    size_t n;                                        /* how many it may mean; 0: none */
+    size_t n_near;                                   /* none: this many names are most like it */
+    bool gauge;                                      /* of one */
+    bool any;                                        /* the file has counters */
+};
+
+/* The counter of that name, spelled freely as in counter_compare_names(), or that ends so behind a
+ * point: "listenoverflows". 0 or negative errno. */
+int counter_names_find(struct db *db, const char *word, struct counter_names *ret, struct err *err);

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#include "report_beneath.h"
+
+#include <stdio.h>
+
+#include "connhist/model/life.h"
+#include "connhist/model/service.h"
+#include "connhist/store/db.h"
+
+#include "counter_words.h"
+
+static const struct column columns[BENEATH_COLUMNS] = {
+    {"counter", NULL, false}, {"since_ms", NULL, true}, {"until_ms", NULL, true},
+    {"grew", NULL, true},     {"gap_grew", NULL, true}, {"at_least", NULL, false},
+    {"meaning", NULL, false},
+};
+
+/* Those that tell of sockets that did not come to be, or ended otherwise than they should. */
+static const struct {
+    const char *name;
+    uint8_t protocol;
+} telling[] = {
+    {"TcpExt.ListenOverflows", PROTOCOL_TCP},
+    {"TcpExt.ListenDrops", PROTOCOL_TCP},
+    {"TcpExt.TCPReqQFullDrop", PROTOCOL_TCP},
+    {"TcpExt.TCPReqQFullDoCookies", PROTOCOL_TCP},
+    {"TcpExt.TCPTimeWaitOverflow", PROTOCOL_TCP},
+    {"TcpExt.TCPAbortOnMemory", PROTOCOL_TCP},
+    {"TcpExt.TCPAbortOnTimeout", PROTOCOL_TCP},
+    {"TcpExt.TCPMemoryPressures", PROTOCOL_TCP},
+    {"TcpExt.PruneCalled", PROTOCOL_TCP},
+    {"TcpExt.TCPBacklogDrop", PROTOCOL_TCP},
+    {"Tcp.AttemptFails", PROTOCOL_TCP},
+    {"Tcp.RetransSegs", PROTOCOL_TCP},
+    {"Tcp.OutRsts", PROTOCOL_TCP},
+    {"Udp.NoPorts", PROTOCOL_UDP},
+    {"Udp.RcvbufErrors", PROTOCOL_UDP},
+    {"Udp.SndbufErrors", PROTOCOL_UDP},
+    {"Udp6.NoPorts", PROTOCOL_UDP},
+    {"Udp6.RcvbufErrors", PROTOCOL_UDP},
+};
+
+_Static_assert(sizeof(telling) / sizeof(telling[0]) <= BENEATH_MAX, "each has its place");
+
+static bool is_least(const struct grown_counter *one)
+{
+    return one->grown.turns & 1U << COUNTER_RESET;
+}
+
+static void add(struct beneath *beneath, const struct grown_counter *one)
+{
+    struct cell *cells = &beneath->cells[beneath->n * BENEATH_COLUMNS];
+
+    cells[0] = cell_text(one->name);
+    cells[1] = cell_time(beneath->growth.from_ms);
+    cells[2] = cell_time(beneath->growth.until_ms);
+    cells[3] = cell_int(one->grown.grew);
+    cells[4] = cell_int(one->grown.gap_grew);
+    cells[5] = cell_text(is_least(one) ? "yes" : "no");
+    cells[6] = cell_text(counter_words(one->name));
+    beneath->moved[beneath->n++] = one;
+}
+
+void beneath_load(const struct context *ctx, const struct filter *filter, int64_t since_ms,
+                  int64_t until_ms, struct beneath *ret)
+{
+    struct err err = {0};
+
+    *ret = (struct beneath){.growth = {.from_ms = TIME_UNKNOWN}};
+    if (db_edition(ctx->db) < 4 ||
+        counters_grown(ctx->db, &ctx->walltime, filter, since_ms, until_ms, &ret->growth, &err) < 0)
+        return;
+    ret->known = ret->growth.from_ms != TIME_UNKNOWN;
+    for (size_t i = 0; ret->known && i < sizeof(telling) / sizeof(telling[0]); i++) {
+        const struct grown_counter *one = growth_find(&ret->growth, telling[i].name);
+
+        if (one && one->grown.grew > 0 &&
+            (!filter->protocol || filter->protocol == telling[i].protocol))
+            add(ret, one);
+    }
+}
+
+void beneath_finish(struct beneath *beneath)
+{
+    growth_finish(&beneath->growth);
+}
+
+struct part beneath_part(const struct beneath *beneath)
+{
+    return (struct part){.name = "counters",
+                         .columns = columns,
+                         .n_columns = BENEATH_COLUMNS,
+                         .cells = beneath->known ? beneath->cells : NULL,
+                         .n_rows = beneath->n};
+}
+
+void beneath_print(const struct beneath *beneath)
+{
+    for (size_t i = 0; i < beneath->n; i++) {
+        const struct grown_counter *one = beneath->moved[i];
+        const char *words = counter_words(one->name);
+
+        if (i == 0)
+            printf("\nCounters of the whole network namespace that moved meanwhile:\n");
+        printf("  %-28s %s%lld%s%s\n", one->name, is_least(one) ? "at least " : "+",
+               (long long)one->grown.grew, words ? "  " : "", words ? words : "");
+    }
+}
