@@ -10,7 +10,7 @@ _connhist_options() {
     list) echo "$common --no-pager --netns --port --proto --peer --local --state --role --since --until --open --closed-by --limit --process --unit --container --pid" ;;
     who) echo "$common --netns --port --proto --at --since --until" ;;
     diff) echo "$common --no-pager --netns --from --to --listen --numeric --port --proto --state --role --peer --local --process --unit --container --pid" ;;
-    export) echo "$common --to-sqlite --since --until" ;;
+    export) echo "$common --to-sqlite --since --until --step" ;;
     sql) echo "$common --timeout" ;;
     status) echo "$common" ;;
     *) echo "$common --netns" ;;
@@ -20,7 +20,13 @@ _connhist_options() {
 # The values of an option; fails where it takes what nobody can guess.
 _connhist_values() {
     case $1 in
-    --format) echo "table json jsonl csv$([ "$(_connhist_command)" = report ] && echo " chart")" ;;
+    --format)
+        case $(_connhist_command) in
+        export) echo "jsonl csv openmetrics" ;;
+        report) echo "table json jsonl csv chart" ;;
+        *) echo "table json jsonl csv" ;;
+        esac
+        ;;
     --color) echo "auto always never" ;;
     --proto | -p)
         case $(_connhist_command) in

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* connhist export: a copy of the record, whole or of a span, while it is being written. */
+/* connhist export: the record for other programs. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -9,13 +9,17 @@
 #include "command.h"
 #include "complain.h"
 #include "context.h"
+#include "export_rows.h"
 #include "question.h"
 
 static const struct option_row rows[] = {
     {OPT_TO_SQLITE, REPEAT_NOT, 0, "to-sqlite", "FILE",
      "a new SQLite file, as it is at one instant; what is\nthere is not overwritten"},
-    {OPT_SINCE, REPEAT_NOT, 0, "since", "TIME", "only of this time on (where the record begins)"},
+    {OPT_SINCE, REPEAT_NOT, 0, "since", "TIME",
+     "only of this time on (where the record begins; with\n--format 24 hours ago)"},
     ROW_UNTIL,
+    {OPT_STEP, REPEAT_NOT, 0, "step", "DURATION",
+     "openmetrics: one sample for each of these (1m, longer\nwhere the span is)"},
 };
 
 /* Findings are of other work. */
@@ -40,21 +44,58 @@ static int read_span(struct context *ctx, int64_t *since_ms, int64_t *until_ms, 
     return EXIT_ANSWERED;
 }
 
+/* Rows or samples on standard output, in place of a file. */
+static bool to_output(const struct context *ctx)
+{
+    return options_has(&ctx->options, OPT_FORMAT);
+}
+
+static int read_output(struct context *ctx, int64_t *since_ms, int64_t *until_ms, int64_t *step_ms)
+{
+    int status = question_span(ctx, since_ms, until_ms);
+
+    if (status == EXIT_ANSWERED)
+        status = question_duration(ctx, OPT_STEP, 1, step_ms);
+    if (status != EXIT_ANSWERED)
+        return status;
+    if (options_has(&ctx->options, OPT_TO_SQLITE))
+        return wrong_usage("--to-sqlite makes an SQLite file: --format means nothing to it");
+    if (!ctx->metrics && ctx->format != FORMAT_JSONL && ctx->format != FORMAT_CSV)
+        return wrong_usage("export writes --format jsonl, csv or openmetrics; list and report have "
+                           "the others");
+    if (!ctx->metrics && options_has(&ctx->options, OPT_STEP))
+        return wrong_usage("--step belongs to --format openmetrics: sockets have no steps");
+    return EXIT_ANSWERED;
+}
+
+static int export_output(struct context *ctx)
+{
+    int64_t since_ms = 0, until_ms = 0, step_ms = 0;
+    int status = read_output(ctx, &since_ms, &until_ms, &step_ms);
+
+    if (status != EXIT_ANSWERED)
+        return status;
+    return ctx->metrics ? export_metrics(ctx, since_ms, until_ms, step_ms)
+                        : export_sockets(ctx, since_ms, until_ms);
+}
+
 static int export_check(struct context *ctx)
 {
-    int64_t since_ms = 0, until_ms = ctx->now_ms;
+    int64_t since_ms = 0, until_ms = ctx->now_ms, step_ms = 0;
     bool all;
 
+    if (to_output(ctx))
+        return read_output(ctx, &since_ms, &until_ms, &step_ms);
     if (!options_has(&ctx->options, OPT_TO_SQLITE))
-        return wrong_usage("export needs --to-sqlite FILE");
+        return wrong_usage("export needs --to-sqlite FILE, or --format jsonl, csv or openmetrics");
     if (!*options_text(&ctx->options, OPT_TO_SQLITE))
         return wrong_usage("--to-sqlite needs the name of a file");
-    if (options_has(&ctx->options, OPT_FORMAT))
-        return wrong_usage("export makes an SQLite file: --format means nothing to it");
+    if (options_has(&ctx->options, OPT_STEP))
+        return wrong_usage("--step belongs to --format openmetrics");
     return read_span(ctx, &since_ms, &until_ms, &all);
 }
 
-static int export_run(struct context *ctx)
+static int export_file(struct context *ctx)
 {
     struct progress progress;
     const struct maintenance work = {.progress = &progress, .tell = tell};
@@ -84,15 +125,26 @@ static int export_run(struct context *ctx)
     return EXIT_ANSWERED;
 }
 
+static int export_run(struct context *ctx)
+{
+    return to_output(ctx) ? export_output(ctx) : export_file(ctx);
+}
+
 const struct command cmd_export = {
     .name = "export",
     .args = "",
-    .summary = "a copy of the record, also while it is being written",
-    .notes = "With --since or --until: the sockets that were alive in that span, whole, its "
+    .summary = "the record for others: an SQLite file, rows, OpenMetrics",
+    .notes = "With --to-sqlite a copy, also while it is being written. With --format jsonl or csv "
+             "the sockets\n"
+             "of the time asked for, one a line, as list has them; with openmetrics the counts of "
+             "services,\n"
+             "by state, with their times.\n"
+             "With --since or --until: the sockets that were alive in that span, whole, its "
              "counts, and\n"
              "the names that they need.",
     .options = OPTION_TABLE(rows),
     .needs = NEEDS_RECORD,
+    .measures = true,
     .run = export_run,
     .check = export_check,
 };

@@ -22,6 +22,7 @@ struct command {
     struct option_table options;
     enum command_needs needs;
     bool charts;                     /* --format chart is one of its formats */
+    bool measures;                   /* --format openmetrics is */
     int (*run)(struct context *ctx); /* returns an enum exit_status */
     /* Reads the options as run() does, without a file; returns an enum exit_status. NULL: there is
      * nothing to read. */

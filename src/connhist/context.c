@@ -53,12 +53,18 @@ static int read_format(struct context *ctx)
         ctx->chart = true;
         return EXIT_ANSWERED;
     }
+    if (ctx->command->measures && same_word(text, "openmetrics")) {
+        ctx->metrics = true;
+        return EXIT_ANSWERED;
+    }
     if (format_parse(text, &ctx->format) >= 0)
         return EXIT_ANSWERED;
     near = nearest_word(text, known, SUM(known) - !charts);
-    return wrong_usage("--format %s is not known%s%s%s; there are %stable, json, jsonl, csv", text,
+    return wrong_usage("--format %s is not known%s%s%s; there are %s", text,
                        near ? " (did you mean " : "", near ? near : "", near ? "?)" : "",
-                       charts ? "chart, " : "");
+                       ctx->command->measures ? "jsonl, csv, openmetrics"
+                       : charts               ? "chart, table, json, jsonl, csv"
+                                              : "table, json, jsonl, csv");
 }
 
 /* See no-color.org: an empty NO_COLOR is none. */

@@ -26,6 +26,7 @@ struct context {
     bool repeats;             /* the command shows its table again and again */
     bool utc;                 /* --utc */
     bool color;               /* colour may be used on stdout */
+    bool metrics;             /* --format openmetrics */
     bool chart;               /* --format chart, or the default of a command that charts */
     enum format format;       /* meaningful unless chart */
     struct config config;     /* owned */

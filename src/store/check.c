@@ -5,6 +5,7 @@
 
 #include "connhist/store/file.h"
 #include "connhist/store/maintain.h"
+#include "image.h"
 #include "reader.h"
 #include "senses.h"
 #include "sql.h"
@@ -85,25 +86,30 @@ static int check_tables(struct check *check, struct err *err)
     return find_damage(check, "sqlite_schema", r, err);
 }
 
+static int check_sense(struct check *check, const struct sense *sense, struct err *err)
+{
+    char place[SENSES_PLACE_MAX] = "";
+    int64_t n = 0;
+    int r = senses_count(check->db, sense, &n, err);
+
+    if (r >= 0 && n > 0)
+        r = senses_place(check->db, sense, place, err);
+    if (r >= 0 && n > 0)
+        find(check, "%s: %lld row%s %s: %s%s", sense->table, (long long)n, n > 1 ? "s" : "",
+             sense->words, n > 1 ? "the first is " : "", place);
+    return r < 0 ? find_damage(check, sense->table, r, err) : 0;
+}
+
 static int check_senses(struct check *check, struct err *err)
 {
     int r = 0;
 
     for (size_t i = 0; i < senses_n && r >= 0; i++) {
-        const struct sense *sense = &senses[i];
-        int64_t n = 0;
-
-        step(check, sense->table);
-        if (sense->edition > check->edition)
-            continue;
-        r = senses_count(check->db, sense, &n, err);
-        if (r >= 0 && n > 0)
-            find(check, "%s: %lld row%s %s", sense->table, (long long)n, n > 1 ? "s" : "",
-                 sense->words);
-        if (r < 0)
-            r = find_damage(check, sense->table, r, err);
+        step(check, senses[i].table);
+        if (senses[i].edition <= check->edition)
+            r = check_sense(check, &senses[i], err);
     }
-    return r < 0 ? r : 0;
+    return r;
 }
 
 static int note_unsound(void *arg, int64_t start_ms)
@@ -189,6 +195,20 @@ static int check_open(struct check *check, struct db *db, struct err *err)
     return r;
 }
 
+/* The commonest damage has words of its own. */
+static void find_cut(struct check *check, const char *path)
+{
+    struct image image;
+    struct err err = {0};
+
+    if (image_open(path, &image, &err) < 0)
+        return; /* what is known of it is told anyway */
+    if (image.n_missing)
+        find(check, "the file was cut off: the last %u of its %u pages are not there",
+             image.n_missing, image.n_pages);
+    image_close(&image);
+}
+
 int maintain_check(const char *path, const struct maintenance *work, int64_t *ret_findings,
                    struct err *err)
 {
@@ -204,6 +224,7 @@ int maintain_check(const char *path, const struct maintenance *work, int64_t *re
         r = check_open(&check, db, &damage);
     progress_clear(work->progress);
     if (r == -EBADMSG) {
+        find_cut(&check, path);
         find(&check, "%s", damage.text);
         r = 0;
     }

@@ -17,6 +17,7 @@
 #define HEAD_BYTES        100
 #define WAL_HEAD_BYTES    32
 #define FRAME_HEAD_BYTES  24
+#define EDITIONS_MAX      1000        /* a greater number is damage */
 #define WAL_MAGIC         0x377f0682u /* + 1: sums of big-endian words */
 
 static bool read_at(int fd, void *buf, size_t n, int64_t at)
@@ -51,8 +52,11 @@ static void read_head(struct image *image, const uint8_t head[static HEAD_BYTES]
     image->page_size = size;
     image->usable = size - head[20];
     image->vacuum = be32(head + 52) != 0;
-    if (be32(head + 68) == FILE_APPLICATION_ID && edition <= (uint32_t)file_edition())
+    if (be32(head + 68) != FILE_APPLICATION_ID)
+        return;
+    if (edition <= (uint32_t)file_edition())
         image->edition = (int)edition;
+    image->newer = edition > (uint32_t)file_edition() && edition <= EDITIONS_MAX ? (int)edition : 0;
 }
 
 struct sums {
@@ -75,9 +79,18 @@ static bool agrees(const struct sums *sums, const uint8_t *bytes)
     return be32(bytes) == sums->a && be32(bytes + 4) == sums->b;
 }
 
+/* A file has no more pages than this: most of them stand in it or in its -wal, for free ones alone are
+ * left unwritten. A head that was damaged may tell any number. */
+static bool is_believable(const struct image *image, uint32_t pages, size_t written)
+{
+    return pages / 64 <= image->n_pages + written;
+}
+
 /* Notes the frames of a transaction that is complete: those that were read since the last one. */
 static int note_frames(struct image *image, uint64_t *frames, size_t n, uint32_t pages)
 {
+    if (!is_believable(image, pages, n))
+        return 0;
     if (pages > image->n_pages) {
         uint64_t *grown = realloc(image->wal_at, ((size_t)pages + 1) * sizeof(*grown));
 
@@ -167,41 +180,65 @@ static void read_newer_head(struct image *image)
 static bool was_cut(const struct image *image, const uint8_t *head)
 {
     return memcmp(head, "SQLite format 3", 16) == 0 && be32(head + 24) == be32(head + 92) &&
-           be32(head + 28) > image->n_pages && be32(head + 28) / 64 <= image->n_pages;
+           be32(head + 28) > image->n_pages && is_believable(image, be32(head + 28), 0);
+}
+
+static int open_files(struct image *image, const char *path, int64_t *ret_bytes)
+{
+    char wal[PATH_MAX];
+    struct stat st;
+
+    /* at a pipe, open() would wait for who writes to it */
+    image->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (image->fd < 0 || fstat(image->fd, &st) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode))
+        return S_ISDIR(st.st_mode) ? -EISDIR : -EMEDIUMTYPE;
+    if ((size_t)snprintf(wal, sizeof(wal), "%s-wal", path) >= sizeof(wal))
+        return -ENAMETOOLONG;
+    image->wal_fd = open(wal, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    *ret_bytes = st.st_size;
+    return 0;
+}
+
+static int read_all(struct image *image, int64_t bytes)
+{
+    uint8_t head[HEAD_BYTES] = {0};
+    int r;
+
+    if (!read_at(image->fd, head, sizeof(head), 0))
+        memset(head, 0, sizeof(head));
+    read_head(image, head);
+    image->n_pages = (uint32_t)((bytes + image->page_size - 1) / image->page_size);
+    if (was_cut(image, head)) { /* what lacks is lost, and told */
+        image->n_missing = be32(head + 28) - (uint32_t)(bytes / image->page_size);
+        image->n_pages = be32(head + 28);
+    }
+    image->wal_at = calloc((size_t)image->n_pages + 1, sizeof(*image->wal_at));
+    r = image->wal_at ? read_wal(image) : -ENOMEM;
+    if (r >= 0)
+        read_newer_head(image);
+    return r;
 }
 
 int image_open(const char *path, struct image *ret, struct err *err)
 {
-    struct image image = {.fd = open(path, O_RDONLY | O_CLOEXEC), .wal_fd = -1};
-    uint8_t head[HEAD_BYTES] = {0};
-    char wal[PATH_MAX];
-    struct stat st;
-    int r = 0;
+    struct image image = {.fd = -1, .wal_fd = -1};
+    int64_t bytes = 0;
+    int r = open_files(&image, path, &bytes);
 
-    if (image.fd < 0 || fstat(image.fd, &st) < 0)
-        r = -errno;
-    else if (!S_ISREG(st.st_mode))
-        r = -EMEDIUMTYPE;
-    else if ((size_t)snprintf(wal, sizeof(wal), "%s-wal", path) >= sizeof(wal))
-        r = -ENAMETOOLONG;
+    if (r >= 0)
+        r = read_all(&image, bytes);
     if (r >= 0) {
-        image.wal_fd = open(wal, O_RDONLY | O_CLOEXEC);
-        if (!read_at(image.fd, head, sizeof(head), 0))
-            memset(head, 0, sizeof(head));
-        read_head(&image, head);
-        image.n_pages = (uint32_t)((st.st_size + image.page_size - 1) / image.page_size);
-        if (was_cut(&image, head))
-            image.n_pages = be32(head + 28); /* what lacks is lost, and told */
-        image.wal_at = calloc((size_t)image.n_pages + 1, sizeof(*image.wal_at));
-        r = image.wal_at ? read_wal(&image) : -ENOMEM;
+        *ret = image;
+        return 0;
     }
-    if (r < 0) {
-        image_close(&image);
-        return err_errno(err, r, "%s", path);
-    }
-    read_newer_head(&image);
-    *ret = image;
-    return 0;
+    image_close(&image);
+    if (r == -EISDIR)
+        return err_set(err, r, "%s is a folder, not a file", path);
+    if (r == -EMEDIUMTYPE)
+        return err_set(err, r, "%s is not a regular file", path);
+    return err_errno(err, r, "%s", path);
 }
 
 void image_close(struct image *image)

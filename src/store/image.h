@@ -16,14 +16,16 @@ struct image {
     uint32_t page_size; /* bytes of a page */
     uint32_t usable;    /* ... of which hold data */
     uint32_t n_pages;   /* numbered from 1 on */
+    uint32_t n_missing; /* ... of which so many, the last ones, were cut off */
     int fd, wal_fd;     /* read-only; owned; -1: none */
     int edition;        /* PRAGMA user_version; 0: the first page is damaged */
-    bool vacuum;        /* there are pages that tell the parent of each page */
+    int newer;   /* ... where it is beyond what is known here, by all that is to be seen; else 0 */
+    bool vacuum; /* there are pages that tell the parent of each page */
 };
 
 #define IMAGE_PAGE_MAX 65536
 
-/* Errors of opening and reading; -EBADMSG: too short to hold anything. */
+/* Errors of opening and reading; -EISDIR, -EMEDIUMTYPE: it is no file. */
 int image_open(const char *path, struct image *ret, struct err *err);
 void image_close(struct image *image);
 

@@ -11,6 +11,7 @@
 #include "record_cell.h"
 
 #define TREES_MAX    1000
+#define DEPTH_MAX    20          /* of a tree, as in SQLite */
 #define PENDING_BYTE 0x40000000u /* SQLite leaves the page with this byte alone */
 
 enum { MAP_ROOT = 1, MAP_FREE = 2, MAP_BTREE = 5 };
@@ -111,33 +112,40 @@ static int walk(struct pages *pages, const struct image *image, uint32_t from, u
     return r;
 }
 
+/* The tree that a page hangs in by the parents that the map tells. A ring of them ends, too. */
+static uint16_t tree_above(const struct pages *pages, uint32_t number)
+{
+    for (int depth = 0; depth < DEPTH_MAX; depth++) {
+        if (pages->owner[number] != PAGE_UNKNOWN)
+            return pages->owner[number];
+        if (pages->type[number] != MAP_BTREE || pages->parent[number] == 0)
+            return PAGE_UNKNOWN;
+        number = pages->parent[number];
+    }
+    return PAGE_UNKNOWN;
+}
+
 /* What hangs below a damaged page: the map knows. */
 static int climb(struct pages *pages, const struct image *image, uint8_t *buf)
 {
-    bool again = true;
     int r = 0;
 
-    while (again && r >= 0) {
-        again = false;
-        for (uint32_t i = 2; i <= image->n_pages && r >= 0; i++) {
-            uint32_t parent = pages->parent[i];
+    for (uint32_t i = 2; i <= image->n_pages && r >= 0; i++) {
+        uint16_t tree = pages->owner[i] == PAGE_UNKNOWN ? tree_above(pages, i) : PAGE_UNKNOWN;
 
-            if (pages->owner[i] != PAGE_UNKNOWN || pages->type[i] != MAP_BTREE || parent == 0 ||
-                pages->owner[parent] >= PAGE_OTHER)
-                continue;
-            r = walk(pages, image, i, pages->owner[parent], buf);
-            again = true;
-        }
+        if (tree < PAGE_OTHER)
+            r = walk(pages, image, i, tree, buf);
     }
     return r;
 }
 
+/* -ENOSPC: more than any file of ours has. */
 static int add_tree(struct pages *pages, const char *name, size_t length, uint32_t root)
 {
     struct tree *tree;
 
     if (pages->n_trees >= TREES_MAX)
-        return 0;
+        return -ENOSPC;
     tree = realloc(pages->trees, (pages->n_trees + 1) * sizeof(*tree));
     if (!tree)
         return -ENOMEM;
@@ -145,6 +153,7 @@ static int add_tree(struct pages *pages, const char *name, size_t length, uint32
     tree += pages->n_trees++;
     snprintf(tree->name, sizeof(tree->name), "%.*s", (int)length, name);
     tree->root = root;
+    tree->is_guess = false;
     return 0;
 }
 
@@ -172,9 +181,47 @@ static int read_schema(struct pages *pages, const struct image *image, uint8_t *
         for (uint32_t k = 0; k < page.n_cells && r >= 0; k++)
             if (record_read(image, &page, k, &record))
                 r = add_from_row(pages, image, &record);
+        r = r == -ENOSPC ? 0 : r;
     }
     record_finish(&record);
     return r;
+}
+
+static bool is_text(const struct value *value, const char *text)
+{
+    return value->kind == VALUE_TEXT && value->n == strlen(text) &&
+           memcmp(value->bytes, text, value->n) == 0;
+}
+
+/* A page with rows of the schema, which are like no others. */
+static bool is_schema(const struct image *image, const struct page *page, struct record *record)
+{
+    for (uint32_t i = 0; i < page->n_cells; i++)
+        if (!record_read(image, page, i, record) || record->n != 5 ||
+            record->values[1].kind != VALUE_TEXT || record->values[2].kind != VALUE_TEXT ||
+            record->values[3].kind != VALUE_INTEGER ||
+            (!is_text(&record->values[0], "table") && !is_text(&record->values[0], "index") &&
+             !is_text(&record->values[0], "view")))
+            return false;
+    return page->n_cells > 0;
+}
+
+/* Where neither the first page nor the map leads to the schema: its pages are known by their rows. */
+static void find_schema(struct pages *pages, const struct image *image, uint8_t *buf)
+{
+    struct record record = {0};
+    struct page page;
+
+    if (image_read(image, 1, buf) && page_open(image, 1, buf, &page) &&
+        (page.kind == PAGE_TABLE_LEAF || page.kind == PAGE_TABLE_INTERIOR) &&
+        (!image->vacuum || image->n_pages < 3 || pages->type[3] != 0))
+        return;
+    for (uint32_t i = 2; i <= image->n_pages; i++)
+        if (pages->owner[i] == PAGE_UNKNOWN && pages->type[i] != MAP_ROOT &&
+            image_read(image, i, buf) && page_open(image, i, buf, &page) &&
+            page.kind == PAGE_TABLE_LEAF && is_schema(image, &page, &record))
+            pages->owner[i] = TREE_SCHEMA;
+    record_finish(&record);
 }
 
 static int walk_all(struct pages *pages, const struct image *image, uint8_t *buf)
@@ -185,8 +232,10 @@ static int walk_all(struct pages *pages, const struct image *image, uint8_t *buf
         r = walk(pages, image, 1, TREE_SCHEMA, buf);
     if (r >= 0)
         r = climb(pages, image, buf);
-    if (r >= 0)
+    if (r >= 0) {
+        find_schema(pages, image, buf);
         r = read_schema(pages, image, buf);
+    }
     for (size_t i = 1; i < pages->n_trees && r >= 0; i++)
         if (pages->owner[pages->trees[i].root] == PAGE_UNKNOWN)
             r = walk(pages, image, pages->trees[i].root, (uint16_t)i, buf);
@@ -242,7 +291,11 @@ int pages_add(struct pages *pages, const struct image *image, const char *name, 
     if (!buf)
         return -ENOMEM;
     r = add_tree(pages, name, strlen(name), root);
-    if (r >= 0)
+    if (r == -ENOSPC)
+        return 0;
+    if (r >= 0) {
+        pages->trees[pages->n_trees - 1].is_guess = true;
         r = walk(pages, image, root, (uint16_t)(pages->n_trees - 1), buf);
+    }
     return r < 0 ? r : climb(pages, image, buf);
 }

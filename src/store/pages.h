@@ -11,6 +11,7 @@
 struct tree {
     char name[TREE_NAME_MAX]; /* of table or index */
     uint32_t root;            /* its page; 0: not known */
+    bool is_guess;            /* the schema does not tell it */
 };
 
 #define PAGE_UNKNOWN 0xffff /* nobody knows, but it holds rows for all that is known */

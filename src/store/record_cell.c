@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define FILE_HEAD_BYTES 100
-#define ROW_MAX_BYTES   (1 << 20) /* far more than any row of ours */
+#define ROW_MAX_BYTES   (1 << 18) /* far more than any row of ours */
 
 bool page_open(const struct image *image, uint32_t number, const uint8_t *bytes, struct page *ret)
 {

@@ -23,6 +23,7 @@ static void finish(struct repair *repair)
 {
     progress_clear(repair->work->progress);
     record_finish(&repair->record);
+    vec_finish(&repair->numbers);
     pages_finish(&repair->pages);
     image_close(&repair->image);
     free(repair->buf);
@@ -38,7 +39,8 @@ static int find_edition(struct repair *repair, const char *path, struct err *err
         repair->pages.n_trees > 1)
         return err_set(err, -EMEDIUMTYPE, "%s is a database of another program, not of connhistd",
                        path);
-    repair->edition = pages_find(&repair->pages, "tiers") >= 0        ? 3
+    repair->edition = pages_find(&repair->pages, "counters") >= 0     ? 4
+                      : pages_find(&repair->pages, "tiers") >= 0      ? 3
                       : pages_find(&repair->pages, "open_facts") >= 0 ? 2
                                                                       : file_edition();
     repair_tell(repair, "the first page, with the header of the file");
@@ -48,6 +50,14 @@ static int find_edition(struct repair *repair, const char *path, struct err *err
 /* What is looked for in vain says more than an empty new file. */
 static int check_found(struct repair *repair, const char *path, struct err *err)
 {
+    if (repair->image.newer)
+        return err_set(err, -EMEDIUMTYPE,
+                       "%s was written by a newer connhist: it is of edition %d, this program "
+                       "knows editions up to %d",
+                       path, repair->image.newer, file_edition());
+    if (repair->image.n_missing)
+        repair_tell(repair, "the last %u of %u pages: the file was cut off",
+                    repair->image.n_missing, repair->image.n_pages);
     if (repair->image.n_pages < 3)
         return err_set(err, -EMEDIUMTYPE, "%s is too short: nothing of a record is in it", path);
     return find_edition(repair, path, err);
@@ -76,6 +86,8 @@ int maintain_repair(const char *path, const char *to, const struct maintenance *
     r = new_file_format(file, repair.edition, err);
     if (r >= 0)
         r = repair_rows(&repair, err);
+    if (r >= 0 && repair.image.edition == 0 && repair.saved == 0)
+        r = err_set(err, -EMEDIUMTYPE, "%s: nothing of a record of connhistd is in it", path);
     if (r >= 0)
         r = repair_mend(&repair, err);
     if (r >= 0)

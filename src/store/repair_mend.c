@@ -20,8 +20,11 @@ static int mend_senses(struct repair *repair, struct err *err)
         if (r < 0 || n == 0)
             continue;
         repair_tell(repair, "%s: %lld row%s %s%s", sense->table, (long long)n, n > 1 ? "s" : "",
-                    sense->words, sense->mend ? "" : ": left out");
-        r = senses_mend(repair->db, sense, err);
+                    sense->words,
+                    sense->check_only ? ": left as they are"
+                    : sense->mend     ? ""
+                                      : ": left out");
+        r = sense->check_only ? 0 : senses_mend(repair->db, sense, err);
     }
     return r < 0 ? r : 0;
 }
@@ -91,19 +94,37 @@ static int mend_pauses(struct repair *repair, struct err *err)
     return repair->edition < 3 ? 0 : sql_exec(repair->db, sql, err);
 }
 
+/* The begin and the end of all that is known: of counts added up, runs and sockets too, where no snapshot
+ * is left. Ends of sockets may be still to come. */
+#define KNOWN_SQL                                                                    \
+    "SELECT min(start_ms) AS from_ms, max(start_ms) AS until_ms FROM snapshots "     \
+    "UNION ALL SELECT min(started_ms), max(max(started_ms, coalesce(ended_ms, 0))) " \
+    "FROM recordings "                                                               \
+    "UNION ALL SELECT min(since_ms), max(since_ms) FROM open "                       \
+    "UNION ALL SELECT min((key >> 16 & (1 << 42) - 1) - late_ms - duration_ms), "    \
+    "max((key >> 16 & (1 << 42) - 1) - late_ms - duration_ms) FROM closed "          \
+    "UNION ALL SELECT nullif(last_ms, 0), last_ms FROM program "
+#define KNOWN_ROLLUPS_SQL                                                                  \
+    "UNION ALL SELECT min(coalesce(first_ms, at_ms)), max(coalesce(last_ms, at_ms)) FROM " \
+    "cover_rollups "
+
 /* Readers of the new file shall know: the whole record may lack something. */
 static int note_loss(struct repair *repair, struct err *err)
 {
     static const char sql[] =
         "INSERT INTO losses (from_ms, until_ms, kind, count, text) "
-        "SELECT min(coalesce((SELECT min(start_ms) FROM snapshots), p.last_ms), p.last_ms), "
-        "p.last_ms, 8, ?1, 'the file was damaged and repaired' FROM program AS p";
+        "SELECT coalesce(min(from_ms), 0), coalesce(max(until_ms), 0), 8, ?1, "
+        "'the file was damaged and repaired' FROM (" KNOWN_SQL KNOWN_ROLLUPS_SQL ")";
+    static const char old_sql[] =
+        "INSERT INTO losses (from_ms, until_ms, kind, count, text) "
+        "SELECT coalesce(min(from_ms), 0), coalesce(max(until_ms), 0), 8, ?1, "
+        "'the file was damaged and repaired' FROM (" KNOWN_SQL ")";
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
     int r =
         sql_exec(repair->db, "INSERT OR IGNORE INTO loss_kinds VALUES (8, 'file damaged')", err);
 
     if (r >= 0)
-        r = sql_prepare(repair->db, sql, &stmt, err);
+        r = sql_prepare(repair->db, repair->edition < 3 ? old_sql : sql, &stmt, err);
     if (r < 0)
         return r;
     SQL_BIND(stmt, repair->lost_pages);

@@ -6,8 +6,7 @@
 #include "sql.h"
 #include "targets.h"
 
-/* Whether rows of the target stand in such a page. */
-static bool has_rows(const struct target *target, const struct page *page)
+bool repair_has_rows(const struct target *target, const struct page *page)
 {
     if (target->index || target->without_rowid)
         return page->kind == PAGE_INDEX_LEAF || page->kind == PAGE_INDEX_INTERIOR;
@@ -17,7 +16,7 @@ static bool has_rows(const struct target *target, const struct page *page)
 /* Whether it can be a page of the target's tree at all. */
 static bool belongs(const struct target *target, const struct page *page)
 {
-    return has_rows(target, page) ||
+    return repair_has_rows(target, page) ||
            (page->kind == PAGE_TABLE_INTERIOR && !target->index && !target->without_rowid);
 }
 
@@ -27,8 +26,8 @@ static bool ascends(const struct target *target, uint32_t i, int64_t last, int64
     return target->index || target->without_rowid || i == 0 || rowid > last;
 }
 
-static int save_page(struct repair *repair, struct target *target, const struct page *page,
-                     bool *ret_damaged, struct err *err)
+int repair_page(struct repair *repair, struct target *target, const struct page *page,
+                bool *ret_damaged, struct err *err)
 {
     int64_t last = INT64_MIN;
     int r = 0;
@@ -43,9 +42,32 @@ static int save_page(struct repair *repair, struct target *target, const struct 
         last = repair->record.rowid;
         r = target_insert(target, repair->db, &repair->record, err);
         target->saved += r > 0;
+        repair->saved += r > 0;
         target->refused += r == 0;
     }
     return r < 0 ? r : 0;
+}
+
+static bool are_readable(struct repair *repair, const struct target *target,
+                         const struct page *page)
+{
+    for (uint32_t i = 0; i < page->n_cells; i++)
+        if (!record_read(&repair->image, page, i, &repair->record) ||
+            !target_fits(target, &repair->record))
+            return false;
+    return true;
+}
+
+/* What it has stands in the table, too, or is gone there: nothing is taken from a page in doubt. */
+static int save_index_page(struct repair *repair, struct target *target, const struct page *page,
+                           bool *ret_damaged, struct err *err)
+{
+    int r = repair_can_be(repair, target, page);
+
+    if (r < 0)
+        return err_errno(err, r, "%s", target->tree);
+    *ret_damaged = !are_readable(repair, target, page);
+    return r > 0 ? repair_page(repair, target, page, ret_damaged, err) : 0;
 }
 
 static int save_tree(struct repair *repair, struct target *target, struct err *err)
@@ -62,44 +84,44 @@ static int save_tree(struct repair *repair, struct target *target, struct err *e
         if (!image_read(&repair->image, i, repair->buf) ||
             !page_open(&repair->image, i, repair->buf, &page) || !belongs(target, &page))
             damaged = true;
-        else if (has_rows(target, &page))
-            r = save_page(repair, target, &page, &damaged, err);
+        else if (target->index)
+            r = save_index_page(repair, target, &page, &damaged, err);
+        else if (repair_has_rows(target, &page))
+            r = repair_page(repair, target, &page, &damaged, err);
         target->damaged_pages += damaged;
     }
     return r;
 }
 
-/* How many of a page's rows can be the target's; 0 if one can't. */
-static uint32_t count_fits(struct repair *repair, const struct target *target,
-                           const struct page *page)
+/* At least half of what can be read on a page must look like the target's. */
+static bool is_likely(struct repair *repair, const struct target *target, const struct page *page)
 {
-    for (uint32_t i = 0; i < page->n_cells; i++)
-        if (!record_read(&repair->image, page, i, &repair->record) ||
-            !target_fits(target, &repair->record) || repair->record.n != target->n_columns)
-            return 0;
-    return page->n_cells;
+    uint32_t n = 0, likely = 0;
+
+    if (!belongs(target, page))
+        return false;
+    for (uint32_t i = 0; repair_has_rows(target, page) && i < page->n_cells; i++) {
+        if (!record_read(&repair->image, page, i, &repair->record))
+            continue;
+        n++;
+        likely += target_is_likely(target, &repair->record);
+    }
+    return 2 * likely >= n;
 }
 
-/* A page of which nothing tells whose it is: its rows do, if they can be those of one table alone. */
-static int save_stray(struct repair *repair, struct targets *targets, uint32_t number,
-                      struct err *err)
+/* What leads to a page may be damaged itself: without the map's word, and where the schema does not tell
+ * the root, the rows must look like the table's. */
+static void disown_tree(struct repair *repair, const struct target *target)
 {
-    struct target *found = NULL;
-    bool damaged = false;
+    int tree = pages_find(&repair->pages, target->tree);
     struct page page;
 
-    if (!image_read(&repair->image, number, repair->buf) ||
-        !page_open(&repair->image, number, repair->buf, &page) || page.n_cells == 0 ||
-        page.kind == PAGE_TABLE_INTERIOR)
-        return 0;
-    for (size_t i = 0; i < targets->n; i++) {
-        if (!has_rows(targets->items[i], &page) || !count_fits(repair, targets->items[i], &page))
-            continue;
-        if (found)
-            return 0;
-        found = targets->items[i];
-    }
-    return found ? save_page(repair, found, &page, &damaged, err) : 0;
+    for (uint32_t i = 2; i <= repair->image.n_pages && tree >= 0; i++)
+        if (repair->pages.owner[i] == tree &&
+            (repair->pages.type[i] == 0 || repair->pages.trees[tree].is_guess) &&
+            image_read(&repair->image, i, repair->buf) &&
+            page_open(&repair->image, i, repair->buf, &page) && !is_likely(repair, target, &page))
+            repair->pages.owner[i] = PAGE_UNKNOWN;
 }
 
 /* Where a damaged schema does not say where a table begins: where it does in a new file. Root pages stand
@@ -115,23 +137,6 @@ static int add_roots(struct repair *repair, struct err *err)
                       (uint32_t)sqlite3_column_int64(stmt, 1)) < 0)
             return err_errno(err, -ENOMEM, "reading the schema");
     return r < 0 ? r : 0;
-}
-
-static int save_strays(struct repair *repair, struct targets *targets, struct err *err)
-{
-    int64_t strays = 0;
-    int r = 0;
-
-    for (uint32_t i = 2; i <= repair->image.n_pages && r >= 0; i++) {
-        if (repair->pages.owner[i] != PAGE_UNKNOWN)
-            continue;
-        strays++;
-        r = save_stray(repair, targets, i, err);
-    }
-    if (strays)
-        repair_tell(repair, "%lld page%s of which nothing tells whose they are", (long long)strays,
-                    strays > 1 ? "s" : "");
-    return r;
 }
 
 static void tell_losses(struct repair *repair, const struct targets *targets)
@@ -165,12 +170,16 @@ int repair_rows(struct repair *repair, struct err *err)
     if (r >= 0)
         r = sql_exec(repair->db, "BEGIN", err);
     for (size_t i = 0; i < targets.n && r >= 0; i++)
+        disown_tree(repair, targets.items[i]);
+    for (size_t i = 0; i < targets.n && r >= 0; i++)
         r = targets.items[i]->index ? 0 : save_tree(repair, targets.items[i], err);
     if (r >= 0)
-        r = save_strays(repair, &targets, err);
+        r = repair_strays(repair, &targets, err);
     /* last: a row of an index only fills a hole */
     for (size_t i = 0; i < targets.n && r >= 0; i++)
-        r = targets.items[i]->index ? save_tree(repair, targets.items[i], err) : 0;
+        r = targets.items[i]->index && !targets.items[i]->is_decoy
+                ? save_tree(repair, targets.items[i], err)
+                : 0;
     if (r >= 0)
         r = sql_exec(repair->db, "COMMIT", err);
     if (r >= 0)

@@ -9,7 +9,8 @@
 #include "connhist/store/histogram.h"
 #include "sql.h"
 
-#define LOST_FROM "1000000" /* namespaces that stand for lost ones are numbered from here on */
+#define SENSES_SQL_MAX 2048
+#define LOST_FROM      "1000000" /* namespaces that stand for lost ones are numbered from here on */
 
 /* Columns that refer to a service, and namespaces for services that are in no table any more. */
 #define LOST_SERVICE(table, since)                                                             \
@@ -58,6 +59,24 @@
         table, "with a state that is none", "traits < 0 OR traits & 15 NOT BETWEEN 1 AND 11", \
             NULL, 1                                                                           \
     }
+/* Spans that end before they begin. */
+#define SPAN(table, from, until, since)                                      \
+    {                                                                        \
+        table, "with an end before the begin", until " < " from, NULL, since \
+    }
+#define LENGTH "CASE tier WHEN 1 THEN 60000 WHEN 2 THEN 3600000 ELSE 86400000 END"
+/* What a repair lost is no fault: the file tells it. */
+#define NOT_REPAIRED "NOT EXISTS (SELECT 1 FROM losses WHERE kind = 8) AND "
+/* A period of which the finer tier has all. */
+#define HAS_FINER(table)                                                                           \
+    "tier > 1 AND EXISTS (SELECT 1 FROM tiers AS t WHERE t.tier = " table                          \
+    ".tier - 1 AND t.from_ms <= " table ".at_ms AND t.until_ms >= " table ".at_ms + " LENGTH       \
+    ") AND EXISTS (SELECT 1 FROM tiers AS t WHERE t.tier = " table ".tier AND t.until_ms > " table \
+    ".at_ms) AND "
+#define FINER(table)                                                              \
+    "FROM " table " AS f WHERE f.tier = " table ".tier - 1 AND f.at_ms >= " table \
+    ".at_ms AND f.at_ms < " table ".at_ms + CASE " table                          \
+    ".tier WHEN 2 THEN 3600000 ELSE 86400000 END"
 #define COUNTED(table) "NOT EXISTS (SELECT 1 FROM states WHERE states.state = " table ".state)"
 
 const struct sense senses[] = {
@@ -83,7 +102,6 @@ const struct sense senses[] = {
     {"counters", "of an unknown counter", "counter NOT IN (SELECT id FROM counter_names)", NULL, 4},
     {"counter_rollups", "of an unknown counter",
      "tier NOT IN (2, 3) OR counter NOT IN (SELECT id FROM counter_names)", NULL, 4},
-    {"route_ways", "without their route", "route NOT IN (SELECT id FROM routes)", NULL, 4},
     {"services", "that can't be one",
      "protocol NOT IN (6, 17) OR role NOT IN (1, 2) OR port NOT BETWEEN -1 AND 65535", NULL, 1},
     LOST_NAME("closed", "owner", "owners"),
@@ -128,6 +146,34 @@ const struct sense senses[] = {
      "tier NOT BETWEEN 1 AND 3 OR done < 0 OR (done = 0) <> (first_ms IS NULL) OR last_ms < "
      "first_ms OR netns <> 0 AND netns NOT IN (SELECT id FROM netns)",
      NULL, 3},
+    {"tally_rollups", "with the begin of no period", "at_ms % " LENGTH " <> 0", NULL, 3},
+    {"rate_rollups", "with the begin of no period", "at_ms % " LENGTH " <> 0", NULL, 3},
+    {"cover_rollups", "with snapshots of another period",
+     "at_ms % " LENGTH " <> 0 OR first_ms < at_ms OR last_ms >= at_ms + " LENGTH, NULL, 3},
+    {"cover_rollups", "unlike the sum of shorter periods",
+     NOT_REPAIRED HAS_FINER(
+         "cover_rollups") "(done, interrupted, unkept) <> "
+                          "(SELECT coalesce(sum(f.done), 0), coalesce(sum(f.interrupted), 0), "
+                          "coalesce(sum(f.unkept), 0) " FINER("cover_rollups") ")",
+     NULL, 3, true},
+    {"tally_rollups", "unlike the sum of shorter periods",
+     NOT_REPAIRED
+         HAS_FINER("tally_rollups") "(max, sum) IS NOT (SELECT max(f.max), sum(f.sum) " FINER(
+             "tally_rollups") " AND f.service = tally_rollups.service AND "
+                              "f.state = tally_rollups.state)",
+     NULL, 3, true},
+    {"tallies", "at an instant without snapshot",
+     NOT_REPAIRED "at_ms NOT IN (SELECT start_ms FROM snapshots)", NULL, 3, true},
+    {"counters", "of no reading", NOT_REPAIRED "at_ms NOT IN (SELECT at_ms FROM readings)", NULL, 4,
+     true},
+    {"recordings", "with an end before the begin", "ended_ms < started_ms",
+     "UPDATE recordings SET ended_ms = NULL WHERE ended_ms < started_ms", 1},
+    SPAN("netns_spans", "from_ms", "until_ms", 2),
+    SPAN("prunings", "from_ms", "until_ms", 3),
+    SPAN("interfaces", "from_ms", "until_ms", 4),
+    SPAN("routes", "from_ms", "until_ms", 4),
+    {"route_ways", "without their route", "route NOT IN (SELECT id FROM routes)", NULL, 4},
+    {"queues", "that can't be right", "waiting < 0 OR backlog < 0", NULL, 1},
     {"rate_rollups", "with a damaged histogram",
      "tier NOT BETWEEN 1 AND 3 OR NOT histogram_whole(durations) OR NOT histogram_whole(rtts)",
      NULL, 3},
@@ -209,15 +255,53 @@ int senses_register(sqlite3 *db, struct err *err)
 
 int senses_count(sqlite3 *db, const struct sense *sense, int64_t *ret, struct err *err)
 {
-    char sql[1024];
+    char sql[SENSES_SQL_MAX];
 
     snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s WHERE %s", sense->table, sense->bad);
     return sql_query_i64(db, sql, ret, err);
 }
 
+/* An expression that writes the key of a row of the table. */
+static int make_key(sqlite3 *db, const char *table, char ret[static SENSES_PLACE_MAX],
+                    struct err *err)
+{
+    static const char sql[] = "SELECT group_concat(quote(name || ' ') || ' || \"' || name || '\"', "
+                              "' || '', '' || ') FROM "
+                              "(SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk)";
+    _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    int r = sql_prepare(db, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    sqlite3_bind_text(stmt, 1, table, -1, SQLITE_STATIC);
+    r = sql_step(stmt, err);
+    if (r > 0)
+        snprintf(ret, SENSES_PLACE_MAX, "%s", (const char *)sqlite3_column_text(stmt, 0));
+    return r;
+}
+
+int senses_place(sqlite3 *db, const struct sense *sense, char ret[static SENSES_PLACE_MAX],
+                 struct err *err)
+{
+    _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    char key[SENSES_PLACE_MAX] = "", sql[SENSES_SQL_MAX];
+    int r = make_key(db, sense->table, key, err);
+
+    if (r < 0)
+        return r;
+    snprintf(sql, sizeof(sql), "SELECT %s FROM %s WHERE %s LIMIT 1", key, sense->table, sense->bad);
+    r = sql_prepare(db, sql, &stmt, err);
+    if (r >= 0)
+        r = sql_step(stmt, err);
+    *ret = '\0';
+    if (r > 0)
+        snprintf(ret, SENSES_PLACE_MAX, "%s", (const char *)sqlite3_column_text(stmt, 0));
+    return r < 0 ? r : 0;
+}
+
 int senses_mend(sqlite3 *db, const struct sense *sense, struct err *err)
 {
-    char sql[1024];
+    char sql[SENSES_SQL_MAX];
 
     if (sense->mend)
         return sql_exec(db, sense->mend, err);

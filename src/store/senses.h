@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,7 @@ struct sense {
     const char *bad;   /* condition of the rows in which it is */
     const char *mend;  /* what makes it right; NULL: such rows are removed */
     int edition;       /* the first one that this holds for */
+    bool check_only;   /* what it is compared with may be what is wrong: not to be mended */
 };
 
 /* In the order in which they are mended: what a later one rests on comes first. */
@@ -25,6 +27,12 @@ int senses_register(sqlite3 *db, struct err *err);
 
 /* How many rows are wrong. */
 int senses_count(sqlite3 *db, const struct sense *sense, int64_t *ret, struct err *err);
+
+#define SENSES_PLACE_MAX 200
+
+/* Names the first of them by its key, as "service 1, state 6"; "" if there is none. */
+int senses_place(sqlite3 *db, const struct sense *sense, char ret[static SENSES_PLACE_MAX],
+                 struct err *err);
 
 /* Mends them. */
 int senses_mend(sqlite3 *db, const struct sense *sense, struct err *err);

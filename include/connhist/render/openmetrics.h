@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Samples with their times as text: OpenMetrics 1.0, which promtool and others read. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct metric_label {
+    const char *name;  /* of a fixed list */
+    const char *value; /* UTF-8, any; NULL or "": the sample has none */
+};
+
+/* Begins a family of gauges; all of its samples follow before the next family, each series by itself
+ * and in the order of time. help is one line. */
+void openmetrics_gauge(FILE *out, const char *name, const char *help);
+
+/* One sample; at_ms: since 1970 UTC. */
+void openmetrics_sample(FILE *out, const char *name, const struct metric_label *labels, size_t n,
+                        int64_t value, int64_t at_ms);
+
+/* Nothing may follow: who reads it knows that it is whole. */
+void openmetrics_end(FILE *out);

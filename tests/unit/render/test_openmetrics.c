@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* The text against what the specification of OpenMetrics 1.0 shows. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "connhist/render/openmetrics.h"
+
+static void samples_stand_below_their_family_with_their_times(void **state)
+{
+    const struct metric_label labels[] = {
+        {"netns", ""}, {"port", "80"}, {"state", NULL}, {"x", "y"}};
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+
+    (void)state;
+    assert_non_null(out);
+    openmetrics_gauge(out, "some", "Words.");
+    openmetrics_sample(out, "some", labels, 4, 7, 1700000000005);
+    openmetrics_sample(out, "some", labels, 1, 0, 1700000001000);
+    openmetrics_end(out);
+    fclose(out);
+    assert_string_equal(text, "# TYPE some gauge\n# HELP some Words.\n"
+                              "some{port=\"80\",x=\"y\"} 7 1700000000.005\n"
+                              "some 0 1700000001.000\n# EOF\n");
+    free(text);
+}
+
+static void a_value_stays_within_its_quotes(void **state)
+{
+    const struct metric_label label = {"name", "a\"b\\c\nd\x1b[1m"};
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+
+    (void)state;
+    assert_non_null(out);
+    openmetrics_sample(out, "some", &label, 1, 1, 2000);
+    fclose(out);
+    assert_string_equal(text, "some{name=\"a\\\"b\\\\c\\nd?[1m\"} 1 2.000\n");
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(samples_stand_below_their_family_with_their_times),
+        cmocka_unit_test(a_value_stays_within_its_quotes),
+    };
+
+    return cmocka_run_group_tests_name("openmetrics", tests, NULL, NULL);
+}
