@@ -209,7 +209,6 @@ def test_what_does_not_move_takes_no_row(netns, db, past):
     (["netstat", "-rs", "--since", "-2h"], "routes do not grow"),
     (["netstat", "-r", "--since", "-2h"], "--since does not go with netstat -r"),
     (["netstat", "--until", "-2h"], "--until does not go with the table"),
-    (["netstat", "-s", "--netns", "nobody", "--at", "now"], "no such network namespace"),
 ])
 def test_wrong_questions_are_refused_in_one_line(netns, db, past, words, saying):
     refused = connhist("--db", db, *words, netns=netns, status=2)

@@ -150,7 +150,7 @@ def test_sockets_are_those_of_list_each_once(model, form):
     (["--format", "json"], "jsonl, csv or openmetrics"), (["--format", "table"], "jsonl, csv or openmetrics"),
     (["--format", "prometheus"], "jsonl, csv, openmetrics"), (["--format", "csv", "--step", "1m"], "--step belongs"),
     (["--to-sqlite", "x", "--step", "1m"], "--step belongs"), (["--to-sqlite", "x", "--format", "openmetrics"], "means nothing"),
-    (["--format", "csv", "--since", "now", "--until", "-2h"], "is not in the past"), (["--format", "openmetrics", "--step", "x"], "--step")])
+    (["--format", "csv", "--since", "now", "--until", "-2h"], "is not before --until"), (["--format", "openmetrics", "--step", "x"], "--step")])
 def test_wrong_usage_is_told_in_one_line(model, args, words):
     told = connhist("--db", model, "export", *args, status=2).stderr
     assert words in told and len(told.splitlines()) == 1, told
