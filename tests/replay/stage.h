@@ -21,11 +21,11 @@ struct made_sample {
 /* A namespace: places are numbered from 0, the recorder's own. */
 struct made_netns {
     struct made_tables tables; /* stay when it goes and comes back */
-    uint32_t id;      /* as the recorder has it now */
-    uint32_t births;  /* how many others had that place before */
-    uint8_t standing; /* enum netns_standing */
-    bool fail;        /* the next dump fails */
-    bool is_new;      /* it came since the snapshot before */
+    uint32_t id;               /* as the recorder has it now */
+    uint32_t births;           /* how many others had that place before */
+    uint8_t standing;          /* enum netns_standing */
+    bool fail;                 /* the next dump fails */
+    bool is_new;               /* it came since the snapshot before */
 };
 
 struct made_event {
