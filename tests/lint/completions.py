@@ -104,7 +104,8 @@ class Fish:
         for words in self.lines:
             after = dict(zip(words, words[1:]))
             condition = after.get("-n", "")
-            if "-l" in after and (not condition or command in condition.split() and not condition.startswith("not")):
+            applies = not condition or (command in condition.split()) != condition.startswith("not ")
+            if "-l" in after and applies:
                 yield after["-l"], after.get("-s", ""), set(after.get("-a", "").split())
 
     def options(self, command):
