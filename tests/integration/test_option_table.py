@@ -73,8 +73,6 @@ def test_each_letter_goes_with_each_or_says_why_not(host, recorded, when):
         # Other tables have nothing of what is about sockets; -n changes nothing, -a means something to -r and -s.
         if one and set(pair) & set("bfot") or set(pair) == set("ae"):
             wanted[pair] = 2
-    if when:  # what holds a connection is not recorded
-        wanted.update((pair, 2) for pair in wanted if "t" in pair)
     assert statuses == wanted
     assert all(wanted["".join(pair)] == 0 for pair in itertools.combinations(sockets, 2))
 
