@@ -143,17 +143,18 @@ int fitting_write_held(struct recorder *recorder, struct err *err)
 }
 
 /* To tell all that is open takes time and room, and what does not fit now seldom does a moment later: so it is tried
- * at growing distances. Not so where the -wal can't be begun anew: who reads may end at any time. */
+ * at growing distances, and at once when most are gone. Not so where the -wal can't be begun anew: who reads may end at any time. */
 static void ask_for_all(struct recorder *recorder)
 {
     if (recorder->held_was_full) {
+        recorder->full_sockets = recorder->held->snapshot.sockets;
         recorder->full_pause = recorder->full_pause ? recorder->full_pause * 2 : 1;
         if (recorder->full_pause > PAUSE_MAX)
             recorder->full_pause = PAUSE_MAX;
         recorder->full_waits = recorder->full_pause;
     }
     recorder->held_was_full = false;
-    if (recorder->full_waits)
+    if (recorder->full_waits && recorder->held->snapshot.sockets > recorder->full_sockets / 2)
         recorder->full_waits--;
     else
         atomic_store(&recorder->resync, true);

@@ -78,6 +78,7 @@ struct recorder {
     } parked;             /* what waits without its detail for the -wal to be begun anew; owned */
     size_t parked_bytes;  /* what that takes */
     int64_t max_bytes;    /* as the store was told last */
+    int64_t full_sockets; /* at the last that told all and did not fit */
     bool upkeep_due;      /* there may be something to do */
     bool retention_new;   /* the store was not told of retention yet */
     bool lacks_detail;    /* the file lacks sockets: only a full batch mends that */

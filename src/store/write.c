@@ -411,6 +411,8 @@ int store_write(struct store *store, const struct batch *batch, struct err *err)
 
     if (!store->recording)
         return err_set(err, -EINVAL, "%s: no recording was begun", store->path);
+    if (batch->has_snapshot) /* what closed at the one before may go for this one */
+        store->retention.last_ms = batch->snapshot.start_ms;
     budget_note_crowd(store, batch);
     need = budget_estimate(store, batch);
     r = budget_make_room(store, &need, err);
@@ -424,7 +426,5 @@ int store_write(struct store *store, const struct batch *batch, struct err *err)
             break;
         r = write_once(store, batch, err);
     }
-    if (r >= 0 && batch->has_snapshot)
-        store->retention.last_ms = batch->snapshot.start_ms;
     return r;
 }
