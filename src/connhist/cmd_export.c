@@ -18,6 +18,8 @@ static const struct option_row rows[] = {
     {OPT_SINCE, REPEAT_NOT, 0, "since", "TIME",
      "only of this time on (where the record begins; with\n--format 24 hours ago)"},
     ROW_UNTIL,
+    {OPT_FORMAT, REPEAT_LAST, 0, "format", "FMT",
+     "jsonl, csv or openmetrics, on standard output, in\nplace of a file"},
     {OPT_STEP, REPEAT_NOT, 0, "step", "DURATION",
      "openmetrics: one sample for each of these (1m, longer\nwhere the span is)"},
 };

@@ -232,7 +232,7 @@ static int report_run(struct context *ctx)
     if (r < 0)
         return cannot_answer("%s", err.text);
     if (question.filter.n_ports)
-        beneath_load(ctx, &question.filter, question.since_ms, question.until_ms, &beneath);
+        beneath_load(ctx, &question.filter, trend.since_ms, trend.until_ms, &beneath);
     db_end(ctx->db); /* whoever reads the answer may take his time */
     status = put_answer(ctx, &question, &trend, &beneath);
     if (status == EXIT_ANSWERED)

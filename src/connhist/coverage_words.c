@@ -37,7 +37,7 @@ void coverage_warn(const struct context *ctx, const struct coverage *coverage)
     int64_t lost = coverage_events_apart(coverage);
     char gaps[200], events[80] = "";
 
-    if (ctx->format != FORMAT_CSV && ctx->format != FORMAT_JSONL)
+    if (!ctx->metrics && ctx->format != FORMAT_CSV && ctx->format != FORMAT_JSONL)
         return;
     if (coverage->done == coverage->planned && coverage->done > 0 && coverage->gaps.n == 0 &&
         lost == 0)

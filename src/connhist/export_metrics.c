@@ -101,7 +101,11 @@ int export_metrics(struct context *ctx, int64_t since_ms, int64_t until_ms, int6
     db_end(ctx->db); /* whoever reads it may take his time */
     put_all(&trend);
     status = output_finish();
-    if (status == EXIT_ANSWERED)
-        coverage_warn(ctx, &trend.coverage);
+    if (status != EXIT_ANSWERED)
+        return status;
+    coverage_tell_pruned(ctx, &trend.coverage);
+    if (trend.shortest_ms > 0)
+        coverage_tell_tier(ctx, trend.shortest_ms, trend.since_ms, trend.until_ms, trend.step_ms);
+    coverage_warn(ctx, &trend.coverage);
     return status;
 }

@@ -9,6 +9,7 @@
 #include "connhist/base/strutil.h"
 #include "connhist/base/timetext.h"
 #include "connhist/model/life.h"
+#include "connhist/report/coverage.h"
 
 #include "complain.h"
 
@@ -61,6 +62,7 @@ int question_number(const struct context *ctx, enum option_id id, uint64_t max, 
 int question_record_begin(struct context *ctx, int64_t *ret_ms)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int64_t begin_ms = INT64_MAX, first_ms, last_ms;
     struct err err = {0};
     int r;
 
@@ -73,9 +75,14 @@ int question_record_begin(struct context *ctx, int64_t *ret_ms)
         r = stmt_step(stmt, &err);
     if (r < 0)
         return cannot_answer("%s", err.text);
-    *ret_ms = r == 0 || stmt_is_null(stmt, 0)
-                  ? TIME_UNKNOWN
-                  : walltime_of_record(&ctx->walltime, stmt_i64(stmt, 0));
+    if (r > 0 && !stmt_is_null(stmt, 0))
+        begin_ms = stmt_i64(stmt, 0);
+    /* its snapshots go before what they were added up to */
+    if (coverage_extent(ctx->db, &first_ms, &last_ms, &err) < 0)
+        return cannot_answer("%s", err.text);
+    if (first_ms <= last_ms && first_ms < begin_ms)
+        begin_ms = first_ms;
+    *ret_ms = begin_ms == INT64_MAX ? TIME_UNKNOWN : walltime_of_record(&ctx->walltime, begin_ms);
     return EXIT_ANSWERED;
 }
 

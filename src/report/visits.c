@@ -11,8 +11,11 @@
 
 #define HOUR_MS INT64_C(3600000)
 
-static const char hours_sql[] = "SELECT at_ms FROM tally_rollups WHERE tier = 2 AND service = ?1 "
-                                "AND state = ?2 AND at_ms >= ?3 AND at_ms < ?4";
+/* Where snapshots were complete in some namespaces alone, their counts stand apart. */
+#define HOURS_OF(table)                                            \
+    "SELECT at_ms FROM " table " WHERE tier = 2 AND service = ?1 " \
+    "AND state = ?2 AND at_ms >= ?3 AND at_ms < ?4"
+static const char hours_sql[] = HOURS_OF("tally_rollups") " UNION ALL " HOURS_OF("netns_tallies");
 
 /* Hours that may be left out. */
 struct hours {

@@ -390,11 +390,18 @@ int vacuum_step(struct store *store, struct err *err)
 
 int retention_step(struct store *store, int64_t now_ms, struct err *err)
 {
-    int r;
+    int64_t unused = 0;
+    int r = 0;
 
     if (!store->retention.set)
         return 0;
-    r = prune_step(store, now_ms, err);
+    if (budget_is_above(store)) { /* the disk need not wait until all has gone */
+        r = sql_query_i64(store->db, "PRAGMA freelist_count", &unused, err);
+        if (r > 0)
+            r = unused < VACUUM_DOWN ? 0 : vacuum_step(store, err);
+    }
+    if (r == 0)
+        r = prune_step(store, now_ms, err);
     if (r == 0)
         r = vacuum_step(store, err);
     return r ? r : orphans_step(store, err);

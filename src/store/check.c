@@ -45,8 +45,8 @@ static int find_damage(struct check *check, const char *what, int r, const struc
 {
     if (r != -EBADMSG)
         return r;
-    find(check, "%s: can't be read to its end (%s)", what, sqlite3_errmsg(check->db));
-    (void)err;
+    find(check, "%s: can't be read to its end (%s)", what,
+         err->text[0] ? err->text : "its content makes no sense");
     return 0;
 }
 

@@ -277,6 +277,8 @@ static int put_counters(struct store *store, const struct share *share,
         int64_t id;
 
         r = find_name(store, &change, naming, &id, err);
+        if (r >= 0 && id)
+            orphans_note(store, STMT_FIND_COUNTER, id);
         if (r < 0 || !id || change.named || (one->full && !follow(&known, id, &change)))
             continue;
         r = put_value(store, share, id, &change, err);

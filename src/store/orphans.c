@@ -19,8 +19,10 @@
 #define LIFE_BITS    (1U << 20) /* lives share bits: what keeps one too many is seen the next time */
 #define MOST_BITS    (INT64_C(1) << 31) /* of numbers: a file with greater ones is not swept */
 #define MOST_COLUMNS 6
-#define STEP_GROUPS  100              /* rows of one reading, or of one period, each */
-#define NAMES_PACE   INT64_C(3600000) /* from one sweep of counters' names to the next, ms */
+/* A third column: else SQLite steps over each row of the first two. */
+#define BEHIND_ALL  "9223372036854775807"
+#define STEP_GROUPS 100              /* rows of one reading, or of one period, each */
+#define NAMES_PACE  INT64_C(3600000) /* from one sweep of counters' names to the next, ms */
 
 enum kind {
     KIND_NONE,
@@ -47,6 +49,7 @@ struct orphans {
     int64_t at[2];  /* where the phase stands */
     unsigned phase; /* of phases[] */
     bool failed;    /* memory was short: nothing must go */
+    bool names; /* names of counters were short when it began: all phases are about them, or none */
 };
 
 /* Reads a table, or a dictionary of which what has no mark goes. The first two columns say where a step ends, the
@@ -75,13 +78,13 @@ static const struct phase phases[] = {
      .kinds = {OWNERS}, .changes = true},
     {.sql = "SELECT service, 0, service FROM tallies WHERE service > ?1 AND ?2 >= -1 AND ?3 ORDER BY service LIMIT 1",
      .kinds = {SERVICES}, .single = true},
-    {.sql = "SELECT tier, service, service FROM tally_rollups WHERE (tier, service) > (?1, ?2) AND ?3 ORDER BY tier, service LIMIT 1",
+    {.sql = "SELECT tier, service, service FROM tally_rollups WHERE (tier, service, state) > (?1, ?2, " BEHIND_ALL ") AND ?3 ORDER BY tier, service, state LIMIT 1",
      .kinds = {SERVICES}, .single = true},
-    {.sql = "SELECT tier, service, service FROM netns_tallies WHERE (tier, service) > (?1, ?2) AND ?3 ORDER BY tier, service LIMIT 1",
+    {.sql = "SELECT tier, service, service FROM netns_tallies WHERE (tier, service, state) > (?1, ?2, " BEHIND_ALL ") AND ?3 ORDER BY tier, service, state LIMIT 1",
      .kinds = {SERVICES}, .single = true},
     {.sql = "SELECT at_ms, netns, netns FROM netns_covers WHERE tier = 3 AND (at_ms, netns) > (?1, ?2) ORDER BY at_ms, netns LIMIT ?3",
      .kinds = {NETNS}},
-    {.sql = "SELECT tier, service, service FROM rate_rollups WHERE (tier, service) > (?1, ?2) AND ?3 ORDER BY tier, service LIMIT 1",
+    {.sql = "SELECT tier, service, service FROM rate_rollups WHERE (tier, service, at_ms) > (?1, ?2, " BEHIND_ALL ") AND ?3 ORDER BY tier, service, at_ms LIMIT 1",
      .kinds = {SERVICES}, .single = true},
     {.sql = "SELECT netns, from_ms, netns FROM netns_spans WHERE (netns, from_ms) > (?1, ?2) ORDER BY netns, from_ms LIMIT ?3",
      .kinds = {NETNS}},
@@ -89,9 +92,9 @@ static const struct phase phases[] = {
      .kinds = {NETNS}},
     {.sql = "SELECT netns, 0, netns FROM counters WHERE netns > ?1 AND ?2 >= -1 AND ?3 ORDER BY netns LIMIT 1",
      .kinds = {NETNS}, .single = true},
-    {.sql = "SELECT tier, netns, netns FROM counter_rollups WHERE (tier, netns) > (?1, ?2) AND ?3 ORDER BY tier, netns LIMIT 1",
+    {.sql = "SELECT tier, netns, netns FROM counter_rollups WHERE (tier, netns, at_ms) > (?1, ?2, " BEHIND_ALL ") AND ?3 ORDER BY tier, netns, at_ms LIMIT 1",
      .kinds = {NETNS}, .single = true},
-    {.sql = "SELECT tier, netns, netns FROM counter_cover WHERE (tier, netns) > (?1, ?2) AND ?3 ORDER BY tier, netns LIMIT 1",
+    {.sql = "SELECT tier, netns, netns FROM counter_cover WHERE (tier, netns, at_ms) > (?1, ?2, " BEHIND_ALL ") AND ?3 ORDER BY tier, netns, at_ms LIMIT 1",
      .kinds = {NETNS}, .single = true},
     {.sql = "SELECT netns, 0, netns FROM interfaces WHERE netns > ?1 AND ?2 >= -1 AND ?3 ORDER BY netns LIMIT 1",
      .kinds = {NETNS}, .single = true},
@@ -259,11 +262,13 @@ static int begin(struct store *store, unsigned phase, struct err *err)
         return sql_fail(store->db, r, err);
     }
     begin_phase(sweep, phase);
+    sweep->names = store->retention.names_short;
     mark(sweep, BOOTS, store->boot);
     store->retention.sweep = sweep;
     if (phase < NAMES)
         store->retention.removed = 0;
-    store->retention.named_ms = store->retention.last_ms;
+    if (sweep->names)
+        store->retention.named_ms = store->retention.last_ms;
     return 0;
 }
 
@@ -406,7 +411,7 @@ static int run_phase(struct store *store, const struct phase *phase, int64_t at[
     struct unmarked none = {.n = 0};
 
     if ((phase->changes && !store->retention.has_changes) ||
-        (phase->names && !store->retention.names_short))
+        (phase->names && !store->retention.sweep->names))
         return 0;
     if (phase->groups)
         return drop_groups(store, phase, at, err);
@@ -424,7 +429,7 @@ int orphans_step(struct store *store, struct err *err)
     if (!sweep)
         return begin_if_due(store, err);
     if (sweep->phase >= PHASES || sweep->failed) {
-        if (!sweep->failed) /* whether they still are is seen when another comes */
+        if (!sweep->failed && sweep->names) /* whether they still are is seen when another comes */
             store->retention.names_short = false;
         orphans_abandon(store);
         return 0;

@@ -269,6 +269,10 @@ static int advance_ticks(struct store *store, struct err *err)
     int r = oldest_of(store, TIER_TICKS, &oldest_ms, err);
 
     if (r > 0)
+        r = find_anchor(store, oldest_ms,
+                        oldest_ms + (bound_of(store, TIER_TICKS) - oldest_ms) / SPAN_PARTS, false,
+                        &to_ms, err);
+    if (r == 0 && oldest_ms)
         r = find_anchor(store, oldest_ms, bound_of(store, TIER_TICKS), true, &to_ms, err);
     if (r > 0 && tier_of(store, TIER_DETAIL)->from_ms < to_ms)
         r = advance(store, TIER_DETAIL, PRUNE_SIZE, oldest_ms, to_ms, err);

@@ -11,7 +11,9 @@
 
 #define STEP_HOURS  40  /* of each kind in a step: they take up to a page */
 #define STEP_VISITS 200 /* services and the like that a step looks at */
-#define STEP_DOWN   6   /* steps are so many times as large on the way down to a smaller size */
+/* With the whole key SQLite goes right behind a group; without, it steps over each of its rows. */
+#define BEHIND_ALL "9223372036854775807"
+#define STEP_DOWN  6 /* steps are so many times as large on the way down to a smaller size */
 
 static bool is_spent(const struct step *step)
 {
@@ -144,8 +146,9 @@ static int prune_tallies(struct step *step, struct err *err)
 {
     return prune_groups(
         step, STMT_GROUP_TALLY,
-        "SELECT service, state FROM tallies WHERE (service, state) > (?1, ?2) AND ?3 = 0 "
-        "ORDER BY service, state LIMIT 1",
+        "SELECT service, state FROM tallies WHERE (service, state, at_ms) > (?1, ?2, " BEHIND_ALL
+        ") "
+        "AND ?3 = 0 ORDER BY service, state, at_ms LIMIT 1",
         STMT_PRUNE_TALLY,
         "DELETE FROM tallies WHERE service = ?1 AND state = ?2 AND ?3 = 0 AND at_ms < ?4 AND at_ms "
         "<= "
@@ -158,8 +161,8 @@ static int prune_rollups(struct step *step, struct err *err)
 {
     return prune_groups(
         step, STMT_GROUP_ROLLUP,
-        "SELECT service, state FROM tally_rollups WHERE tier = ?3 AND (service, state) > (?1, ?2) "
-        "ORDER BY service, state LIMIT 1",
+        "SELECT service, state FROM tally_rollups WHERE tier = ?3 AND (service, state, at_ms) > "
+        "(?1, ?2, " BEHIND_ALL ") ORDER BY service, state, at_ms LIMIT 1",
         STMT_PRUNE_ROLLUP,
         "DELETE FROM tally_rollups WHERE tier = ?3 AND service = ?1 AND state = ?2 AND at_ms < ?4 "
         "AND at_ms <= coalesce((SELECT t.at_ms FROM tally_rollups AS t WHERE t.tier = ?3 "
@@ -171,8 +174,8 @@ static int prune_netns_tallies(struct step *step, struct err *err)
 {
     return prune_groups(
         step, STMT_GROUP_NETNS,
-        "SELECT service, state FROM netns_tallies WHERE tier = ?3 AND (service, state) > (?1, ?2) "
-        "ORDER BY service, state LIMIT 1",
+        "SELECT service, state FROM netns_tallies WHERE tier = ?3 AND (service, state, at_ms) > "
+        "(?1, ?2, " BEHIND_ALL ") ORDER BY service, state, at_ms LIMIT 1",
         STMT_PRUNE_NETNS,
         "DELETE FROM netns_tallies WHERE tier = ?3 AND service = ?1 AND state = ?2 AND at_ms < ?4 "
         "AND at_ms <= coalesce((SELECT t.at_ms FROM netns_tallies AS t WHERE t.tier = ?3 "

@@ -19,6 +19,10 @@
     {                                                   \
         NULL, column, 0, TIME_MIN / 10 - 1, RANGE_PLAIN \
     }
+#define STAMPED(table, column) /* begin of a snapshot << 16, counted on: see record/counting.c */ \
+    {                                                                                             \
+        table, column, TIME_MIN << 16, (TIME_MAX << 16) - 1, RANGE_PLAIN                          \
+    }
 #define FROM_TO(table, column, least, most)     \
     {                                           \
         table, column, least, most, RANGE_PLAIN \
@@ -30,6 +34,9 @@ static const struct range ranges[] = {
     FROM_TO("services", "protocol", 6, 17),
     FROM_TO("service_names", "protocol", 6, 17),
     FROM_TO("services", "id", 1, 1 << 24),
+    STAMPED("interfaces", "id"),
+    STAMPED("routes", "id"),
+    STAMPED(NULL, "route"),
     FROM_TO("counter_names", "kind", 0, 1),
     FROM_TO("counter_rollups", "last", INT64_MIN, INT64_MAX),
     TIME("start_ms"),
@@ -87,7 +94,6 @@ static const struct range ranges[] = {
     NUMBER("before"),
     NUMBER("after"),
     NUMBER("counter"),
-    NUMBER("route"),
     NUMBER("way"),
     NUMBER("ifindex"),
     NUMBER("count"),

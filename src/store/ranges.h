@@ -24,5 +24,5 @@ bool range_has(const struct range *range, int64_t value);
 /* Whether it has so few values that another table's column has them all by chance only. */
 static inline bool range_is_narrow(const struct range *range)
 {
-    return range && range->most - range->least < 16;
+    return range && (uint64_t)range->most - (uint64_t)range->least < 16;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <string.h>
 
 #include "connhist/base/cleanup.h"
 #include "connhist/base/vec.h"
@@ -73,7 +74,28 @@ static struct target *choose(const struct strays *strays, const struct page *pag
     return page->n_cells >= ROWS_ENOUGH && most >= second + 2 ? best : NULL;
 }
 
-static int find_candidates(struct strays *strays, const struct page *page, struct err *err)
+/* Counts by namespace, which look like those of all, stand only where a period has their cover. 0: it is not theirs. */
+static int has_covers(struct strays *strays, const struct page *page, struct err *err)
+{
+    static const char sql[] = "SELECT 1 FROM netns_covers WHERE tier = ?1 AND at_ms = ?2 LIMIT 1";
+    struct repair *repair = strays->repair;
+    _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    int r = sql_prepare(repair->db, sql, &stmt, err);
+
+    for (uint32_t i = 0; i < page->n_cells && r >= 0; i++) {
+        if (!record_read(&repair->image, page, i, &repair->record))
+            continue;
+        SQL_BIND(stmt, repair->record.values[0].integer, repair->record.values[3].integer);
+        r = sql_step(stmt, err);
+        sqlite3_reset(stmt);
+        if (r == 0)
+            return 0;
+    }
+    return r < 0 ? r : 1;
+}
+
+static int find_candidates(struct strays *strays, const struct page *page, bool is_last,
+                           struct err *err)
 {
     vec_clear(&strays->found);
     strays->tables = 0;
@@ -81,6 +103,11 @@ static int find_candidates(struct strays *strays, const struct page *page, struc
         size_t before = strays->found.n;
         int r = repair_can_be(strays->repair, strays->targets->items[i], page);
 
+        if (r > 0 && is_last && strcmp(strays->targets->items[i]->table, "netns_tallies") == 0) {
+            r = has_covers(strays, page, err);
+            if (r < 0)
+                return r;
+        }
         if (r > 0)
             r = vec_push(&strays->found, strays->targets->items[i]);
         if (r < 0)
@@ -128,7 +155,7 @@ static int look_at(struct strays *strays, uint32_t number, bool is_last, struct 
     }
     if (page.n_cells == 0 || page.kind == PAGE_TABLE_INTERIOR)
         return 0;
-    r = find_candidates(strays, &page, err);
+    r = find_candidates(strays, &page, is_last, err);
     if (r < 0)
         return r;
     target = choose(strays, &page);

@@ -135,7 +135,8 @@ static int count_trees(struct count *count, sqlite3 *db, struct err *err)
         const char *table = (const char *)sqlite3_column_text(stmt, 0);
         bool tiered = strcmp(table, "tally_rollups") == 0 || strcmp(table, "rate_rollups") == 0 ||
                       strcmp(table, "cover_rollups") == 0 || strcmp(table, "netns_tallies") == 0 ||
-                      strcmp(table, "netns_covers") == 0 || strcmp(table, "counter_rollups") == 0;
+                      strcmp(table, "netns_covers") == 0 || strcmp(table, "counter_rollups") == 0 ||
+                      strcmp(table, "counter_cover") == 0;
 
         if (count_tree(count, (uint32_t)sqlite3_column_int64(stmt, 1), tiered,
                        tiered ? SIZE_MINUTES : part_of(table)) < 0)
