@@ -37,8 +37,6 @@ static struct grown *step_of(struct counter_steps *steps, const struct ranges *r
 {
     int64_t at = at_ms < ranges->since_ms ? 0 : (at_ms - ranges->since_ms) / steps->step_ms;
 
-    if (steps->n && (size_t)at >= steps->n) /* at the very end */
-        at = (int64_t)steps->n - 1;
     return (size_t)at < steps->n ? &steps->items[at] : NULL;
 }
 
@@ -167,7 +165,7 @@ static void carry(struct counter_steps *steps, int64_t level, bool has_level)
 static struct ranges cut(const struct counted_spans *spans, int64_t since_ms, int64_t until_ms,
                          int64_t step_ms)
 {
-    struct ranges ranges = {.since_ms = since_ms, .end_ms = until_ms + 1};
+    struct ranges ranges = {.since_ms = since_ms, .end_ms = until_ms};
 
     /* steps of whole hours are told by hours, and begin with one */
     if (step_ms % COUNTED_HOUR_MS == 0)
@@ -178,8 +176,14 @@ static struct ranges cut(const struct counted_spans *spans, int64_t since_ms, in
     ranges.readings_ms = ranges.hours_ms;
     if (ranges.since_ms < spans->minutes_from_ms)
         ranges.readings_ms = ceil_to(spans->minutes_from_ms, COUNTED_HOUR_MS);
-    if (step_ms % COUNTED_HOUR_MS == 0) /* the hour that goes on has its row, too */
+    if (step_ms % COUNTED_HOUR_MS ==
+        0) { /* of the last hour what is behind the end does not count */
+        int64_t rest_ms = ranges.end_ms % COUNTED_HOUR_MS;
+
         ranges.readings_ms = ranges.end_ms;
+        if (ranges.end_ms - rest_ms >= spans->minutes_from_ms)
+            ranges.readings_ms -= rest_ms;
+    }
     if (ranges.readings_ms < ranges.hours_ms)
         ranges.readings_ms = ranges.hours_ms;
     return ranges;
@@ -204,7 +208,7 @@ int counter_steps(struct db *db, const struct walltime *walltime, const struct f
     walltime_to_record(walltime, since_ms, &since_record, &first_ms);
     walltime_to_record(walltime, until_ms, &first_ms, &until_record);
     ranges = cut(&spans, since_record, until_record, step_ms);
-    n = ranges.end_ms > ranges.since_ms ? (ranges.end_ms - ranges.since_ms - 2) / step_ms + 1 : 0;
+    n = ranges.end_ms > ranges.since_ms ? (ranges.end_ms - ranges.since_ms - 1) / step_ms + 1 : 0;
     if (n > STEPS_MAX)
         return err_set(err, -EINVAL, "--step: that makes more than %d steps", STEPS_MAX);
     if (vec_reserve(ret, (size_t)n) < 0)

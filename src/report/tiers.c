@@ -157,6 +157,17 @@ static int cut_period(const struct grid *grid, enum tier tier, int64_t at_ms, in
                : 0;
 }
 
+/* The period is better read from finer ones. */
+static bool is_coarse(const struct grid *grid, enum tier tier, int64_t at_ms)
+{
+    int64_t next_ms = at_ms + tier_length_ms(tier);
+
+    for (size_t i = 0; i < grid->n_cuts; i++)
+        if (grid->cuts[i] > at_ms && grid->cuts[i] < next_ms)
+            return true;
+    return tier > grid->coarsest;
+}
+
 /* There are few levels: each is a tier. */
 static int cut(const struct grid *grid, enum tier tier, int64_t from_ms, int64_t end_ms,
                struct pieces *ret) /* NOLINT(misc-no-recursion) */
@@ -177,7 +188,7 @@ static int cut(const struct grid *grid, enum tier tier, int64_t from_ms, int64_t
             return cut_period(grid, tier, at_ms, begin_ms, end_ms, ret);
         next_ms = at_ms + length_ms;
         stop_ms = next_ms < end_ms ? next_ms : end_ms;
-        finer = tier > grid->coarsest && tier > grid->finest &&
+        finer = is_coarse(grid, tier, at_ms) && tier > grid->finest &&
                 grid->kept->from_ms[tier - 1 + 1] <= begin_ms;
         if (!finer && begin_ms == at_ms && stop_ms == next_ms && is_there(grid, tier, at_ms) &&
             fits(grid, tier, at_ms))

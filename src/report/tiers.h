@@ -38,13 +38,16 @@ struct pieces {
 struct grid {
     const struct walltime *walltime; /* not owned */
     const struct kept *kept;         /* not owned */
-    int64_t since_ms;                /* begin of the first bucket, wall time */
-    int64_t until_ms;                /* end of the last one, wall time */
-    int64_t step_ms;                 /* width of a bucket; 0: there are none */
-    enum tier finest;                /* TIER_DETAIL: nothing but snapshots of which there is detail;
+    const int64_t *cuts;             /* on the record's clock: a period with one of them behind its
+                                        begin is not taken where a finer one is there; not owned */
+    size_t n_cuts;
+    int64_t since_ms;   /* begin of the first bucket, wall time */
+    int64_t until_ms;   /* end of the last one, wall time */
+    int64_t step_ms;    /* width of a bucket; 0: there are none */
+    enum tier finest;   /* TIER_DETAIL: nothing but snapshots of which there is detail;
                                         TIER_TICKS; TIER_MINUTES: rates, whose minutes are there at once */
-    bool any_shift;                  /* whatever the wall clock was */
-    enum tier coarsest;              /* none longer is taken where a finer one is there */
+    bool any_shift;     /* whatever the wall clock was */
+    enum tier coarsest; /* none longer is taken where a finer one is there */
 };
 
 /* Adds the pieces of [from_ms, end_ms) (record time) to ret: whole periods of the coarsest tier that

@@ -352,13 +352,16 @@ static int fill_buckets(struct work *work, const struct walltime *walltime, stru
     int64_t first_ms = floor_to(work->first_ms, tier_length_ms(TIER_DAYS));
     int64_t from_ms = work->from_ms > first_ms ? work->from_ms : first_ms;
     int64_t until_ms = work->until_ms <= work->last_ms ? work->until_ms : work->last_ms + 1;
-    bool sums;
-    int r = trend_adds_up(&work->lookup, &work->labels, work->question, &sums);
+    _cleanup_(trend_sums_finish) struct trend_sums sums = {0};
+    int r = trend_sums_find(&sums, work->db, &work->lookup, &work->labels, work->question, from_ms,
+                            until_ms, err);
 
     if (r < 0)
-        return err_errno(err, r, "counting the sockets");
-    if (sums)
+        return r;
+    if (sums.add_up)
         grid.coarsest = trend_sums_tier(trend->step_ms);
+    grid.cuts = sums.cuts.items;
+    grid.n_cuts = sums.cuts.n;
     if (from_ms < until_ms &&
         netns_choice_cut(&work->netns, &grid, from_ms, until_ms, &work->moments.pieces) < 0)
         return err_errno(err, -ENOMEM, "reading the snapshots");

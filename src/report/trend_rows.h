@@ -2,7 +2,11 @@
 /* The two ways to count: from the tallies, and from the sockets themselves. */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "connhist/base/err.h"
+#include "connhist/base/vec.h"
 #include "connhist/report/trend.h"
 #include "labels.h"
 #include "lookup.h"
@@ -10,10 +14,20 @@
 
 struct db;
 
-/* Whether series are sums of counts that are kept one by one: of a sum a tier does not tell fewest and
- * most. 0 or -ENOMEM. */
-int trend_adds_up(const struct lookup *lookup, struct labels *labels,
-                  const struct trend_question *question, bool *ret);
+/* How series of a question come from counts that are kept one by one. */
+struct trend_sums {
+    struct {
+        VEC_FIELDS(int64_t);
+    } cuts; /* where one goes over from the counts of a namespace to those of the next, as the recorder's own
+                    does at a reboot; record time, ascending; owned */
+    bool add_up; /* some are sums: of a sum a tier does not tell fewest and most */
+};
+
+/* For the time [from_ms, until_ms) of the record; finish *ret, which begins as {0}, also after an error. */
+int trend_sums_find(struct trend_sums *ret, struct db *db, const struct lookup *lookup,
+                    struct labels *labels, const struct trend_question *question, int64_t from_ms,
+                    int64_t until_ms, struct err *err);
+void trend_sums_finish(struct trend_sums *sums);
 
 /* The coarsest tier that such a sum is read from: by periods of which a step has many, so that its bounds are near
  * and what is read grows with the steps of an answer, not with its time. */

@@ -189,7 +189,7 @@ def test_growth_is_the_difference_of_what_the_kernel_told(netns, db, past):
     rows = told(db, netns, "-e", "--by", "interface", "--since", at(past[0][0]), "--until", at(past[2][0]))["rows"]
     assert [row["grew"] for row in rows if (row["interface"], row["counter"]) == ("lo", "rx_bytes")] == [lo[2] - lo[0]]
     reported = strict_json(connhist("--db", db, "report", "--counter", "udpnoports", "--since", at(past[0][0] + 1),
-                                    "--until", at(past[2][0]), "--format", "json", netns=netns).stdout)
+                                    "--until", at(past[2][0] + 1), "--format", "json", netns=netns).stdout)
     assert sum(row["grew"] or 0 for row in reported["rows"]) == grew["Udp.NoPorts"]["grew"]
 
 

@@ -450,6 +450,26 @@ def test_a_counter_that_never_moved_is_an_answer_and_a_typo_is_none(path):
     assert {row["counter"]: row["value"] for row in zero["rows"]}["TcpExt.ListenDrops"] == 0
 
 
+def test_a_reading_at_the_end_of_a_span_belongs_to_the_next_one(path):
+    """Spans end before --until: those that follow one another count each reading once."""
+    kernel = Kernel()
+    kernel.set("TcpExt.ListenOverflows", 0)
+    kernel.tick()
+    for n in (1, 20, 300):
+        kernel.add("TcpExt.ListenOverflows", n)
+        kernel.ticks(6)
+    replay(path, kernel.commands)
+    readings = [at_ms for at_ms, in query(path, "SELECT at_ms FROM readings ORDER BY at_ms")]
+    assert len(readings) == 4
+    name, (_, _, third, last) = "TcpExt.ListenOverflows", readings
+
+    def grown(since, until, step="1m"):
+        return [row["grew"] for row in steps(path, name, since, until, step) if row["grew"]]
+    assert grown(third - 1, third) == [] and grown(third - 1, third + 1) == grown(third, third + 1) == [20]
+    assert grown(BEGIN, third, "2h") == [1] and grown(BEGIN, third + 1, "2h") == [21]
+    assert grown(third, last) == [20] and grown(last, last + 1) == [300]
+
+
 def test_the_chart_shows_growth_gaps_and_sums(path):
     kernel = Kernel()
     kernel.set("TcpExt.ListenOverflows", 1)
@@ -462,14 +482,14 @@ def test_the_chart_shows_growth_gaps_and_sums(path):
     kernel.ticks(1, MINUTE)
     replay(path, kernel.commands)
     done = connhist("--db", path, "--utc", "report", "--counter", "ListenOverflows", "--since", at(BEGIN), "--until",
-                    at(kernel.wall_ms), "--step", "1m", "--format", "chart")
+                    at(kernel.wall_ms + 1), "--step", "1m", "--format", "chart")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("TcpExt.ListenOverflows: ")
-    assert lines[1].strip() == "·▂█▁···" and "max 7 in the 1m00s from" in lines[2]
+    assert lines[1].strip() == "·▂█▁····" and "max 7 in the 1m00s from" in lines[2]
     assert "8 in all" in lines[2] and "100 more over gaps" in " ".join(lines[2:4])
     assert any("none" in line and "not recorded" in line for line in lines)
     table = connhist("--db", path, "report", "--counter", "ListenOverflows", "--since", at(BEGIN), "--until",
-                     at(kernel.wall_ms), "--step", "1m", "--format", "table").stdout
+                     at(kernel.wall_ms + 1), "--step", "1m", "--format", "table").stdout
     assert "IN GAP" in table
 
 

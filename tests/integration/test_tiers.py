@@ -382,6 +382,48 @@ def test_a_namespace_has_its_counts_where_others_failed(tmp_path, commands, begi
         assert told(there, pruned=True) == told(true, pruned=True)
 
 
+# a boot: ticks until a port has a connection, with it, and how it ends
+boots = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 149), st.sampled_from([("reboot", 500)] * 5 + [
+    ("reboot", 1), ("restart", 1), ("wait", 150), ("open:ESTABLISHED", 7), ("open:LISTEN", 1)])), min_size=3, max_size=8)
+
+
+@settings(QUICK, max_examples=8 if SANITIZER else 40)
+@given(boots, st.integers(0, 400), st.integers(600, 999), st.sampled_from((MINUTE, 7 * MINUTE, HOUR, 5 * HOUR, DAY)))
+def test_a_reboot_parts_no_sum(tmp_path, boots, begin, end, step):
+    """Each boot has its own services: what a port had is told as of one, from rollups, too, and to the socket."""
+    commands = [step for early, late, last in boots
+                for step in (("ticks", early), ("open:ESTABLISHED", 7), ("ticks", late), last)] + [("wait", 150)]
+    whole = tmp_path / "whole.db"
+    replay(whole, play_long(commands).commands)
+    raw, pruned = copy_of(whole, "raw.db", UNDONE), copy_of(whole, "pruned.db", NO_TICKS)
+    first, last = query(whole, "SELECT min(start_ms), max(start_ms) FROM snapshots")[0]
+    since, until = sorted(first - HOUR + (last - first + 2 * HOUR) * part // 1000 for part in (begin, end))
+    if since == until:
+        return
+    step = max(step, (until - since) // 500 // HOUR * HOUR)
+    for by in "port,role,state", "port,role,state,netns":
+        args = "--by", by, "--step", f"{step}ms"
+        true, _ = ask(raw, since, until, *args)
+        mine, _ = ask(whole, since, until, *args)
+        assert true["tier"] == "ticks" and told(mine) == told(true) and not mine["bounds"]
+    if ("reboot", 1) in commands:  # it sets the clock by minutes: there a period has no wall time of its own
+        return
+    there, _ = ask(pruned, since, until, *args)
+    true, _ = ask(raw, there["since_ms"], there["until_ms"], *args[:-1], f"{there['step_ms']}ms")
+    hold_counts(there, true, pruned=True)
+
+
+def test_of_a_year_with_a_reboot_days_are_read(tmp_path):
+    """Else the test above would show nothing."""
+    path = tmp_path / "made-up.db"
+    some = [("open:ESTABLISHED", 7), *[("ticks", 149)] * 2, ("wait", 400)]
+    replay(path, play_long([*some * 3, ("reboot", 500), *some * 3]).commands)
+    first, last = query(path, "SELECT min(start_ms), max(start_ms) FROM snapshots")[0]
+    port, = query(path, "SELECT port FROM services GROUP BY port HAVING count(DISTINCT netns) = 2")[0]
+    document, _ = ask(path, first // DAY * DAY, last // DAY * DAY, "--port", str(port), "--step", "24h")
+    assert document["rows"] and (document["tier"], document["bounds"]) == ("days", 0)
+
+
 def connhist_knows(path, name):
     return name == "own" or bool(query(path, "SELECT 1 FROM netns WHERE name = ?", name))
 
@@ -406,7 +448,7 @@ def test_hours_without_sockets_of_a_port_hold_none(tmp_path, commands):
         assert told(ask(whole, first - 1, last + 1, *args)[0]) == told(ask(raw, first - 1, last + 1, *args)[0])
 
 
-@settings(QUICK, max_examples=5 if SANITIZER else 20)
+@settings(QUICK, max_examples=8 if SANITIZER else 40)
 @given(steps)
 def test_what_is_passed_over_is_what_nobody_asked_for(tmp_path, commands):
     """Sockets of a port at either end, and of a peer, are those that a list of all has."""

@@ -137,8 +137,11 @@ static void upkeep(struct record_file *file)
 
 #define HALF_HOURS 48
 
+/* At half an hour, so that an hour has counts of both boots. */
+#define REBOOT (4 * HALF_HOURS + 9)
+
 /* A snapshot every half an hour, of counts that change each time. */
-static void write_days(struct record_file *file, int days)
+static void write_days(struct record_file *file, int days, bool reboot)
 {
     record_begin(file, 'a', D0 - 1000, 30 * MIN);
     for (int i = 0; i < days * HALF_HOURS; i++) {
@@ -148,7 +151,9 @@ static void write_days(struct record_file *file, int days)
             .period_ms = at_ms,
             .opened = 2};
 
-        record_snapshot(file, at_ms, i % 2 == 0);
+        if (reboot && i == REBOOT)
+            record_begin(file, 'b', at_ms - 1000, 30 * MIN);
+        record_snapshot(file, at_ms, i % 2 == 0 || (reboot && i == REBOOT));
         record_tally(file, PROTOCOL_TCP, ROLE_SERVER, 80, STATE_ESTABLISHED,
                      (uint32_t)(i % HALF_HOURS + 1));
         record_rate(file, &rate);
@@ -178,7 +183,9 @@ static int64_t steps_over(struct record_file *file, int days)
     assert_int_equal(trend.series.items[0].points.n, days);
     assert_int_equal(rates.series.n, 1);
     for (int i = 0; i < days; i++) {
+        assert_int_equal(trend.series.items[0].points.items[i].min, 1);
         assert_int_equal(trend.series.items[0].points.items[i].max, HALF_HOURS);
+        assert_false(trend.series.items[0].points.items[i].bounds);
         assert_int_equal(rates.series.items[0].points.items[i].opened, 2 * HALF_HOURS);
     }
     assert_int_equal(trend.coverage.done, days * HALF_HOURS);
@@ -194,13 +201,48 @@ static void a_long_time_costs_its_days_and_not_its_snapshots(void **state)
 
     (void)state;
     record_file_init(&file);
-    write_days(&file, 41);
+    write_days(&file, 41, false);
     few = steps_over(&file, 10);
     many = steps_over(&file, 40);
     /* a row takes about ten steps, and a day has 5 rows: its counts, its rates twice, its snapshots
      * twice. Of its 48 snapshots with their counts and rates there would be 240 */
     assert_true(many - few < 30 * 5 * 30);
     record_file_finish(&file);
+}
+
+/* The port is then one of two services: each boot has a namespace of its own. */
+static void a_reboot_costs_the_day_that_it_is_in(void **state)
+{
+    struct record_file file;
+    int64_t few, many;
+
+    (void)state;
+    record_file_init(&file);
+    write_days(&file, 41, true);
+    few = steps_over(&file, 10);
+    many = steps_over(&file, 40);
+    /* as above, with a search for each service's rows of the longer time */
+    assert_true(many - few < 30 * 5 * 30);
+    record_file_finish(&file);
+}
+
+static void a_period_with_a_cut_is_read_from_finer_ones(void **state)
+{
+    const struct kept pruned = {.from_ms = {0, D0 + HOUR, D0, 0, 0},
+                                .until_ms = {INT64_MAX, INT64_MAX, D0 + DAY, D0 + DAY, D0 + DAY}};
+    int64_t cuts[] = {D0 + 30 * MIN + 1, D0 + 5 * HOUR};
+    struct walltime walltime = {0};
+    struct grid grid = {.walltime = &walltime,
+                        .kept = &all_kept,
+                        .cuts = cuts,
+                        .n_cuts = 2,
+                        .finest = TIER_TICKS,
+                        .coarsest = TIER_DAYS};
+
+    (void)state;
+    check_pieces(&grid, D0, D0 + 2 * DAY, "m 0-30 t 30-31 m 31-60 h 60-1440 d 1440-2880");
+    grid.kept = &pruned; /* no ticks there: each period is told once */
+    check_pieces(&grid, D0, D0 + DAY, "m 0-60 h 60-1440");
 }
 
 int main(void)
@@ -211,6 +253,8 @@ int main(void)
         cmocka_unit_test(a_clock_that_is_apart_by_no_period_takes_finer_ones),
         cmocka_unit_test(where_nothing_finer_is_kept_the_middle_of_a_period_decides),
         cmocka_unit_test(a_long_time_costs_its_days_and_not_its_snapshots),
+        cmocka_unit_test(a_reboot_costs_the_day_that_it_is_in),
+        cmocka_unit_test(a_period_with_a_cut_is_read_from_finer_ones),
     };
 
     return cmocka_run_group_tests_name("tiers", tests, NULL, NULL);
