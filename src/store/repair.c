@@ -29,7 +29,7 @@ static void finish(struct repair *repair)
     free(repair->buf);
 }
 
-/* Whether a table of ours is named in it; what it was then is told by its tables. */
+/* Whether a table of ours is named in it. What its edition was is not known without the first page. */
 static int find_edition(struct repair *repair, const char *path, struct err *err)
 {
     repair->edition = repair->image.edition;
@@ -39,10 +39,7 @@ static int find_edition(struct repair *repair, const char *path, struct err *err
         repair->pages.n_trees > 1)
         return err_set(err, -EMEDIUMTYPE, "%s is a database of another program, not of connhistd",
                        path);
-    repair->edition = pages_find(&repair->pages, "counters") >= 0     ? 4
-                      : pages_find(&repair->pages, "tiers") >= 0      ? 3
-                      : pages_find(&repair->pages, "open_facts") >= 0 ? 2
-                                                                      : file_edition();
+    repair->edition = file_edition(); /* it has all tables that there ever were */
     repair_tell(repair, "the first page, with the header of the file");
     return 0;
 }

@@ -105,7 +105,7 @@ def test_whatever_was_recorded_is_whole(tmp_path, some):
     ("UPDATE recordings SET ended_ms = started_ms - 1", "recordings: 1 row with an end before the begin: id 1"),
     ("UPDATE netns_spans SET until_ms = from_ms - 1", "netns_spans: 1 row with an end before the begin: netns "),
     ("UPDATE tallies SET at_ms = at_ms + 1 WHERE at_ms = (SELECT max(at_ms) FROM tallies)", "at an instant without snapshot"),
-    ("INSERT INTO counters VALUES (1, 1, 1, 1, 1, 1)", "counters: 1 row of an unknown counter: netns 1, at_ms 1, counter 1"),
+    ("INSERT INTO counters VALUES (1, 1, 1, 1, 1, 1, 0)", "counters: 1 row of an unknown counter: netns 1, at_ms 1, counter 1"),
     ("INSERT INTO route_ways VALUES (9, 1, NULL, 1, 1, 0)", "route_ways: 1 row without their route: route 9, way 1"),
     ("DELETE FROM snapshots WHERE anchor = 1 AND start_ms > (SELECT min(start_ms) FROM snapshots)", None),
 ])
@@ -421,7 +421,7 @@ def test_the_size_is_told_by_part_as_sqlite_counts_it(model):
     assert told["names_bytes"] == sum(pages[name] for name in (
         "services", "netns", "service_names", "owners", "processes", "programs", "cgroups", "addresses", "counter_names"))
     assert told["minutes_bytes"] + told["hours_bytes"] + told["days_bytes"] == sum(
-        pages[name] for name in ("tally_rollups", "rate_rollups", "cover_rollups", "netns_tallies", "netns_covers", "counter_rollups", "counters",
+        pages[name] for name in ("tally_rollups", "rate_rollups", "cover_rollups", "netns_tallies", "netns_covers", "counter_rollups", "counter_cover", "counters",
                                  "readings", "reading_lacks", "interfaces", "routes", "route_ways"))
     assert told["minutes_bytes"] > told["hours_bytes"]
     assert sum(told[part + "_bytes"] for part in (
