@@ -31,7 +31,7 @@ static const struct option_row rows[] = {
     {OPT_FQDN, REPEAT_LAST, 'f', "fqdn", NULL,
      "fully qualified names of remote addresses, as far as they\nare found within two seconds"},
     {OPT_OFFLOAD, REPEAT_LAST, 't', "offload", NULL,
-     "what does the work of each connection: InHost, kTLS,\nMPTCP … (of now only)"},
+     "what does the work of each connection: InHost, kTLS,\nMPTCP …"},
     {OPT_PROTO, REPEAT_NOT, 'p', "proto", "NAME",
      "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only those\nof one family; with -s also ip, "
      "ipv6, icmp, icmpv6, with -r\nip or ipv6"},
