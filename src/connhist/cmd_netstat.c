@@ -15,6 +15,7 @@
 #include "context.h"
 #include "netstat_repeat.h"
 #include "netstat_tables.h"
+#include "own_sockets.h"
 #include "pager.h"
 #include "question.h"
 #include "snapshot_words.h"
@@ -31,7 +32,7 @@ static const struct option_row rows[] = {
     {OPT_FQDN, REPEAT_LAST, 'f', "fqdn", NULL,
      "fully qualified names of remote addresses, as far as they\nare found within two seconds"},
     {OPT_OFFLOAD, REPEAT_LAST, 't', "offload", NULL,
-     "what does the work of each connection: InHost, kTLS,\nMPTCP … (of now only)"},
+     "what does the work of each connection: InHost, kTLS,\nMPTCP …"},
     {OPT_PROTO, REPEAT_NOT, 'p', "proto", "NAME",
      "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only those\nof one family; with -s also ip, "
      "ipv6, icmp, icmpv6, with -r\nip or ipv6"},
@@ -143,6 +144,49 @@ static int end_table(struct socket_table *table, const struct filter *filter, in
     return status;
 }
 
+/* The rows of the live table. Threads that still ask for names of addresses have sockets, too, which
+ * nobody asked for. */
+struct other_rows {
+    struct socket_table *table;
+    struct own_sockets own; /* owned */
+    socket_row_fn fn;       /* gets those of others */
+    struct err *err;
+    bool began;
+};
+
+static void other_rows_finish(struct other_rows *others)
+{
+    own_sockets_finish(&others->own);
+}
+
+/* A socket_row_fn. */
+static int put_others_row(void *arg, const struct socket_row *row)
+{
+    struct other_rows *others = arg;
+
+    if (!others->began && others->table->resolver) {
+        /* the kernel's tables are read by now: and what a thread opened meanwhile */
+        int r = own_sockets_add(&others->own);
+
+        if (r < 0)
+            return err_set(others->err, r, "out of memory");
+    }
+    others->began = true;
+    return own_sockets_has(&others->own, row->inode) ? 0 : others->fn(others->table, row);
+}
+
+/* Gives fn what sockets_live() tells, without this process' own sockets; returns what that does. */
+static int give_others(struct socket_table *table, const struct filter *filter, unsigned which,
+                       socket_row_fn fn, struct err *err)
+{
+    _cleanup_(other_rows_finish) struct other_rows others = {.table = table, .fn = fn, .err = err};
+    int r = table->resolver ? own_sockets_add(&others.own) : 0;
+
+    if (r < 0)
+        return err_set(err, r, "out of memory");
+    return sockets_live(filter, which, put_others_row, &others, err);
+}
+
 static int netstat_now(struct context *ctx, const struct kept *kept)
 {
     _cleanup_(socket_table_finish) struct socket_table table = {.kind = SOCKETS_LIVE,
@@ -164,11 +208,11 @@ static int netstat_now(struct context *ctx, const struct kept *kept)
     choose_details(ctx, &table);
     table.pids |= filter_by_owner(&filter); /* who chooses by owner sees whom he got */
     if (table.resolver)
-        end_names(&table, sockets_live(&filter, 0, socket_table_want_name, &table, &err));
+        end_names(&table, give_others(&table, &filter, 0, socket_table_want_name, &err));
     status = socket_table_begin(&table, ctx, &document);
     if (status != EXIT_ANSWERED)
         return status;
-    r = sockets_live(&filter, which_of(&table), socket_table_row, &table, &err);
+    r = give_others(&table, &filter, which_of(&table), socket_table_row, &err);
     return end_table(&table, &filter, r, &err);
 }
 

@@ -17,7 +17,10 @@ enum {
     COLUMN_FROM = 6,
     COLUMN_GATEWAY = 8,
     COLUMN_WEIGHT = 12,
+    COLUMN_TOS = 18,
     COLUMN_NEXTHOP_ID = 19,
+    COLUMN_INCOMING = 20,
+    COLUMN_ENCAP = 21,
 };
 
 static const struct column columns[] = {
@@ -39,10 +42,10 @@ static const struct column columns[] = {
     {"source", "SOURCE", false, .least = 15, .gives = 6},
     {"protocol", "PROTOCOL", false, .gives = 8},
     {"scope", "SCOPE", false, .gives = 9},
-    {"tos", NULL, true},
+    {"tos", "TOS", true},
     {"nexthop_id", "NEXTHOP ID", true, .gives = 5},
-    {"incoming", NULL, false},
-    {"encap", NULL, true},
+    {"incoming", "INCOMING", false},
+    {"encap", "ENCAP", true},
     {"flags", "FLAGS", false, .least = 8, .gives = 7},
 };
 
@@ -55,7 +58,10 @@ struct sight {
     bool tables;   /* more than one table was asked for */
     bool sources;  /* a route is for packets from somewhere only */
     bool weights;  /* a route has more ways than one */
+    bool services; /* a route is for packets of one type of service only */
     bool nexthops; /* a route's ways are a next hop object's */
+    bool incoming; /* a route is for packets that came in somewhere only */
+    bool encaps;   /* a route puts packets into others */
 };
 
 static bool chosen(const struct table_choice *choice, const struct route *route)
@@ -83,7 +89,10 @@ static void look(const struct table_choice *choice, const struct route_table *ro
             continue;
         sight->sources |= route->source_bits > 0;
         sight->weights |= route->n_hops > 1;
+        sight->services |= route->tos > 0;
         sight->nexthops |= route->nexthop_id > 0;
+        sight->incoming |= route->iif > 0;
+        sight->encaps |= route->encap > 0;
     }
 }
 
@@ -96,11 +105,17 @@ static void choose_columns(const struct sight *sight, struct column ret[static C
         ret[COLUMN_FROM].heading = NULL;
     if (!sight->weights)
         ret[COLUMN_WEIGHT].heading = NULL;
+    if (!sight->services)
+        ret[COLUMN_TOS].heading = NULL;
     if (!sight->nexthops)
         ret[COLUMN_NEXTHOP_ID].heading = NULL;
+    if (!sight->incoming)
+        ret[COLUMN_INCOMING].heading = NULL;
+    if (!sight->encaps)
+        ret[COLUMN_ENCAP].heading = NULL;
 }
 
-/* "10.0.0.0/8"; for people "default", and no bits behind a single address. */
+/* "10.0.0.0/8"; for people "default", which is IPv4's, and no bits behind a single address. */
 static const char *prefix_text(const struct sight *sight, uint8_t family,
                                const struct address *address, uint8_t bits,
                                char buf[static PREFIX_TEXT_MAX])
@@ -108,7 +123,7 @@ static const char *prefix_text(const struct sight *sight, uint8_t family,
     char text[ADDRESS_TEXT_MAX];
 
     address_format(family, address, text);
-    if (sight->people && bits == 0)
+    if (sight->people && bits == 0 && family == AF_INET)
         snprintf(buf, PREFIX_TEXT_MAX, "default");
     else if (sight->people && bits == address_bytes(family) * 8)
         snprintf(buf, PREFIX_TEXT_MAX, "%s", text);

@@ -3,6 +3,7 @@
  * They and the resolver share a pool, which goes with the last of them. */
 #include "resolver.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
@@ -67,16 +68,18 @@ static void pool_unref(struct pool *pool)
         pool_free(pool);
 }
 
+/* Nor what inet_aton() takes for an address ("1234", "0x7f.1"): so do other programs. */
 static bool is_name(const char *name)
 {
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
     size_t n = strlen(name);
     struct address address;
+    struct in_addr in;
     uint8_t family;
 
     return n > 0 && n <= NAME_MAX_ && strspn(name, allowed) == n && name[0] != '-' &&
-           address_parse(name, &family, &address) < 0;
+           address_parse(name, &family, &address) < 0 && inet_aton(name, &in) == 0;
 }
 
 /* The answer to one question, or NULL; this may take its time. */

@@ -132,9 +132,13 @@ static int64_t *find_value(struct counting_state *state, struct counted_space *s
     return &space->values.items[number];
 }
 
-/* restarted: what counts is another thing by the same name. */
+/* Where a name's counter stands when what it counted is gone: whatever has the name next begins
+ * from 0. */
+static const int64_t gone = INT64_MAX;
+
+/* before: what counts is not what had the name, and this is where it stood; NULL: it is the same. */
 static int tell_counter(struct counting_state *state, struct counted_space *space,
-                        const struct counter *counter, bool restarted)
+                        const struct counter *counter, const int64_t *before)
 {
     size_t n_names = state->names.n;
     int64_t *value = find_value(state, space, counter->name,
@@ -149,7 +153,7 @@ static int tell_counter(struct counting_state *state, struct counted_space *spac
         state->to->left_out++;
         return 0;
     }
-    if (*value == counter->value && !(restarted && counter->value)) {
+    if (*value == counter->value && !(before && counter->value)) {
         if (counter->value || !counter->protocol || (state->named && state->names.n == n_names))
             return 0;
         change.named = true;
@@ -157,7 +161,7 @@ static int tell_counter(struct counting_state *state, struct counted_space *spac
     if (change.named || (space->whole && counter->kind == COUNTER_GAUGE))
         change.turn = COUNTER_WENT_ON;
     else if (space->whole)
-        change.turn = (uint8_t)counter_growth(restarted ? INT64_MAX : *value, counter->value,
+        change.turn = (uint8_t)counter_growth(before ? *before : *value, counter->value,
                                               state->long_bits, &change.grew);
     *value = counter->value;
     snprintf(change.name, sizeof(change.name), "%s", counter->name);
@@ -177,20 +181,35 @@ static const struct {
     STAT(rx_nohandler), STAT(tx_collisions), STAT(tx_carrier),
 };
 
+static int64_t stat_of(const struct interface *interface, size_t i)
+{
+    int64_t value;
+
+    memcpy(&value, (const char *)&interface->stats + stats[i].offset, sizeof(value));
+    return value;
+}
+
+static void name_stat(const struct interface *interface, size_t i,
+                      char ret[static COUNTER_NAME_MAX])
+{
+    snprintf(ret, COUNTER_NAME_MAX, "interface.%s.%s", interface->name, stats[i].name);
+}
+
+/* was: the same one by the name that it had; NULL: it had this one. restarted: another had this name. */
 static int tell_stats(struct counting_state *state, struct counted_space *space,
-                      const struct interface *interface, bool restarted)
+                      const struct interface *interface, const struct interface *was,
+                      bool restarted)
 {
     int r = 0;
 
     for (size_t i = 0; r == 0 && interface->has_stats && i < sizeof(stats) / sizeof(stats[0]);
          i++) {
-        struct counter counter = {.kind = COUNTER_TOTAL, .place = (uint16_t)i};
+        struct counter counter = {
+            .value = stat_of(interface, i), .kind = COUNTER_TOTAL, .place = (uint16_t)i};
+        int64_t before = was ? stat_of(was, i) : gone;
 
-        memcpy(&counter.value, (const char *)&interface->stats + stats[i].offset,
-               sizeof(counter.value));
-        snprintf(counter.name, sizeof(counter.name), "interface.%s.%s", interface->name,
-                 stats[i].name);
-        r = tell_counter(state, space, &counter, restarted);
+        name_stat(interface, i, counter.name);
+        r = tell_counter(state, space, &counter, was || restarted ? &before : NULL);
     }
     return r;
 }
@@ -215,6 +234,19 @@ static int begin_interface(struct counting_state *state, const struct interface 
     return vec_push(&state->to->interfaces, *known);
 }
 
+/* The same interface, where it had another name at the last reading; NULL. */
+static const struct interface *find_renamed(const struct counted_space *space,
+                                            const struct interface *now)
+{
+    for (size_t i = 0; i < space->interfaces.n; i++) {
+        const struct interface *was = &space->interfaces.items[i].interface;
+
+        if (was->ifindex == now->ifindex)
+            return was->has_stats && strcmp(was->name, now->name) != 0 ? was : NULL;
+    }
+    return NULL;
+}
+
 /* Whether another one had the name: it counts from 0. */
 static bool is_restarted(const struct counted_space *space, const struct interface *now)
 {
@@ -222,6 +254,37 @@ static bool is_restarted(const struct counted_space *space, const struct interfa
         if (strcmp(space->interfaces.items[i].interface.name, now->name) == 0)
             return space->interfaces.items[i].interface.ifindex != now->ifindex;
     return false;
+}
+
+static bool has_name(const struct interface_list *list, const char *name)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (strcmp(list->items[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Notes of names that nobody has any more that what has them next is another one. */
+static void leave_names(struct counting_state *state, struct counted_space *space,
+                        const struct interface_list *list)
+{
+    if (list->n > INTERFACES_COUNTED || list->n_left_out) /* it may be among those left out */
+        return;
+    for (size_t i = 0; i < space->interfaces.n; i++) {
+        const struct interface *was = &space->interfaces.items[i].interface;
+
+        if (!was->has_stats || has_name(list, was->name))
+            continue;
+        for (size_t k = 0; k < sizeof(stats) / sizeof(stats[0]); k++) {
+            char name[COUNTER_NAME_MAX];
+            int64_t *value;
+
+            name_stat(was, k, name);
+            value = find_value(state, space, name, 0);
+            if (value && *value)
+                *value = gone;
+        }
+    }
 }
 
 static int tell_interfaces(struct counting_state *state, struct counted_space *space,
@@ -233,7 +296,10 @@ static int tell_interfaces(struct counting_state *state, struct counted_space *s
 
     state->to->left_out += (uint32_t)(list->n - n + list->n_left_out);
     for (size_t i = 0; i < n && r == 0; i++)
-        r = tell_stats(state, space, &list->items[i], is_restarted(space, &list->items[i]));
+        r = tell_stats(state, space, &list->items[i], find_renamed(space, &list->items[i]),
+                       is_restarted(space, &list->items[i]));
+    if (r == 0)
+        leave_names(state, space, list);
     /* the new ones stand behind the old ones, which then go */
     for (size_t i = 0; i < n && r == 0; i++) {
         struct interface_change one;
@@ -252,6 +318,7 @@ static int tell_interfaces(struct counting_state *state, struct counted_space *s
         } else if (r == 0) {
             r = begin_interface(state, &list->items[i], &one);
         }
+        one.interface.stats = list->items[i].stats;
         if (r == 0)
             r = vec_push(&space->interfaces, one);
     }
@@ -335,7 +402,7 @@ static int tell(struct counting_state *state, struct counted_space *space,
     /* who asks for one of them later is to be told that it did not move */
     state->to->left_out += (uint32_t)tables->counters.n_left_out;
     for (size_t i = 0; r == 0 && i < tables->counters.n; i++)
-        r = tell_counter(state, space, &tables->counters.items[i], false);
+        r = tell_counter(state, space, &tables->counters.items[i], NULL);
     state->named |= r == 0 && !(tables->lacks & COUNTED_LACKS_COUNTERS);
     if (r == 0 && !(tables->lacks & COUNTED_LACKS_INTERFACES))
         r = tell_interfaces(state, space, &tables->interfaces);

@@ -233,6 +233,43 @@ def test_a_restart_adds_no_row_for_what_is_as_it_was(path):
                                       and (row[0] != "10.3.0.0/16" or row[2] == 9)}
 
 
+def grown(path, name, until_ms):
+    return [(row["gap_grew"] or 0) + (row["grew"] or 0) for row in
+            steps(path, f"interface.{name}.rx_bytes", BEGIN, until_ms + 1, "1m")]
+
+
+def test_an_interface_that_comes_back_by_its_name_counts_from_0(path):
+    kernel = Kernel()
+    kernel.commands += ["interface 1 lo 65536 0", "interface 7 tun0 1500 900"]
+    kernel.ticks(7)
+    kernel.commands.append("interface 7 -")
+    kernel.ticks(6)
+    kernel.commands.append("interface 8 tun0 1500 1000")
+    kernel.ticks(6)
+    kernel.commands.append("interface 8 tun0 1500 1005")
+    kernel.ticks(6)
+    replay(path, kernel.commands)
+    assert grown(path, "tun0", kernel.wall_ms)[:5] == [0, 0, 0, 1000, 5]
+
+
+def test_an_interface_that_gets_another_name_goes_on(path):
+    kernel = Kernel()
+    kernel.commands += ["interface 2 eth0 1500 900", "interface 3 eth1 1500 70000"]
+    kernel.ticks(7)
+    kernel.commands += ["interface 2 eth0 1500 910", "interface 3 eth1 1500 70020"]
+    kernel.ticks(6)
+    kernel.commands += ["interface 2 eth1 1500 913", "interface 3 eth0 1500 70024"]  # they change places
+    kernel.ticks(6)
+    kernel.commands += ["interface 2 lan 1500 914", "interface 3 eth0 1500 70024"]
+    kernel.ticks(6)
+    kernel.commands += ["interface 2 lan 1500 916", "interface 4 eth1 1500 50"]
+    kernel.ticks(6)
+    replay(path, kernel.commands)
+    assert grown(path, "eth0", kernel.wall_ms)[:6] == [0, 0, 10, 4, 0, 0]
+    assert grown(path, "eth1", kernel.wall_ms)[:6] == [0, 0, 20, 3, 0, 50]
+    assert grown(path, "lan", kernel.wall_ms)[4:6] == [1, 2]
+
+
 def test_after_a_reboot_routes_and_interfaces_are_others(path):
     kernel = Kernel()
     kernel.commands += ["interface 1 lo 65536 0", "route 10.0.0.0 8 192.0.2.1 5"]

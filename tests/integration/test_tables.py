@@ -444,6 +444,10 @@ def test_the_table_for_people_has_each_way(wired):
     assert "WEIGHT" in lines[0] and "TABLE" not in lines[0]
     words = [line.split() for line in lines[1:]]
     assert ["default", "unicast", "192.0.2.1", "v0", "100"] in [line[:5] for line in words]
+    assert ["::/0", "unicast", "2001:db8::1", "v0"] in [line[:4] for line in words]
+    assert not {"TOS", "INCOMING", "ENCAP"} & set(lines[0].split())
+    heads, *lines = [line.split() for line in people(connhist("netstat", "-r", "--table", "100000", netns=wired).stdout)]
+    assert [line[heads.index("TOS")] for line in lines] == ["16"]
     assert ["10.3.0.0/16", "blackhole", "-", "-"] in [line[:4] for line in words]
     assert sum(line[0] == "10.0.0.0/8" for line in words) == 2
     assert people(connhist("netstat", "-ra", netns=wired).stdout)[0].startswith("TABLE")
