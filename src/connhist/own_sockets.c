@@ -4,8 +4,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 void own_sockets_finish(struct own_sockets *sockets)
@@ -22,13 +22,12 @@ int own_sockets_add(struct own_sockets *sockets)
     while (r == 0 && fds && (entry = readdir(fds))) {
         char target[64];
         ssize_t n = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target) - 1);
-        uint32_t inode;
 
         if (n < 0)
             continue;
         target[n] = '\0';
-        if (sscanf(target, "socket:[%" SCNu32 "]", &inode) == 1)
-            r = vec_push(sockets, inode);
+        if (strncmp(target, "socket:[", 8) == 0)
+            r = vec_push(sockets, (uint32_t)strtoul(target + 8, NULL, 10));
     }
     if (fds)
         closedir(fds);
