@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "connhist/model/history.h"
 #include "connhist/store/file.h"
 #include "connhist/store/maintain.h"
 #include "new_file.h"
@@ -62,6 +63,8 @@ struct part {
 
 #define ROLLUP_MS "CASE r.tier WHEN 1 THEN 60000 WHEN 2 THEN 3600000 ELSE 86400000 END"
 
+#define CLOSING "((key >> 16 & (1 << 42) - 1) - late_ms)"
+
 static const struct part parts[] = {
     {"runs", "INSERT INTO boots SELECT * FROM old.boots", 1},
     {"runs", "INSERT INTO recordings SELECT * FROM old.recordings", 1},
@@ -111,10 +114,28 @@ static const struct part parts[] = {
      3},
     {"prunings",
      "INSERT INTO prunings SELECT * FROM old.prunings WHERE until_ms > ?1 AND from_ms < ?2", 3},
-    {"open sockets", "INSERT INTO open SELECT * FROM old.open WHERE since_ms < ?2", 1},
     {"open sockets",
-     "INSERT INTO open_facts SELECT * FROM old.open_facts WHERE life IN (SELECT life FROM open)",
+     "INSERT INTO open SELECT life, cookie, inode, service, local, remote, local_port, "
+     "remote_port, scope, owner, since_ms, traits & ~15 | state_before(states, since_ms, ?2), "
+     "states_before(states, since_ms, ?2) FROM old.open WHERE since_ms < ?2",
+     1},
+    {"open sockets",
+     "INSERT INTO open_facts SELECT * FROM old.open_facts WHERE at_ms < ?2 AND life IN (SELECT "
+     "life FROM open)",
      2},
+    /* What closed behind the span was open at its end. It gets a number where it had kept none; its
+     * cookie is none of the kernel's, which are positive. */
+    {"open sockets",
+     "INSERT INTO open SELECT number, -number, 0, service, local, remote, local_port, remote_port, "
+     "scope, owner, since_ms, traits & ~15 | state_before(states, since_ms, ?2), "
+     "states_before(states, since_ms, ?2) FROM (SELECT *, coalesce(life, (SELECT next_life FROM "
+     "program) + row_number() OVER (ORDER BY key)) AS number, " CLOSING " - duration_ms AS "
+     "since_ms FROM closed WHERE " CLOSING " >= ?2)",
+     1},
+    {"open sockets", "DELETE FROM closed WHERE " CLOSING " >= ?2", 1},
+    {"open sockets",
+     "UPDATE program SET next_life = max(next_life, (SELECT coalesce(max(life), 0) + 1 FROM open))",
+     1},
     {"late", "INSERT INTO late SELECT * FROM old.late WHERE life IN (SELECT life FROM closed)", 2},
     {"queues",
      "INSERT INTO queues SELECT * FROM old.queues WHERE at_ms < ?2 AND (life IN (SELECT life FROM "
@@ -265,6 +286,53 @@ static int copy_closed(sqlite3 *db, int64_t from_ms, int64_t until_ms, struct er
     return r;
 }
 
+/* Of the values (states, since_ms, until_ms): what changed before until_ms, and ret_state. */
+static size_t cut_states(sqlite3_value **values, unsigned *ret_state)
+{
+    const uint8_t *bytes = sqlite3_value_blob(values[0]);
+    size_t n = (size_t)sqlite3_value_bytes(values[0]), offset = 0, kept = 0;
+    struct history_change change = {.at_ms = sqlite3_value_int64(values[1])};
+    int64_t until_ms = sqlite3_value_int64(values[2]);
+
+    while (history_next(bytes, n, &offset, &change) > 0 && (kept == 0 || change.at_ms < until_ms)) {
+        *ret_state = change.state;
+        kept = offset;
+    }
+    return kept;
+}
+
+/* states_before(states, since_ms, until_ms) */
+static void f_states_before(sqlite3_context *context, int n, sqlite3_value **values)
+{
+    unsigned state = 0;
+    size_t kept = cut_states(values, &state);
+
+    (void)n;
+    sqlite3_result_blob(context, sqlite3_value_blob(values[0]), (int)kept, SQLITE_TRANSIENT);
+}
+
+/* state_before(states, since_ms, until_ms) */
+static void f_state_before(sqlite3_context *context, int n, sqlite3_value **values)
+{
+    unsigned state = 0;
+
+    (void)n;
+    cut_states(values, &state);
+    sqlite3_result_int(context, (int)state);
+}
+
+static int add_functions(sqlite3 *db, struct err *err)
+{
+    int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY;
+    int rc =
+        sqlite3_create_function(db, "states_before", 3, flags, NULL, f_states_before, NULL, NULL);
+
+    if (rc == SQLITE_OK)
+        rc =
+            sqlite3_create_function(db, "state_before", 3, flags, NULL, f_state_before, NULL, NULL);
+    return rc == SQLITE_OK ? 0 : sql_fail(db, rc, err);
+}
+
 /* So that the first counts of the copy are whole: the last full ones before it. */
 static int find_begin(sqlite3 *db, int64_t *from_ms, struct err *err)
 {
@@ -286,8 +354,10 @@ static int find_begin(sqlite3 *db, int64_t *from_ms, struct err *err)
 static int copy_parts(sqlite3 *db, int edition, int64_t from_ms, int64_t until_ms,
                       const struct maintenance *work, struct err *err)
 {
-    int r = sql_exec(db, "BEGIN", err);
+    int r = add_functions(db, err);
 
+    if (r >= 0)
+        r = sql_exec(db, "BEGIN", err);
     if (r >= 0)
         r = find_begin(db, &from_ms, err);
     progress_show(work->progress, "sockets", 0, (int64_t)PARTS + 1);
