@@ -5,6 +5,8 @@
 #include "connhist/base/cleanup.h"
 #include "connhist/model/history.h"
 #include "connhist/model/life.h"
+#include "connhist/store/db.h"
+#include "edition.h"
 #include "hours.h"
 #include "stored_life.h"
 #include "trend_rows.h"
@@ -187,10 +189,39 @@ static int count_unkept(struct db *db, const struct life_counter *counter, const
     return 0;
 }
 
+/* Whether each socket that a snapshot counted is in the file: then nobody need count those that are not asked for. A
+ * file without periods is read whole. */
+static int all_kept(struct db *db, const struct kept *kept, int64_t first_ms, int64_t last_ms,
+                    bool *ret, struct err *err)
+{
+    static const char sql[] =
+        "SELECT EXISTS (SELECT 1 FROM losses WHERE kind IN (7, 8) AND until_ms >= ?1 AND from_ms "
+        "<= "
+        "?2) OR EXISTS (SELECT 1 FROM recordings WHERE detail = 'off' AND started_ms <= ?2 AND "
+        "coalesce(ended_ms, ?2) >= ?1) OR EXISTS (SELECT 1 FROM cover_rollups WHERE tier = 2 AND "
+        "at_ms > ?1 - 3600000 AND at_ms <= ?2 AND unkept > 0) OR EXISTS (SELECT 1 FROM snapshots "
+        "WHERE start_ms >= max(?1, ?3) AND start_ms <= ?2 AND unkept > 0)";
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r;
+
+    *ret = false;
+    if (!edition_has_tiers(db) || kept->from_ms[TIER_HOURS + 1] > first_ms)
+        return 0;
+    r = db_prepare(db, sql, &stmt, err);
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, first_ms);
+    stmt_bind_i64(stmt, 2, last_ms);
+    stmt_bind_i64(stmt, 3, kept->until_ms[TIER_HOURS + 1]);
+    r = stmt_step(stmt, err);
+    *ret = r > 0 && stmt_i64(stmt, 0) == 0;
+    return r < 0 ? r : 0;
+}
+
 /* Where ports were asked for the hours in which their services had sockets are looked through, no
  * others. */
 static int count_lives(struct db *db, struct life_counter *counter, const struct kept *kept,
-                       struct err *err)
+                       bool *ret_all_kept, struct err *err)
 {
     struct life_choice choice = life_choice_services(&counter->question->filter);
     const struct sweep *sweep = counter->sweep;
@@ -203,9 +234,12 @@ static int count_lives(struct db *db, struct life_counter *counter, const struct
         r = visits_find(&visits, db, counter->lookup, kept, first_ms, last_ms, err);
         which = visits.n ? LIVES_ALL : LIVES_OPEN;
     }
-    /* by ports alone: `kept` is of all that are counted, whatever else is asked for */
     if (r == 0)
-        r = hours_find(&skips, db, &counter->question->filter, true, first_ms, last_ms, err);
+        r = all_kept(db, kept, first_ms, last_ms, ret_all_kept, err);
+    /* else by ports alone: `kept` is of all that are counted, whatever else is asked for */
+    if (r == 0)
+        r = hours_find(&skips, db, &counter->question->filter, !*ret_all_kept, first_ms, last_ms,
+                       err);
     choice.skips = skips.items;
     choice.n_skips = skips.n;
     choice.visits = visits.items;
@@ -225,10 +259,11 @@ int trend_load_lives(struct db *db, struct lookup *lookup, const struct trend_qu
     _cleanup_free_ int64_t *kept = calloc(sweep->n_times + 1, sizeof(*kept));
     struct life_counter counter = {
         .lookup = lookup, .question = question, .labels = labels, .sweep = sweep, .kept = kept};
+    bool is_whole = false;
     int r;
 
     if (!kept)
         return err_errno(err, -ENOMEM, "counting the sockets");
-    r = count_lives(db, &counter, kept_tiers, err);
-    return r < 0 ? r : count_unkept(db, &counter, kept_tiers, ret_unkept, err);
+    r = count_lives(db, &counter, kept_tiers, &is_whole, err);
+    return r < 0 || is_whole ? r : count_unkept(db, &counter, kept_tiers, ret_unkept, err);
 }

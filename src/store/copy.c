@@ -67,7 +67,12 @@ struct part {
 
 static const struct part parts[] = {
     {"runs", "INSERT INTO boots SELECT * FROM old.boots", 1},
-    {"runs", "INSERT INTO recordings SELECT * FROM old.recordings", 1},
+    {"runs", "INSERT INTO recordings SELECT * FROM old.recordings WHERE started_ms < ?2", 1},
+    {"runs", "UPDATE recordings SET ended_ms = ?2 WHERE ended_ms > ?2", 1},
+    {"runs",
+     "INSERT OR IGNORE INTO recordings SELECT * FROM old.recordings WHERE id IN (SELECT \"after\" "
+     "FROM old.pauses WHERE until_ms > ?1 AND from_ms < ?2)",
+     3},
     {"runs", "INSERT INTO epochs SELECT * FROM old.epochs", 1},
     {"runs", "INSERT INTO service_names SELECT * FROM old.service_names", 1},
     {"runs", "REPLACE INTO loss_kinds SELECT * FROM old.loss_kinds", 1},

@@ -15,6 +15,7 @@
 #include "connhist/model/life.h"
 #include "connhist/report/coverage.h"
 #include "connhist/report/sockets.h"
+#include "connhist/report/trend.h"
 #include "connhist/report/who.h"
 #include "connhist/store/upkeep.h"
 #include "record_file.h"
@@ -148,8 +149,50 @@ static int take_holder(void *arg, const struct who_row *row)
     return 0;
 }
 
-static struct answer ask(struct record_file *file, const struct filter *filter, bool who,
-                         int64_t from_ms, int64_t until_ms)
+enum command { LIST, WHO, REPORT };
+
+static void take_trend(struct answer *answer, const struct trend *trend)
+{
+    char text[256];
+
+    for (size_t i = 0; i < trend->series.n; i++) {
+        const struct trend_series *series = &trend->series.items[i];
+
+        for (size_t j = 0; j < series->points.n; j++) {
+            const struct trend_point *point = &series->points.items[j];
+
+            snprintf(text, sizeof(text), "%d %u %lld %d %lld %lld %lld %.6f", series->port,
+                     series->state, (long long)point->at_ms, point->recorded, (long long)point->min,
+                     (long long)point->max, (long long)point->last, point->avg);
+            if (point->max)
+                add_text(answer, text);
+        }
+    }
+    snprintf(text, sizeof(text), "%lld", (long long)trend->unkept);
+    add_text(answer, text);
+    answer->rows--; /* that is none */
+}
+
+static int ask_trend(struct record_file *file, const struct filter *filter, int64_t from_ms,
+                     int64_t until_ms, struct answer *answer, struct err *err)
+{
+    struct trend_question question = {.filter = *filter,
+                                      .since_ms = from_ms,
+                                      .until_ms = until_ms + 1,
+                                      .step_ms = HOUR,
+                                      .by = TREND_BY_PORT | TREND_BY_STATE};
+    struct trend trend;
+    int r = trend_ask(file->db, &file->walltime, &question, &trend, err);
+
+    if (r < 0)
+        return r;
+    take_trend(answer, &trend);
+    trend_finish(&trend);
+    return 0;
+}
+
+static struct answer ask(struct record_file *file, const struct filter *filter,
+                         enum command command, int64_t from_ms, int64_t until_ms)
 {
     _cleanup_(coverage_finish) struct coverage coverage = {0};
     struct list_question list = {.filter = *filter, .since_ms = from_ms, .until_ms = until_ms};
@@ -161,12 +204,16 @@ static struct answer ask(struct record_file *file, const struct filter *filter, 
 
     db_end(file->db); /* what record_look() began */
     assert_int_equal(db_begin(file->db, &err), 0);
-    if (who)
+    if (command == WHO)
         assert_int_equal(
             coverage_load(file->db, &file->walltime, from_ms, until_ms, &coverage, NULL, &err), 0);
     before = db_vm_steps(file->db);
-    r = who ? who_ask(file->db, &file->walltime, &held, NULL, &coverage, take_holder, &answer, &err)
-            : sockets_list(file->db, &file->walltime, &list, take_socket, &answer, &err);
+    if (command == WHO)
+        r = who_ask(file->db, &file->walltime, &held, NULL, &coverage, take_holder, &answer, &err);
+    else if (command == LIST)
+        r = sockets_list(file->db, &file->walltime, &list, take_socket, &answer, &err);
+    else
+        r = ask_trend(file, filter, from_ms, until_ms, &answer, &err);
     if (r < 0)
         fail_msg("%s", err.text);
     answer.steps = db_vm_steps(file->db) - before;
@@ -225,7 +272,7 @@ static void answers_are_those_of_looking_at_all(void **state)
     struct answer with[QUESTIONS];
     struct record_file file;
     uint64_t seed = 31337;
-    int rows = 0;
+    int rows = 0, counted = 0;
 
     (void)state;
     make_file(&file);
@@ -235,19 +282,23 @@ static void answers_are_those_of_looking_at_all(void **state)
         for (int i = 0; i < QUESTIONS; i++) {
             struct filter filter = make_filter(&seed);
             int64_t from_ms = T0 + below(&seed, HOURS * HOUR), until_ms;
-            bool who = filter.n_ports && below(&seed, 2);
+            enum command command = below(&seed, 3) == 0                     ? REPORT
+                                   : filter.n_ports && below(&seed, 2) == 0 ? WHO
+                                                                            : LIST;
             struct answer answer;
 
             if (below(&seed, 3) == 0)
                 from_ms = T0;
             until_ms = from_ms + below(&seed, HOURS * HOUR);
-            answer = ask(&file, &filter, who, from_ms, until_ms);
+            answer = ask(&file, &filter, command, from_ms, until_ms);
             if (round == 0)
                 with[i] = answer;
             else {
                 assert_int_equal(answer.rows, with[i].rows);
                 assert_true(answer.sum == with[i].sum);
                 rows += answer.rows;
+                if (command == REPORT)
+                    counted += answer.rows;
             }
         }
         db_close(file.db);
@@ -256,7 +307,7 @@ static void answers_are_those_of_looking_at_all(void **state)
         if (round == 0)
             forget_hours(&file);
     }
-    assert_true(rows > 10000); /* not all answers are empty */
+    assert_true(rows > 10000 && counted > 100); /* not all answers are empty */
     record_file_finish(&file);
 }
 
@@ -266,19 +317,23 @@ static void rare_things_are_found_in_few_steps(void **state)
 {
     static const struct {
         const char *ports, *peer, *process;
-        bool who;
+        enum command command;
         int hours; /* that have some, and one more that is taken for such */
     } questions[] = {
-        {"8443", NULL, NULL, false, 3},
-        {"5555", NULL, NULL, false, 3},
-        {"8443", NULL, NULL, true, 3},
-        {"1-79", NULL, NULL, false, 0},
-        {NULL, "10.200.0.0/16", NULL, false, 4},
-        {NULL, "203.0.113.1", NULL, false, 1},
-        {NULL, "2001:db8:ffff::/64", NULL, false, 4},
-        {NULL, NULL, "rare", false, 3},
-        {NULL, NULL, "nobody", false, 0},
-        {"443", "203.0.113.1", NULL, true, 1},
+        {"8443", NULL, NULL, LIST, 3},
+        {"5555", NULL, NULL, LIST, 3},
+        {"8443", NULL, NULL, WHO, 3},
+        {"1-79", NULL, NULL, LIST, 0},
+        {NULL, "10.200.0.0/16", NULL, LIST, 4},
+        {NULL, "203.0.113.1", NULL, LIST, 1},
+        {NULL, "2001:db8:ffff::/64", NULL, LIST, 4},
+        {NULL, NULL, "rare", LIST, 3},
+        {NULL, NULL, "nobody", LIST, 0},
+        {NULL, "10.200.0.0/16", NULL, REPORT, 4},
+        {NULL, "203.0.113.1", NULL, REPORT, 1},
+        {NULL, NULL, "rare", REPORT, 3},
+        {NULL, NULL, "nobody", REPORT, 0},
+        {"443", "203.0.113.1", NULL, WHO, 1},
     };
     struct record_file file;
 
@@ -294,11 +349,12 @@ static void rare_things_are_found_in_few_steps(void **state)
             set_ports(&filter, questions[i].ports);
         if (questions[i].peer)
             set_peer(&filter, questions[i].peer);
-        answer = ask(&file, &filter, questions[i].who, T0, T0 + (HOURS + 1) * HOUR);
+        answer = ask(&file, &filter, questions[i].command, T0, T0 + (HOURS + 1) * HOUR);
         if (answer.steps > most)
             fail_msg("question %zu took %lld steps, more than %lld", i, (long long)answer.steps,
                      (long long)most);
-        assert_true((answer.rows > 0) == (questions[i].hours > 1));
+        if (questions[i].command != REPORT) /* which counts what snapshots saw */
+            assert_true((answer.rows > 0) == (questions[i].hours > 1));
         /* without what is told of hours it is more than 60 x 700 rows */
         if (questions[i].hours < 4)
             assert_true(answer.steps < HOURS * PER_HOUR * 10 / 2);
