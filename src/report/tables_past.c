@@ -307,10 +307,12 @@ static int load_routes(struct db *db, const struct reading_choice *choice, struc
     return r;
 }
 
-/* How far apart readings are at most, of the run that took this one. */
-static int find_late(struct db *db, int64_t record_ms, int64_t *ret_ms, struct err *err)
+/* How far apart readings are at most, of the run that was on at an instant, and when it ended; INT64_MAX:
+ * nobody knows of an end. */
+static int find_run(struct db *db, int64_t record_ms, int64_t *ret_late_ms, int64_t *ret_ended_ms,
+                    struct err *err)
 {
-    static const char sql[] = "SELECT interval_ms FROM recordings WHERE started_ms <= ?1 "
+    static const char sql[] = "SELECT interval_ms, ended_ms FROM recordings WHERE started_ms <= ?1 "
                               "ORDER BY id DESC LIMIT 1";
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     int64_t interval_ms = 0;
@@ -320,9 +322,13 @@ static int find_late(struct db *db, int64_t record_ms, int64_t *ret_ms, struct e
         return r;
     stmt_bind_i64(stmt, 1, record_ms);
     r = stmt_step(stmt, err);
-    if (r > 0)
+    *ret_ended_ms = INT64_MAX;
+    if (r > 0) {
         interval_ms = stmt_i64(stmt, 0);
-    *ret_ms = counting_late_ms(interval_ms);
+        if (!stmt_is_null(stmt, 1))
+            *ret_ended_ms = stmt_i64(stmt, 1);
+    }
+    *ret_late_ms = counting_late_ms(interval_ms);
     return r < 0 ? r : 0;
 }
 
@@ -331,7 +337,7 @@ int tables_at(struct db *db, const struct walltime *walltime, const struct filte
               struct err *err)
 {
     _cleanup_(counted_spans_finish) struct counted_spans spans = {0};
-    int64_t first_ms, last_ms, late_ms = 0;
+    int64_t first_ms, last_ms, late_ms = 0, unused_ms = 0, ended_ms = INT64_MAX;
     int r = counted_spans_load(&spans, db, filter, err);
 
     *choice = (struct reading_choice){0};
@@ -339,13 +345,15 @@ int tables_at(struct db *db, const struct walltime *walltime, const struct filte
     if (r == 0)
         r = choose(db, &spans, last_ms, which, choice, err);
     if (r == 0)
-        r = find_late(db, choice->record_ms, &late_ms, err);
+        r = find_run(db, choice->record_ms, &late_ms, &unused_ms, err);
+    if (r == 0)
+        r = find_run(db, last_ms, &unused_ms, &ended_ms, err);
     if (r < 0 || !choice->found)
         return r;
     choice->reading_ms = walltime_of_record(walltime, choice->record_ms);
     choice->distance_ms = at_ms - choice->reading_ms;
-    choice->in_gap =
-        last_ms < first_ms || last_ms - choice->record_ms > late_ms + choice->by_period_ms;
+    choice->in_gap = last_ms < first_ms || last_ms > ended_ms ||
+                     last_ms - choice->record_ms > late_ms + choice->by_period_ms;
     for (size_t i = 0; i < spans.n; i++)
         if (spans.items[i].netns == choice->netns)
             snprintf(ret->netns, sizeof(ret->netns), "%s", spans.items[i].name);

@@ -464,6 +464,18 @@ def test_when_readings_are_gone_hours_and_then_days_answer(path):
     assert count(path, "SELECT count(*) FROM counter_cover WHERE tier = 3") == 4
 
 
+@pytest.mark.parametrize("letter", ["-r", "-e", "-s"])
+def test_when_the_recorder_has_ended_it_is_a_gap_at_once(path, letter):
+    kernel = Kernel()
+    kernel.set("Udp.NoPorts", 7)
+    kernel.ticks(20)
+    kernel.commands.append("stop")
+    replay(path, kernel.commands)
+    for after_ms, in_gap in (-5000, 0), (5000, 1):
+        told = strict_json(connhist("--db", path, "netstat", letter, "--at", at(kernel.wall_ms + after_ms), "--format", "json").stdout)
+        assert told["in_gap"] == in_gap and told["reading_ms"] <= kernel.wall_ms
+
+
 def test_a_counter_that_never_moved_is_an_answer_and_a_typo_is_none(path):
     kernel = Kernel()
     for name in ("TcpExt.ListenOverflows", "TcpExt.ListenDrops", "Udp.InErrors", "Udp6.InErrors", "sockstat.TCP.inuse"):
