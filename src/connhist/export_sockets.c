@@ -46,6 +46,8 @@ static int put_parts(struct context *ctx, struct parts *parts, int64_t since_ms,
         parts->is_first = from_ms == since_ms;
         parts->is_last = until_ms - from_ms <= PART_MS;
         parts->from_ms = from_ms;
+        if (!parts->is_first) /* what was there at the border's instant alone is in no part else */
+            question.since_ms = from_ms - 1;
         if (!parts->is_last)
             question.until_ms = from_ms + PART_MS;
         parts->until_ms = question.until_ms;
