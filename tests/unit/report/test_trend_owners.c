@@ -40,7 +40,7 @@ static struct owner owner_of(uint32_t pid, const char *comm, const char *exe)
 
 /* Snapshots each 10 s from 10 s to 40 s; two sockets of alpha's in two processes, one of the
  * kernel's, one of nobody known, one of a program known without its process. tallied: how many the
- * tallies count. */
+ * tallies count; what is more than six was not kept. */
 static void make_file(struct record_file *file, uint32_t tallied)
 {
     const struct owner owners[] = {owner_of(100, "alpha", "/bin/alpha"),
@@ -50,6 +50,7 @@ static void make_file(struct record_file *file, uint32_t tallied)
     record_file_init(file);
     record_begin(file, 'a', 9000, 10000);
     record_snapshot(file, 10000, true);
+    file->batch->snapshot.unkept = tallied - 6;
     for (uint32_t i = 0; i < 4; i++)
         assert_int_equal(batch_add_owner(file->batch, i + 1, &owners[i]), 0);
     add(file, 1, time_wait, sizeof(time_wait), 1, OWNER_BY_INODE);
@@ -61,11 +62,13 @@ static void make_file(struct record_file *file, uint32_t tallied)
     record_tally(file, PROTOCOL_TCP, ROLE_SERVER, 80, STATE_ESTABLISHED, tallied);
     record_write(file);
     record_snapshot(file, 20000, false);
+    file->batch->snapshot.unkept = tallied - 6;
     record_tally(file, PROTOCOL_TCP, ROLE_SERVER, 80, STATE_ESTABLISHED, tallied - 1);
     record_tally(file, PROTOCOL_TCP, ROLE_SERVER, 80, STATE_TIME_WAIT, 1);
     record_write(file);
     for (int64_t at_ms = 30000; at_ms <= 40000; at_ms += 10000) {
         record_snapshot(file, at_ms, false);
+        file->batch->snapshot.unkept = tallied - 6;
         record_write(file);
     }
     record_read(file);
