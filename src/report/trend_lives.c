@@ -236,6 +236,12 @@ static int count_lives(struct db *db, struct life_counter *counter, const struct
     }
     if (r == 0)
         r = all_kept(db, kept, first_ms, last_ms, ret_all_kept, err);
+    if (r == 0 && *ret_all_kept) {
+        const struct life_choice sockets = life_choice_sockets(&counter->question->filter);
+
+        choice.mask = sockets.mask;
+        choice.network = sockets.network;
+    }
     /* else by ports alone: `kept` is of all that are counted, whatever else is asked for */
     if (r == 0)
         r = hours_find(&skips, db, &counter->question->filter, !*ret_all_kept, first_ms, last_ms,
