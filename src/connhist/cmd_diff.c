@@ -82,10 +82,10 @@ static const struct column headings[] = {
     {"netns", "NETNS", false, .least = 8},
     {"change", "CHANGE", false},
     {"proto", "PROTO", false},
-    {"local", "LOCAL", false, .least = 21},
-    {"remote", "REMOTE", false, .least = 21},
-    {"state", "STATE", false, .least = 14},
-    {"process", "PROCESS", false, .least = 14},
+    {"local", "LOCAL", false, .least = 21, .tight = 12},
+    {"remote", "REMOTE", false, .least = 21, .tight = 12},
+    {"state", "STATE", false, .least = 14, .tight = 8},
+    {"process", "PROCESS", false, .least = 14, .tight = 8},
     {"since", "SINCE", false, .gives = 5},
 };
 

@@ -116,6 +116,12 @@ static int add_column(struct libscols_table *table, const struct writer *writer,
     return 0;
 }
 
+/* A heading is not cut. */
+static uint8_t not_below(uint8_t width, int heading)
+{
+    return width && heading > width ? (uint8_t)heading : width;
+}
+
 static int add_columns(struct table_state *state, const struct writer *writer)
 {
     const struct document *document = writer->document;
@@ -134,7 +140,8 @@ static int add_columns(struct table_state *state, const struct writer *writer)
         columns = layout_columns(column->heading, !is_utf8_locale());
         state->columns[state->n_columns++] = (struct narrow_column){
             .natural = columns,
-            .least = column->least && columns > column->least ? (uint8_t)columns : column->least,
+            .least = not_below(column->least, columns),
+            .tight = not_below(column->tight, columns),
             .gives = column->gives,
             .empty = true,
         };
