@@ -143,6 +143,13 @@ def test_wrong_intervals_are_refused_in_one_line(args, words):
     assert words in done.stderr and done.stderr.count("\n") == 1 and done.stdout == ""
 
 
+@pytest.mark.parametrize("args", [["--port", "nothing"], ["--state", "x"], ["--peer", "x"], ["-e", "-a"], ["-r", "--table", "x"],
+                                  ["--role", "server"], ["-p", "x"], ["-s", "-p", "x"], ["-l", "--state", "LISTEN"]])
+def test_what_is_asked_wrongly_is_refused_before_a_first_table(args):
+    done = connhist("netstat", *args, "1", status=2)
+    assert done.stdout == "" and done.stderr.count("\n") == 1
+
+
 def on_terminal(command, **environment):
     """What a program shows on a terminal."""
     ours, theirs = pty.openpty()

@@ -74,6 +74,7 @@ TABLES = [
     (["netstat", "-an"], "PROTO LOCAL REMOTE STATE"),
     (["netstat", "-anob"], "PROTO LOCAL REMOTE STATE PID PROGRAM"),
     (["netstat", "-anotbf"], "PROTO LOCAL REMOTE STATE PID PROGRAM OFFLOAD"),
+    (["netstat", "-ln"], "PROTO LOCAL REMOTE STATE"),
     (["netstat", "-an", "--at", "now"], "PROTO LOCAL REMOTE STATE"),
     (["netstat", "-e"], "STATISTIC RECEIVED SENT"),
     (["netstat", "-e", "--by", "interface"], "INTERFACE TRAFFIC BYTES PACKETS DISCARDS ERRORS"),
@@ -97,7 +98,7 @@ def table_of(lines, words):
 
 
 # How narrow a terminal may be for all its tables; what asks for more columns has its own bound.
-LEAST = {"netstat -an": 40, "netstat -an --at now": 40, "netstat -s": 40, "netstat -e": 40, "netstat -rn": 40,
+LEAST = {"netstat -an": 40, "netstat -ln": 40, "netstat -an --at now": 40, "netstat -s": 40, "netstat -e": 40, "netstat -rn": 40,
          "netstat -rn --at now": 40, "netstat -anob": 60, "netstat -anotbf": 80}
 
 
