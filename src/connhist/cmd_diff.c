@@ -425,7 +425,7 @@ static int diff_run(struct context *ctx)
     }
     status = put_document(ctx, &answer);
     if (status == EXIT_ANSWERED && people) {
-        coverage_print(stdout, &answer.coverage, ctx->utc, GAPS_TOLD);
+        coverage_print(stdout, &answer.coverage, ctx->utc, GAPS_TOLD, context_width());
         status = output_finish();
     }
     if (status == EXIT_ANSWERED)

@@ -127,7 +127,7 @@ static int put_rows(struct context *ctx, const struct list_question *question,
         return cannot_answer("%s", err.text);
     status = socket_table_end(table);
     if (status == EXIT_ANSWERED && ctx->format == FORMAT_TABLE) {
-        coverage_print(stdout, coverage, ctx->utc, GAPS_TOLD);
+        coverage_print(stdout, coverage, ctx->utc, GAPS_TOLD, context_width());
         status = output_finish();
     }
     return status;

@@ -308,7 +308,7 @@ static int put_rows(struct context *ctx, const struct who_asked *asked,
         return cannot_answer("%s", err.text);
     r = table->failed < 0 ? table->failed : writer_end(table->writer, NULL);
     if (r >= 0 && ctx->format == FORMAT_TABLE)
-        coverage_print(stdout, coverage, ctx->utc, GAPS_TOLD);
+        coverage_print(stdout, coverage, ctx->utc, GAPS_TOLD, context_width());
     return r < 0 ? output_failed(r) : output_finish();
 }
 

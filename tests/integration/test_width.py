@@ -113,8 +113,9 @@ def look_at(host, db, columns, args, wanted):
     lines = on_terminal(host.command(CONNHIST, "--db", db, "--color", "never", *args), columns)
     table, whole = (table_of(text, wanted.split()) for text in (
         lines, connhist("--db", db, *args, netns=host).stdout.splitlines()))
+    # What stands above and beneath the table, too: coverage, for one.
     if columns >= LEAST.get(" ".join(args), 60):
-        assert max(map(len, table)) <= columns, "\n".join(lines)
+        assert max(map(len, lines)) <= columns, "\n".join(lines)
     assert len(whole) == len(table) or args[0] == "report"  # its steps depend on when it is asked
     assert set(wanted.split()) <= set(table[0].split())
     # What a pipe gets and the terminal lacks is told, unless it is empty.
