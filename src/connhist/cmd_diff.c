@@ -34,7 +34,7 @@ static const struct option_row rows[] = {
     {OPT_NUMERIC, REPEAT_LAST, 'n', "numeric", NULL, "ports as numbers, not by name"},
     ROW_PORT("only with these ports at either end: 80, 80,443,\n8000-8010, http, 53/udp"),
     {OPT_PROTO, REPEAT_NOT, 0, "proto", "NAME",
-     "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only those\nof one family"},
+     "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only\nthose of one family"},
     ROW_STATE("only those in one of these states at one of both\ninstants"),
     ROW_ROLE,
     ROW_PEER,
@@ -444,9 +444,8 @@ const struct command cmd_diff = {
     .name = "diff",
     .args = "",
     .summary = "what changed between two instants: opened, closed, owner, state",
-    .notes =
-        "Compares the sockets of two snapshots. What came and went between them is in neither:\n"
-        "see connhist list.",
+    .notes = "Compares the sockets of two snapshots. What came and went between them is in\n"
+             "neither: see connhist list.",
     .options = OPTION_TABLE(rows),
     .needs = NEEDS_RECORD,
     .run = diff_run,

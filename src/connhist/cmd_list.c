@@ -24,7 +24,7 @@
 static const struct option_row rows[] = {
     ROW_PORT("only with these ports at either end: 80, 80,443,\n8000-8010, http, 53/udp"),
     {OPT_PROTO, REPEAT_NOT, 0, "proto", "NAME",
-     "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only those\nof one family"},
+     "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only\nthose of one family"},
     ROW_PEER,
     ROW_LOCAL,
     ROW_STATE("only those that were ever in one of these states\nduring that time"),
@@ -175,8 +175,8 @@ const struct command cmd_list = {
     .name = "list",
     .args = "",
     .summary = "sockets with their lives: opened, states, closed",
-    .notes = "Sockets that were open at some instant of the time asked for, in the order in which\n"
-             "they were first seen.",
+    .notes = "Sockets that were open at some instant of the time asked for, in the order in\n"
+             "which they were first seen.",
     .options = OPTION_TABLE(rows),
     .needs = NEEDS_RECORD,
     .run = list_run,

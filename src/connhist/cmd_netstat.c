@@ -30,20 +30,20 @@ static const struct option_row rows[] = {
     {OPT_NUMERIC, REPEAT_LAST, 'n', "numeric", NULL, "ports as numbers, not by name"},
     {OPT_OWNER, REPEAT_LAST, 'o', "owner", NULL, "the id of the process that owns each socket"},
     {OPT_PROGRAM, REPEAT_LAST, 'b', "program", NULL,
-     "the program that owns each socket, and its systemd unit\nor container"},
+     "the program that owns each socket, and its systemd\nunit or container"},
     {OPT_FQDN, REPEAT_LAST, 'f', "fqdn", NULL,
-     "fully qualified names of remote addresses, as far as they\nare found within two seconds"},
+     "fully qualified names of remote addresses, as far as\nthey are found within two seconds"},
     {OPT_OFFLOAD, REPEAT_LAST, 't', "offload", NULL,
      "what does the work of each connection: InHost, kTLS,\nMPTCP …"},
     {OPT_PROTO, REPEAT_NOT, 'p', "proto", "NAME",
-     "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only those\nof one family; with -s also ip, "
-     "ipv6, icmp, icmpv6, with -r\nip or ipv6"},
+     "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only\nthose of one family; with -s also ip, "
+     "ipv6, icmp,\nicmpv6, with -r ip or ipv6"},
     {OPT_ETHERNET, REPEAT_LAST, 'e', "ethernet", NULL,
      "bytes, packets, discards and errors of all network\ninterfaces together"},
     {OPT_BY, REPEAT_NOT, 0, "by", "WHAT", "with -e: interface, each by itself"},
     {OPT_ROUTE, REPEAT_LAST, 'r', "route", NULL, "the routes, IPv4 and IPv6"},
     {OPT_TABLE, REPEAT_NOT, 0, "table", "TABLE",
-     "with -r: only of this table: main, local, default, a name\nin rt_tables, or a number; or all "
+     "with -r: only of this table: main, local, default, a\nname in rt_tables, or a number; or all "
      "(main)"},
     {OPT_STATISTICS, REPEAT_LAST, 's', "statistics", NULL, "the kernel's counters by protocol"},
     {OPT_AT, REPEAT_NOT, 0, "at", "TIME",

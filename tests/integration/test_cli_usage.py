@@ -107,7 +107,7 @@ def test_a_commands_help_is_the_same_before_and_behind_it_and_needs_no_file(comm
     behind = connhist(command, "--db", tmp_path / "none.db", "--help").stdout
     assert connhist("--help", command).stdout == behind == connhist(command, "-h").stdout
     assert "--format FMT" in behind and "--db FILE" in behind
-    assert max(map(len, behind.splitlines())) <= 100
+    assert max(map(len, behind.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("command", COMMANDS)
