@@ -78,7 +78,7 @@ static const struct column headings[] = {
     {"unit", "UNIT", false, .least = 12, .gives = 5},
     {"recv_q", "RECV-Q", true, .gives = 9},
     {"send_q", "SEND-Q", true, .gives = 9},
-    {"offload", "OFFLOAD", false},
+    {"offload", "OFFLOAD", false, .least = 16, .tight = 8},
     {"role", "ROLE", false, .gives = 10},
     {"state_since", "STATE SINCE", false, .gives = 7},
     {"first_seen", "FIRST SEEN", false, .gives = 8},
