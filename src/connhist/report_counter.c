@@ -92,6 +92,10 @@ static int find_name(struct context *ctx, struct counter_names *names)
     if (names->n > 1)
         return wrong_usage("--counter %s may be %s: write more of the name", word,
                            join(names, told, names->n, text));
+    if (*names->interface)
+        return wrong_usage("--counter %s: no interface %s was ever recorded%s%s", word,
+                           names->interface, names->n_near ? "; there are " : "",
+                           join(names, names->n_near, names->n_interfaces, text));
     told = names->n_near < NEAR_TOLD ? names->n_near : NEAR_TOLD;
     return wrong_usage("--counter %s: no counter of this name was ever read%s%s", word,
                        told ? "; there are " : "", join(names, told, told, text));

@@ -245,3 +245,24 @@ def test_interfaces_are_those_that_were_there_in_the_span(path):
     assert links(all_[7], all_[10])["tun0"]["rx_bytes"] == count(
         path, f"SELECT sum(grew) FROM counters JOIN counter_names ON id = counter WHERE name = 'interface.tun0.rx_bytes' AND "
               f"at_ms > {all_[7]} AND at_ms <= {all_[10]}")
+
+
+@pytest.mark.parametrize("word, saying", [
+    ("interface.eth0.rx_byts", "; there are interface.eth0.rx_bytes, "),
+    ("eth0.tx_byte5", "; there are interface.eth0.tx_bytes, "),
+    ("Interface.eth0.nothing", "; there are interface.eth0."),
+    ("interface.eth7.rx_bytes", "no interface eth7 was ever recorded; there are eth0, wlan0.1"),
+    ("interface.wlan.rx_bytes", "no interface wlan was ever recorded; there are wlan0.1, eth0"),
+    ("interface.wlan0.1.rx_bits", "; there are interface.wlan0.1.rx_bytes, "),
+    ("Udp.NoPort5", "; there are Udp.NoPorts"),
+    ("x" * 200, "; there are "),
+])
+def test_a_wrong_name_is_answered_with_those_like_it(path, word, saying):
+    kernel = minutes(2)
+    kernel.commands += ["interface 2 eth0 1500 900", "interface 3 wlan0.1 1500 0"]
+    kernel.ticks(7)
+    replay(path, kernel.commands)
+    done = connhist("--db", path, "report", "--counter", word, "--since", at(BEGIN), "--until", at(BEGIN + HOUR), status=2)
+    assert saying in done.stderr and done.stderr.count("\n") == 1
+    rows = steps(path, "interface.wlan0.1.rx_bytes", kernel.wall_ms - MINUTE, kernel.wall_ms, "1m")
+    assert [row["grew"] for row in rows] == [0]  # never moved

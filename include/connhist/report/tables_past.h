@@ -115,8 +115,11 @@ struct counter_names {
     char names[COUNTER_NAMES_MAX][COUNTER_NAME_MAX]; /* the first of them */
     size_t n;                                        /* how many it may mean; 0: none */
     size_t n_near;                                   /* none: this many names are most like it */
-    bool gauge;                                      /* of one */
-    bool any;                                        /* the file has counters */
+    char interface[COUNTER_NAME_MAX]; /* none: it would be of this interface, which there never was;
+                                         then the names are those of interfaces; "": not so */
+    size_t n_interfaces;              /* how many of these there are */
+    bool gauge;                       /* of one */
+    bool any;                         /* the file has counters */
 };
 
 /* The counter of that name, spelled freely as in counter_compare_names(), or that ends so behind a
