@@ -57,8 +57,8 @@ static int check_parts(sqlite3 *db, int edition, struct err *err)
         if (edition < part->first || edition > part->last)
             continue;
         if (part->column)
-            r = sqlite3_table_column_metadata(db, "main", part->name, part->column, NULL, NULL, NULL,
-                                              NULL, NULL) == SQLITE_OK;
+            r = sqlite3_table_column_metadata(db, "main", part->name, part->column, NULL, NULL,
+                                              NULL, NULL, NULL) == SQLITE_OK;
         else
             r = has_view(db, part->name, err);
         if (r <= 0)
