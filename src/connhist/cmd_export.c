@@ -140,7 +140,7 @@ const struct command cmd_export = {
              "the sockets\n"
              "of the time asked for, one a line, as list has them; with openmetrics the counts of "
              "services,\n"
-             "by state, with their times.\n"
+             "by state, and the counters of the kernel and of interfaces, with their times.\n"
              "With --since or --until: the sockets that were alive in that span, whole, its "
              "counts, and\n"
              "the names that they need.",
