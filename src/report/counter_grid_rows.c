@@ -143,11 +143,12 @@ static int load_marks(struct rows *rows, struct db *db, const struct counted_pie
     static const char sql[] = "SELECT last_ms FROM counter_cover WHERE tier = ?4 AND netns = ?1 "
                               "AND at_ms >= ?2 AND at_ms < ?3 ORDER BY at_ms";
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    const struct counted_spans none = {0}; /* what lies between readings is not asked */
     struct marking marking = {.rows = rows, .err = err};
     int r;
 
     if (piece->tier == 1) {
-        r = counted_cover_each(db, rows->place->netns, piece, mark_reading, &marking, err);
+        r = counted_cover_each(db, &none, rows->place->netns, piece, mark_reading, &marking, err);
         return r < 0 ? r : marking.failed;
     }
     r = prepare(db, sql, rows, piece, &stmt, err);
