@@ -9,12 +9,14 @@
 #include "counting_tell.h"
 
 #define NUMBERS_A_MS 65536
+#define PACE         50 /* reading out of turn takes this part of the time at most */
 
-void counting_state_init(struct counting_state *state, bool same_boot)
+void counting_state_init(struct counting_state *state, bool same_boot, const struct clock *clock)
 {
     struct utsname name;
 
-    *state = (struct counting_state){.minute = -1, .told_before = same_boot, .long_bits = 64};
+    *state = (struct counting_state){
+        .clock = clock, .minute = -1, .told_before = same_boot, .long_bits = 64};
     /* a program of 32 bits may run on a kernel of 64 */
     if (sizeof(long) == 4 && uname(&name) == 0 && !strstr(name.machine, "64"))
         state->long_bits = 32;
@@ -23,6 +25,7 @@ void counting_state_init(struct counting_state *state, bool same_boot)
 static void free_space(struct counted_space *space)
 {
     vec_finish(&space->values);
+    interface_list_finish(&space->counted);
     vec_finish(&space->interfaces);
     route_table_finish(&space->routes);
     vec_finish(&space->numbers);
@@ -42,14 +45,14 @@ void counting_begin(struct counting_state *state, struct counting *to, int64_t s
 {
     int64_t minute = start_ms / COUNTING_PERIOD_MS;
 
-    state->to = now || minute != state->minute ? to : NULL;
-    if (!state->to)
-        return;
-    state->minute = minute;
-    state->at_ms = start_ms;
+    state->to = to;
+    state->in_turn = now || full || minute != state->minute;
     if (state->next_number < start_ms * NUMBERS_A_MS)
         state->next_number = start_ms * NUMBERS_A_MS;
     state->full = full;
+    if (!state->in_turn)
+        return;
+    state->minute = minute;
     if (full)
         state->named = false;
     for (size_t i = 0; i < state->spaces.n; i++)
@@ -60,16 +63,16 @@ void counting_end(struct counting_state *state)
 {
     size_t kept = 0;
 
-    if (!state->to)
-        return;
-    for (size_t i = 0; i < state->spaces.n; i++)
-        if (state->spaces.items[i]->seen)
-            state->spaces.items[kept++] = state->spaces.items[i];
-        else
-            free_space(state->spaces.items[i]);
-    state->spaces.n = kept;
-    counting_tidy_names(state);
-    state->read_before |= state->to->taken;
+    if (state->in_turn) {
+        for (size_t i = 0; i < state->spaces.n; i++)
+            if (state->spaces.items[i]->seen)
+                state->spaces.items[kept++] = state->spaces.items[i];
+            else
+                free_space(state->spaces.items[i]);
+        state->spaces.n = kept;
+        counting_tidy_names(state);
+        state->read_before |= state->to->taken;
+    }
     state->to = NULL;
 }
 
@@ -89,16 +92,42 @@ static struct counted_space *find_space(struct counting_state *state, uint32_t n
     return space;
 }
 
-static void forget(struct counted_space *space)
+static void forget(struct counted_space *space, unsigned parts)
 {
-    vec_clear(&space->values);
-    vec_clear(&space->interfaces);
-    route_table_clear(&space->routes);
-    vec_clear(&space->numbers);
-    space->whole = false;
+    if (parts & COUNTED_COUNTERS) {
+        vec_clear(&space->values);
+        vec_clear(&space->counted);
+    }
+    if (parts & COUNTED_INTERFACES)
+        vec_clear(&space->interfaces);
+    if (parts & COUNTED_ROUTES) {
+        route_table_clear(&space->routes);
+        vec_clear(&space->numbers);
+    }
+    space->told &= (uint8_t)~parts;
 }
 
-static int tell(struct counting_state *state, struct counted_space *space,
+/* Interfaces and routes that are told out of turn are so together: each change is of a time at which
+ * both were read. */
+static bool is_due(const struct counting_state *state, const struct counted_space *space)
+{
+    return (space->changed || (space->told & COUNTED_TABLES) != COUNTED_TABLES) &&
+           clock_boottime_ns(state->clock) >= space->next_ns;
+}
+
+/* After tables that took long to read they are left in peace for a while. */
+static void read_tables(const struct counting_state *state, const struct source *source,
+                        struct counted_space *space, struct counted_tables *ret)
+{
+    int64_t begin_ns = clock_boottime_ns(state->clock), end_ns;
+
+    source->ops->counters(source->ctx, COUNTED_TABLES, ret);
+    end_ns = clock_boottime_ns(state->clock);
+    space->next_ns = end_ns + PACE * (end_ns - begin_ns);
+    space->changed = ret->lacks & COUNTED_TABLES;
+}
+
+static int tell(struct counting_state *state, struct counted_space *space, bool again,
                 struct counted_tables *tables)
 {
     int r = 0;
@@ -107,51 +136,81 @@ static int tell(struct counting_state *state, struct counted_space *space,
     state->to->left_out += (uint32_t)tables->counters.n_left_out;
     for (size_t i = 0; r == 0 && i < tables->counters.n; i++)
         r = counting_tell_counter(state, space, &tables->counters.items[i], NULL);
-    state->named |= r == 0 && !(tables->lacks & COUNTED_LACKS_COUNTERS);
-    if (r == 0 && !(tables->lacks & COUNTED_LACKS_INTERFACES))
+    if (!again)
+        state->named |= r == 0 && !(tables->lacks & COUNTED_COUNTERS);
+    if (r == 0 && !again && !(tables->lacks & COUNTED_INTERFACES))
+        r = counting_tell_stats(state, space, &tables->interfaces);
+    if (r == 0 && !(tables->lacks & COUNTED_INTERFACES))
         r = counting_tell_interfaces(state, space, &tables->interfaces);
-    if (r == 0 && !(tables->lacks & COUNTED_LACKS_ROUTES))
+    if (r == 0 && !(tables->lacks & COUNTED_ROUTES))
         r = counting_tell_routes(state, space, &tables->routes);
     return r;
 }
 
-/* What goes wrong leaves what was told: the next reading tells the namespace in full. */
-void counting_read(struct counting_state *state, const struct source *source, uint32_t netns)
+/* Nothing may be concluded from what is not told: of that the next reading tells all. */
+static void note_told(struct counted_space *space, const struct counted_netns *one)
 {
-    struct counted_tables tables = {0};
-    struct counting *to = state->to;
-    struct counted_netns one = {.netns = netns};
-    struct counted_space *space = to && source->ops->counters ? find_space(state, netns) : NULL;
-    size_t n_counters, n_interfaces, n_routes;
-    int r;
+    unsigned lost = one->full & one->lacks;
 
-    if (!space)
-        return;
-    n_counters = to->counters.n;
-    n_interfaces = to->interfaces.n;
-    n_routes = to->routes.n;
-    to->taken = true;
-    space->seen = true;
-    if (state->full)
-        forget(space);
-    one.full = !space->whole;
-    one.anew = one.full && !state->told_before && !state->read_before;
-    source->ops->counters(source->ctx, &tables);
-    r = tell(state, space, &tables);
-    one.lacks = (uint8_t)tables.lacks;
+    /* statistics of interfaces are counters */
+    if (one->full & COUNTED_COUNTERS && one->lacks & COUNTED_INTERFACES)
+        lost |= COUNTED_COUNTERS;
+    space->told |= one->full;
+    forget(space, lost);
+}
+
+/* What goes wrong leaves what was told: the next reading tells the namespace in full. */
+static void tell_share(struct counting_state *state, struct counted_space *space,
+                       struct counted_netns one, struct counted_tables *tables)
+{
+    struct counting *to = state->to;
+    size_t n_counters = to->counters.n, n_interfaces = to->interfaces.n, n_routes = to->routes.n;
+    int r = tell(state, space, one.again, tables);
+
+    one.lacks = (uint8_t)tables->lacks;
     one.n_counters = (uint32_t)(to->counters.n - n_counters);
     one.n_interfaces = (uint32_t)(to->interfaces.n - n_interfaces);
     one.n_routes = (uint32_t)(to->routes.n - n_routes);
-    space->whole = true;
-    if (r < 0 || (one.full && one.lacks)) /* nothing may be concluded from what is not told */
-        forget(space);
-    if (r < 0)
-        one.lacks = COUNTED_LACKS_COUNTERS | COUNTED_LACKS_INTERFACES | COUNTED_LACKS_ROUTES;
+    note_told(space, &one);
+    if (r < 0) {
+        forget(space, COUNTED_ALL);
+        one.lacks = (uint8_t)COUNTED_ALL;
+    }
+    if (one.again && !one.full && one.n_interfaces + one.n_routes == 0)
+        return;
     if (vec_push(&to->netns, one) < 0) {
         to->counters.n = n_counters;
         to->interfaces.n = n_interfaces;
         to->routes.n = n_routes;
-        forget(space);
+        forget(space, COUNTED_ALL);
     }
+}
+
+void counting_read(struct counting_state *state, const struct source *source, uint32_t netns)
+{
+    struct counted_tables tables = {0};
+    struct counted_netns one = {.netns = netns, .again = !state->in_turn};
+    struct counted_space *space =
+        state->to && source->ops->counters ? find_space(state, netns) : NULL;
+
+    if (!space)
+        return;
+    /* asked before they are read: what changes meanwhile is told the next time */
+    if (source->ops->tables_changed && source->ops->tables_changed(source->ctx))
+        space->changed = true;
+    if (one.again && !is_due(state, space))
+        return;
+    if (state->full)
+        forget(space, COUNTED_ALL);
+    one.full = (uint8_t)((one.again ? COUNTED_TABLES : COUNTED_ALL) & ~space->told);
+    one.anew = one.full && !state->told_before && !state->read_before;
+    if (!one.again) {
+        state->to->taken = true;
+        space->seen = true;
+        source->ops->counters(source->ctx, COUNTED_COUNTERS, &tables);
+    }
+    read_tables(state, source, space, &tables);
+    if (!one.again || !tables.lacks)
+        tell_share(state, space, one, &tables);
     counted_tables_finish(&tables);
 }

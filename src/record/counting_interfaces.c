@@ -37,9 +37,9 @@ static void name_stat(const struct interface *interface, size_t i,
 }
 
 /* was: the same one by the name that it had; NULL: it had this one. restarted: another had this name. */
-static int tell_stats(struct counting_state *state, struct counted_space *space,
-                      const struct interface *interface, const struct interface *was,
-                      bool restarted)
+static int tell_stats_of(struct counting_state *state, struct counted_space *space,
+                         const struct interface *interface, const struct interface *was,
+                         bool restarted)
 {
     int r = 0;
 
@@ -75,12 +75,12 @@ static int begin_interface(struct counting_state *state, const struct interface 
     return vec_push(&state->to->interfaces, *known);
 }
 
-/* The same interface, where it had another name at the last reading; NULL. */
+/* The same interface, where it had another name when its statistics were read last; NULL. */
 static const struct interface *find_renamed(const struct counted_space *space,
                                             const struct interface *now)
 {
-    for (size_t i = 0; i < space->interfaces.n; i++) {
-        const struct interface *was = &space->interfaces.items[i].interface;
+    for (size_t i = 0; i < space->counted.n; i++) {
+        const struct interface *was = &space->counted.items[i];
 
         if (was->ifindex == now->ifindex)
             return was->has_stats && strcmp(was->name, now->name) != 0 ? was : NULL;
@@ -91,9 +91,9 @@ static const struct interface *find_renamed(const struct counted_space *space,
 /* Whether another one had the name: it counts from 0. */
 static bool is_restarted(const struct counted_space *space, const struct interface *now)
 {
-    for (size_t i = 0; i < space->interfaces.n; i++)
-        if (strcmp(space->interfaces.items[i].interface.name, now->name) == 0)
-            return space->interfaces.items[i].interface.ifindex != now->ifindex;
+    for (size_t i = 0; i < space->counted.n; i++)
+        if (strcmp(space->counted.items[i].name, now->name) == 0)
+            return space->counted.items[i].ifindex != now->ifindex;
     return false;
 }
 
@@ -111,8 +111,8 @@ static void leave_names(struct counting_state *state, struct counted_space *spac
 {
     if (list->n > INTERFACES_COUNTED || list->n_left_out) /* it may be among those left out */
         return;
-    for (size_t i = 0; i < space->interfaces.n; i++) {
-        const struct interface *was = &space->interfaces.items[i].interface;
+    for (size_t i = 0; i < space->counted.n; i++) {
+        const struct interface *was = &space->counted.items[i];
 
         if (!was->has_stats || has_name(list, was->name))
             continue;
@@ -128,19 +128,36 @@ static void leave_names(struct counting_state *state, struct counted_space *spac
     }
 }
 
+static size_t n_counted(const struct interface_list *list)
+{
+    return list->n < INTERFACES_COUNTED ? list->n : INTERFACES_COUNTED;
+}
+
+int counting_tell_stats(struct counting_state *state, struct counted_space *space,
+                        const struct interface_list *list)
+{
+    size_t n = n_counted(list);
+    int r = 0;
+
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = tell_stats_of(state, space, &list->items[i], find_renamed(space, &list->items[i]),
+                          is_restarted(space, &list->items[i]));
+    if (r < 0)
+        return r;
+    leave_names(state, space, list);
+    vec_clear(&space->counted);
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = vec_push(&space->counted, list->items[i]);
+    return r;
+}
+
 int counting_tell_interfaces(struct counting_state *state, struct counted_space *space,
                              const struct interface_list *list)
 {
-    size_t n = list->n < INTERFACES_COUNTED ? list->n : INTERFACES_COUNTED, old = 0;
-    size_t n_old = space->interfaces.n;
+    size_t n = n_counted(list), n_old = space->interfaces.n, old = 0;
     int r = 0;
 
     state->to->left_out += (uint32_t)(list->n - n + list->n_left_out);
-    for (size_t i = 0; i < n && r == 0; i++)
-        r = tell_stats(state, space, &list->items[i], find_renamed(space, &list->items[i]),
-                       is_restarted(space, &list->items[i]));
-    if (r == 0)
-        leave_names(state, space, list);
     /* the new ones stand behind the old ones, which then go */
     for (size_t i = 0; i < n && r == 0; i++) {
         struct interface_change one;
@@ -159,7 +176,6 @@ int counting_tell_interfaces(struct counting_state *state, struct counted_space 
         } else if (r == 0) {
             r = begin_interface(state, &list->items[i], &one);
         }
-        one.interface.stats = list->items[i].stats;
         if (r == 0)
             r = vec_push(&space->interfaces, one);
     }

@@ -16,6 +16,11 @@ int64_t *counting_find_value(struct counting_state *state, struct counted_space 
 int counting_tell_counter(struct counting_state *state, struct counted_space *space,
                           const struct counter *counter, const int64_t *before);
 
+/* The statistics of interfaces, which are held against those of the reading that told them last. */
+int counting_tell_stats(struct counting_state *state, struct counted_space *space,
+                        const struct interface_list *list);
+
+/* How interfaces are, without their statistics. */
 int counting_tell_interfaces(struct counting_state *state, struct counted_space *space,
                              const struct interface_list *list);
 

@@ -51,6 +51,7 @@ int counting_tell_counter(struct counting_state *state, struct counted_space *sp
                           const struct counter *counter, const int64_t *before)
 {
     size_t n_names = state->names.n;
+    bool is_told = space->told & COUNTED_COUNTERS;
     int64_t *value = counting_find_value(state, space, counter->name,
                                          counter->protocol ? COUNTED_NAMES_MAX : COUNTED_LINKS_MAX);
     struct counter_change change = {.value = counter->value,
@@ -68,9 +69,9 @@ int counting_tell_counter(struct counting_state *state, struct counted_space *sp
             return 0;
         change.named = true;
     }
-    if (change.named || (space->whole && counter->kind == COUNTER_GAUGE))
+    if (change.named || (is_told && counter->kind == COUNTER_GAUGE))
         change.turn = COUNTER_WENT_ON;
-    else if (space->whole)
+    else if (is_told)
         change.turn = (uint8_t)counter_growth(before ? *before : *value, counter->value,
                                               state->long_bits, &change.grew);
     *value = counter->value;

@@ -24,9 +24,9 @@ static void finish_values(struct values *values)
 
 static unsigned lacks_of(unsigned which)
 {
-    return (which & TABLE_COUNTERS ? (unsigned)COUNTED_LACKS_COUNTERS : 0U) |
-           (which & TABLE_INTERFACES ? (unsigned)COUNTED_LACKS_INTERFACES : 0U) |
-           (which & TABLE_ROUTES ? (unsigned)COUNTED_LACKS_ROUTES : 0U);
+    return (which & TABLE_COUNTERS ? (unsigned)COUNTED_COUNTERS : 0U) |
+           (which & TABLE_INTERFACES ? (unsigned)COUNTED_INTERFACES : 0U) |
+           (which & TABLE_ROUTES ? (unsigned)COUNTED_ROUTES : 0U);
 }
 
 /* The last reading of a namespace, or where readings are gone that of the hour or the day before: its
