@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Counters, interfaces and routes as they were recorded, once a minute. */
+/* Counters, interfaces and routes as they were recorded: once a minute, and routes when they changed. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,7 +16,8 @@ struct db;
 
 /* The reading that an instant is answered by. */
 struct reading_choice {
-    int64_t record_ms;   /* record time */
+    int64_t record_ms;   /* record time; of routes alone: or that of their last change behind it */
+    int64_t minute_ms;   /* record time of the minute's reading before */
     int64_t reading_ms;  /* wall time */
     int64_t distance_ms; /* from it to the instant that was asked for */
     int64_t netns;       /* netns.id */
@@ -29,7 +30,8 @@ struct reading_choice {
 };
 
 /* The tables asked for (bits of enum table_bit) of the namespace that the filter names, or else the
- * recorder's own, at the latest reading not after at_ms (wall time). Counters that were 0 wherever
+ * recorder's own, at the latest reading not after at_ms (wall time). Routes alone are as they were
+ * at at_ms, as far as the kernel told of changes. Counters that were 0 wherever
  * the record looked are not in *ret. -ENOENT: the record has no such namespace; others as
  * stmt_step(), -ENOMEM. */
 int tables_at(struct db *db, const struct walltime *walltime, const struct filter *filter,
