@@ -106,7 +106,8 @@ def ip_routes(both):
                 where = "0.0.0.0/0" if wide == 32 else "::/0"
             elif "/" not in where:
                 where = "%s/%d" % (where, wide)
-            ways = len(route.get("nexthops", ())) or ("dev" in route)
+            nowhere = route.get("type") in ("blackhole", "unreachable", "prohibit", "throw")
+            ways = 0 if nowhere else len(route.get("nexthops", ())) or ("dev" in route)
             found.append((where, route.get("type", "unicast"), str(route.get("table", "main")),
                           route.get("metric", 0), int(ways)))
     return sorted(found, key=str)
