@@ -107,8 +107,8 @@ static int reckon(struct reckoning *reckoning, sqlite3_stmt *snapshots,
 static int find_begin(sqlite3 *db, int edition, int64_t *ret, struct err *err)
 {
     static const char old_sql[] = "SELECT min(start_ms) FROM snapshots WHERE anchor = 1";
-    static const char sql[] = "SELECT min(start_ms) FROM snapshots WHERE anchor = 1 AND status = 0 "
-                              "AND start_ms >= (SELECT from_ms FROM tiers WHERE tier = 0)";
+    static const char sql[] = "SELECT min(start_ms) FROM snapshots WHERE anchor = 1 AND start_ms "
+                              ">= (SELECT from_ms FROM tiers WHERE tier = 0)";
 
     return sql_query_i64(db, edition < 3 ? old_sql : sql, ret, err);
 }
