@@ -60,13 +60,14 @@ static int mend_counts(struct repair *repair, struct err *err)
         "d.until_ms); DROP TABLE temp.unsound";
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
     struct unsound unsound = {.err = err};
+    const struct counts_faults faults = {.unsound = note, .arg = &unsound};
     int r = sql_exec(repair->db, "CREATE TEMP TABLE unsound (start_ms INTEGER PRIMARY KEY)", err);
 
     if (r >= 0)
         r = sql_prepare(repair->db, "INSERT OR IGNORE INTO temp.unsound VALUES (?1)", &stmt, err);
     unsound.stmt = stmt;
     if (r >= 0)
-        r = senses_each_unsound(repair->db, repair->edition, note, &unsound, err);
+        r = senses_each_counts_fault(repair->db, repair->edition, &faults, err);
     if (r >= 0 && unsound.n > 0)
         repair_tell(repair,
                     "tallies: %lld snapshots between %lld and %lld ms lack counts: they and those "

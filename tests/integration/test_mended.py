@@ -70,3 +70,59 @@ def test_no_snapshot_is_complete_anywhere_with_counts_that_are_lost(partial, tmp
             assert left == 0 and "that were complete in some namespaces may lack counts" in told
         if table == "closed":
             assert left == partials and "may lack counts" not in told and after == before
+
+
+def change(partial, path, sql, *values):
+    """A copy of the file with one row changed."""
+    path.write_bytes(partial.read_bytes())
+    database = sqlite3.connect(path)
+    assert database.execute(sql, values).rowcount == 1
+    database.commit()
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+
+
+MINUTE = ("(tier, service, state, at_ms) = (SELECT tier, service, state, at_ms FROM tally_rollups WHERE tier = 1 AND {0} AND at_ms >"
+          " 1700006400000 ORDER BY at_ms DESC, service, state LIMIT 1)")
+
+
+@pytest.mark.parametrize("sql, where", [
+    ("UPDATE tally_rollups SET sum = sum + 1 WHERE " + MINUTE, "1"),
+    ("UPDATE tally_rollups SET min = min - 1 WHERE " + MINUTE, "min > 0"),
+    ("UPDATE tally_rollups SET last = max WHERE " + MINUTE, "last < max"),
+    ("UPDATE tally_rollups SET max = max + 1 WHERE " + MINUTE, "sum > max"),
+    ("DELETE FROM tally_rollups WHERE " + MINUTE, "1"),
+    ("UPDATE tally_rollups SET state = 12 WHERE " + MINUTE, "state = 1"),
+])
+def test_a_minute_that_is_not_what_its_snapshots_say_is_named(partial, tmp_path, sql, where):
+    path = tmp_path / "copy.db"
+    (service, state, at_ms), = rows(partial, f"SELECT service, state, at_ms FROM tally_rollups WHERE {MINUTE.format(where)}")
+    change(partial, path, sql.format(where))
+    told = connhistd("--check", "--db", path, status=1).stdout
+    n, state = ("2 counts", 12) if "state = 12" in sql else ("1 count", state)  # that is one row too many, and one that lacks
+    assert (f"tally_rollups: {n} of minutes unlike those of their snapshots: {'the first is ' if n[0] == '2' else ''}"
+            f"tier 1, service {service}, state {state}, at_ms {at_ms}\n") in told
+
+
+@pytest.mark.parametrize("column", ["done", "interrupted"])
+def test_a_minute_with_other_snapshots_than_there_are_is_named(partial, tmp_path, column):
+    path = tmp_path / "copy.db"
+    (at_ms,), = rows(partial, "SELECT max(at_ms) FROM cover_rollups WHERE tier = 1 AND done > 1 AND at_ms % 3600000 = 0")
+    change(partial, path, f"UPDATE cover_rollups SET {column} = {column} + 1 WHERE tier = 1 AND at_ms = ?", at_ms)
+    told = connhistd("--check", "--db", path, status=1).stdout
+    assert f"cover_rollups: 1 count of minutes unlike those of their snapshots: tier 1, at_ms {at_ms}\n" in told
+
+
+def test_minutes_of_which_the_snapshots_went_are_not_compared(partial, tmp_path):
+    path = tmp_path / "copy.db"
+    path.write_bytes(partial.read_bytes())
+    anchor, = rows(path, "SELECT start_ms FROM snapshots WHERE anchor = 1 ORDER BY 1 LIMIT 1 OFFSET 2")[0]
+    database = sqlite3.connect(path)
+    database.execute("UPDATE tiers SET from_ms = ? WHERE tier <= 0", (anchor,))
+    database.execute("DELETE FROM tallies WHERE at_ms < ?", (anchor,))
+    database.execute("DELETE FROM incomplete WHERE start_ms < ?", (anchor,))
+    database.execute("DELETE FROM snapshots WHERE start_ms < ?", (anchor,))
+    database.commit()
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    hold_checked(path)
