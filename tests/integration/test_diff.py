@@ -124,6 +124,29 @@ def test_a_restart_of_the_recorder_changes_nothing(play):
     assert "owner" in rows[0]["change"].split("+")
 
 
+@pytest.mark.parametrize("ticks, change", [(0, "owner"), (1, "replaced+owner")])
+def test_a_port_that_snapshots_saw_free_is_another_sockets(play, ticks, change):
+    """Though the recorder did not see the later one open: it began behind a gap."""
+    host = Host()
+    server(host, 200, "old", cookie=2, port=8080)
+    host.tick(4)
+    if ticks:
+        host.close(2)
+        host.do("ended 200")
+        host.tick(ticks)
+    host.do("stop")
+    host.boot_ms += 100_000
+    if not ticks:
+        host.close(2)
+        host.do("ended 200")
+    server(host, 201, "new", cookie=4, port=8080, start=4_000_000)
+    host.clock()
+    host.do("start boot-1")
+    host.tick(4)
+    rows = diff(play(host), 2, 16 + ticks)["rows"]
+    assert [(row["change"], row["pid_before"], row["pid"]) for row in rows] == [(change, 200, 201)]
+
+
 def test_what_else_of_an_owner_is_another_is_shown_where_its_process_is_the_same(play):
     host = Host()
     server(host)
