@@ -69,8 +69,10 @@ static const char *const fill_sql[] = {
                    "nullif(at, (SELECT max(at) FROM t)) + 7200000 FROM w, t",
     TIMES(7200000) "INSERT INTO routes (netns, family, route_table, destination, bits, source, "
                    "source_bits, type, metric, protocol, scope, tos, nexthop_id, iif, flags, "
-                   "encap, from_ms, until_ms) SELECT n, 2, 254, x'0a000000', 8, x'', 0, 1, 0, 3, "
-                   "0, 0, 0, 0, 0, 0, at, nullif(at, (SELECT max(at) FROM t)) + 7200000 FROM w, t",
+                   "encap, rank, mtu, mtu_lock, advmss, max_window, initcwnd, initrwnd, pref, "
+                   "from_ms, until_ms) SELECT n, 2, 254, x'0a000000', 8, x'', 0, 1, 0, 3, 0, 0, 0, "
+                   "0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, at, nullif(at, (SELECT max(at) FROM t)) + "
+                   "7200000 FROM w, t",
     "INSERT INTO route_ways SELECT id, 1, NULL, 1, 1, 0 FROM routes WHERE ?1 + ?2 + ?3",
     TIMES(3600000) "INSERT INTO netns_spans SELECT n, at, nullif(at, (SELECT max(at) FROM t)) + "
                    "60000, 1, "
