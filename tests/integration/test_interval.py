@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import termios
+import time
 
 import pytest
 from conftest import CONNHIST, PATIENCE, connhist
@@ -136,11 +137,20 @@ def test_a_resize_is_survived(listen, start):
 
 @pytest.mark.parametrize("args, words", [
     (["0"], "too short"), (["0.05"], "too short"), (["soon"], "neither seconds"), (["1.2.3"], "neither seconds"),
+    (["."], "neither seconds"), (["1.."], "neither seconds"), (["..5"], "neither seconds"), ([""], "neither seconds"),
+    ([".05"], "too short"), (["0."], "too short"),
     (["1", "2"], "unexpected word 2"), (["--count", "3"], "goes with INTERVAL"), (["--count", "x", "1"], "--count x"),
     (["--at", "now", "1"], "one instant"), (["9" * 40], "too long")])
 def test_wrong_intervals_are_refused_in_one_line(args, words):
     done = connhist("netstat", *args, status=2)
     assert words in done.stderr and done.stderr.count("\n") == 1 and done.stdout == ""
+
+
+@pytest.mark.parametrize("interval", [".2", "0.2", "1.", "1", ".1"])
+def test_seconds_need_no_digit_on_both_sides_of_the_point(netns, interval):
+    began = time.monotonic()
+    found = documents(connhist("netstat", "-an", "--count", "2", "--format", "json", interval, netns=netns).stdout)
+    assert len(found) == 2 and time.monotonic() - began >= float(interval)  # it may take longer, but not less
 
 
 def on_terminal(command, **environment):
