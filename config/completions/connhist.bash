@@ -6,7 +6,7 @@ _connhist_options() {
     local common="--db --config --format --color --utc --help --version"
     case $1 in
     report) echo "$common --netns --port --proto --state --role --by --peer --since --until --step --top --measure --counter --process --unit --container --pid" ;;
-    netstat) echo "$common --netns --all --numeric --owner --program --fqdn --offload --proto --ethernet --by --route --table --statistics --at --since --until --count --no-pager --port --state --peer --local --role --process --unit --container --pid" ;;
+    netstat) echo "$common --netns --all --listen --numeric --owner --program --fqdn --offload --proto --ethernet --by --route --table --statistics --at --since --until --count --no-pager --port --state --peer --local --role --process --unit --container --pid" ;;
     list) echo "$common --no-pager --netns --port --proto --peer --local --state --role --since --until --open --closed-by --limit --process --unit --container --pid" ;;
     who) echo "$common --netns --port --proto --at --since --until" ;;
     diff) echo "$common --no-pager --netns --from --to --listen --numeric --port --proto --state --role --peer --local --process --unit --container --pid" ;;

@@ -47,6 +47,7 @@ complete -c connhist -n '__fish_seen_subcommand_from report' -l measure -x -a 'o
 complete -c connhist -n '__fish_seen_subcommand_from report' -l counter -x -d 'Growth of a counter of the kernel'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s a -l all -d 'Listening ones, too'
 complete -c connhist -n '__fish_seen_subcommand_from netstat diff' -s n -l numeric -d 'Ports as numbers'
+complete -c connhist -n '__fish_seen_subcommand_from netstat' -s l -l listen -d 'Only listening ports'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s o -l owner -d 'Process ids'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s b -l program -d 'Programs'
 complete -c connhist -n '__fish_seen_subcommand_from netstat' -s f -l fqdn -d 'Names of remote addresses'

@@ -24,7 +24,7 @@
 static const struct option_row rows[] = {
     ROW_PORT("only with these ports at either end: 80, 80,443,\n8000-8010, http, 53/udp"),
     {OPT_PROTO, REPEAT_NOT, 0, "proto", "NAME",
-     "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only those\nof one family"},
+     "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only\nthose of one family"},
     ROW_PEER,
     ROW_LOCAL,
     ROW_STATE("only those that were ever in one of these states\nduring that time"),
@@ -98,10 +98,9 @@ static int read_coverage(struct context *ctx, const struct list_question *questi
 
     walltime_to_record(&ctx->walltime, question->since_ms, &from_ms, &unused);
     walltime_to_record(&ctx->walltime, question->until_ms, &unused, &until_ms);
-    if (coverage_load_in(ctx->db, &ctx->walltime, &question->filter, from_ms,
-                         until_ms + (until_ms < INT64_MAX), ret, NULL, NULL, &err) < 0 ||
+    if (coverage_load_in(ctx->db, &ctx->walltime, &question->filter, from_ms, until_ms, ret, NULL,
+                         NULL, &err) < 0 ||
         coverage_add_pruned(ctx->db, &ctx->walltime, TIER_DETAIL, from_ms, until_ms, ret, &err) < 0)
-
         return cannot_answer("%s", err.text);
     return EXIT_ANSWERED;
 }
@@ -127,7 +126,7 @@ static int put_rows(struct context *ctx, const struct list_question *question,
         return cannot_answer("%s", err.text);
     status = socket_table_end(table);
     if (status == EXIT_ANSWERED && ctx->format == FORMAT_TABLE) {
-        coverage_print(stdout, coverage, ctx->utc, GAPS_TOLD);
+        coverage_print(stdout, coverage, ctx->utc, GAPS_TOLD, context_width());
         status = output_finish();
     }
     return status;
@@ -175,8 +174,8 @@ const struct command cmd_list = {
     .name = "list",
     .args = "",
     .summary = "sockets with their lives: opened, states, closed",
-    .notes = "Sockets that were open at some instant of the time asked for, in the order in which\n"
-             "they were first seen.",
+    .notes = "Sockets that were open at some instant of the time asked for, in the order in\n"
+             "which they were first seen.",
     .options = OPTION_TABLE(rows),
     .needs = NEEDS_RECORD,
     .run = list_run,

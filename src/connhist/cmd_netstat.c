@@ -13,6 +13,7 @@
 #include "command.h"
 #include "complain.h"
 #include "context.h"
+#include "netstat_hints.h"
 #include "netstat_repeat.h"
 #include "netstat_tables.h"
 #include "own_sockets.h"
@@ -25,23 +26,24 @@ static const struct option_row rows[] = {
     {OPT_ALL, REPEAT_LAST, 'a', "all", NULL,
      "listening, bound and unconnected sockets, too; with -s\n"
      "counters that are 0, too; with -r all tables"},
+    {OPT_LISTEN, REPEAT_LAST, 'l', "listen", NULL, "only listening ports, TCP and UDP"},
     {OPT_NUMERIC, REPEAT_LAST, 'n', "numeric", NULL, "ports as numbers, not by name"},
     {OPT_OWNER, REPEAT_LAST, 'o', "owner", NULL, "the id of the process that owns each socket"},
     {OPT_PROGRAM, REPEAT_LAST, 'b', "program", NULL,
-     "the program that owns each socket, and its systemd unit\nor container"},
+     "the program that owns each socket, and its systemd\nunit or container"},
     {OPT_FQDN, REPEAT_LAST, 'f', "fqdn", NULL,
-     "fully qualified names of remote addresses, as far as they\nare found within two seconds"},
+     "fully qualified names of remote addresses, as far as\nthey are found within two seconds"},
     {OPT_OFFLOAD, REPEAT_LAST, 't', "offload", NULL,
      "what does the work of each connection: InHost, kTLS,\nMPTCP …"},
     {OPT_PROTO, REPEAT_NOT, 'p', "proto", "NAME",
-     "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only those\nof one family; with -s also ip, "
-     "ipv6, icmp, icmpv6, with -r\nip or ipv6"},
+     "only tcp or udp; tcpv4, udpv4, tcpv6, udpv6: only\nthose of one family; with -s also ip, "
+     "ipv6, icmp,\nicmpv6, with -r ip or ipv6"},
     {OPT_ETHERNET, REPEAT_LAST, 'e', "ethernet", NULL,
      "bytes, packets, discards and errors of all network\ninterfaces together"},
     {OPT_BY, REPEAT_NOT, 0, "by", "WHAT", "with -e: interface, each by itself"},
     {OPT_ROUTE, REPEAT_LAST, 'r', "route", NULL, "the routes, IPv4 and IPv6"},
     {OPT_TABLE, REPEAT_NOT, 0, "table", "TABLE",
-     "with -r: only of this table: main, local, default, a name\nin rt_tables, or a number; or all "
+     "with -r: only of this table: main, local, default, a\nname in rt_tables, or a number; or all "
      "(main)"},
     {OPT_STATISTICS, REPEAT_LAST, 's', "statistics", NULL, "the kernel's counters by protocol"},
     {OPT_AT, REPEAT_NOT, 0, "at", "TIME",
@@ -64,10 +66,15 @@ static const struct option_row rows[] = {
 
 static int read_filter(struct context *ctx, struct filter *filter)
 {
-    int status = question_filter(ctx, true, filter);
+    bool listen_only = options_has(&ctx->options, OPT_LISTEN);
+    int status = netstat_hints_check(ctx);
 
+    if (status == EXIT_ANSWERED)
+        status = question_filter(ctx, true, filter);
+    if (status == EXIT_ANSWERED && listen_only && filter->states)
+        return wrong_usage("--listen and --state exclude each other");
     /* Who names states means those, listening or not. */
-    filter->no_listeners = !options_has(&ctx->options, OPT_ALL) && !filter->states;
+    filter->no_listeners = !options_has(&ctx->options, OPT_ALL) && !listen_only && !filter->states;
     if (status == EXIT_ANSWERED && ctx->format == FORMAT_TABLE &&
         !options_has(&ctx->options, OPT_NUMERIC))
         status = context_names(ctx);
@@ -79,6 +86,7 @@ static void choose_details(const struct context *ctx, struct socket_table *table
     table->offloads = options_has(&ctx->options, OPT_OFFLOAD);
     table->pids = options_has(&ctx->options, OPT_OWNER);
     table->programs = options_has(&ctx->options, OPT_PROGRAM);
+    table->listen_only = options_has(&ctx->options, OPT_LISTEN);
 }
 
 /* What the kernel's table is asked for, of enum live_bit. */
@@ -198,6 +206,16 @@ static int give_others(struct socket_table *table, const struct filter *filter, 
     return sockets_live(filter, which, put_others_row, &others, err);
 }
 
+/* What is asked of the kernel. */
+static int read_live_filter(struct context *ctx, struct filter *filter)
+{
+    int status = read_filter(ctx, filter);
+
+    if (status == EXIT_ANSWERED && filter->role)
+        return wrong_usage("--role needs --at: the kernel does not know roles, the record does");
+    return status;
+}
+
 static int netstat_now(struct context *ctx, const struct kept *kept)
 {
     _cleanup_(socket_table_finish) struct socket_table table = {.kind = SOCKETS_LIVE,
@@ -207,12 +225,10 @@ static int netstat_now(struct context *ctx, const struct kept *kept)
         .schema = "connhist/netstat/1", .fields = fields, .n_fields = 1};
     struct filter filter = {0};
     struct err err = {0};
-    int r, status = read_filter(ctx, &filter);
+    int r, status = read_live_filter(ctx, &filter);
 
     if (status != EXIT_ANSWERED)
         return status;
-    if (filter.role)
-        return wrong_usage("--role needs --at: the kernel does not know roles, the record does");
     if (sockets_live_check(&filter, &err) < 0)
         return cannot_answer("%s", err.text);
     table.names = shown_names(ctx);
@@ -333,12 +349,25 @@ static int show(struct context *ctx, void *arg)
     return status;
 }
 
+/* What is asked wrongly is refused before a first table begins. */
+static int check_repeated(struct context *ctx)
+{
+    struct table_choice choice = {0};
+    struct filter filter = {0};
+    int status = netstat_tables_choose(ctx, &choice);
+
+    return status != EXIT_ANSWERED || netstat_tables_asked(ctx) ? status
+                                                                : read_live_filter(ctx, &filter);
+}
+
 static int netstat_run(struct context *ctx)
 {
     _cleanup_(kept_finish) struct kept kept = {0};
     struct repetition repetition = {0};
     int status = netstat_repeat_read(ctx, &repetition);
 
+    if (status == EXIT_ANSWERED && repetition.interval_ms)
+        status = check_repeated(ctx);
     if (status == EXIT_ANSWERED)
         status = kept_init(ctx, &kept);
     if (status != EXIT_ANSWERED)
@@ -362,10 +391,10 @@ const struct command cmd_netstat = {
     .name = "netstat",
     .args = "[INTERVAL]",
     .summary = "the socket table, now or at a recorded instant; routes, counters",
-    .notes = "Without -a: connections that are not listening. Options combine: -an --at 03:14.\n"
+    .notes = "Without -a and -l: connections alone. Options combine: -an --at 03:14.\n"
              "Other tables in place of sockets, alone or together: -e, -r, -s; -es, -rn.\n"
              "With INTERVAL (2, 0.5, 500ms, 1m) it shows them again until Ctrl+C.",
-    .options = OPTION_TABLE(rows),
+    .options = {.rows = rows, .n = sizeof(rows) / sizeof(rows[0]), .hints = netstat_hints},
     .needs = NEEDS_NOTHING,
     .run = netstat_run,
     .check = netstat_check,

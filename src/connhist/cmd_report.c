@@ -47,8 +47,8 @@ static const struct option_row rows[] = {
      "instead of counts what came and went: opened, closed,\n"
      "bytes, duration or rtt"},
     {OPT_COUNTER, REPEAT_NOT, 0, "counter", "NAME",
-     "instead of sockets what a counter of the kernel grew by:\n"
-     "TcpExt.ListenOverflows, Tcp.RetransSegs …"},
+     "instead of sockets what a counter of the kernel grew\n"
+     "by: TcpExt.ListenOverflows, Tcp.RetransSegs …"},
     ROW_NETNS,
     {OPT_FORMAT, REPEAT_LAST, 0, "format", "FMT",
      "chart, table, json, jsonl or csv\n(on a terminal chart, else table)"},
@@ -205,7 +205,7 @@ static int put_answer(const struct context *ctx, const struct trend_question *qu
 
     if (status != EXIT_ANSWERED || !by_port || !(ctx->chart || ctx->format == FORMAT_TABLE))
         return status;
-    beneath_print(beneath);
+    beneath_print(ctx, beneath);
     return output_finish();
 }
 
@@ -254,12 +254,12 @@ const struct command cmd_report = {
     .name = "report",
     .args = "",
     .summary = "counts and rates over time, by port, state, process and others",
-    .notes =
-        "Without --port: which ten counts of this host rose highest. On a terminal a line is\n"
-        "drawn for each, with its maximum, its value now and where it is heading; below stands\n"
-        "how much of the time was recorded.\n"
-        "With --measure the same of what came and went at each service, by whole minutes: sockets\n"
-        "opened, closed and by whom, payload, how long they lived, their round trips.",
+    .notes = "Without --port: which ten counts of this host rose highest. On a terminal a\n"
+             "line is drawn for each, with its maximum, its value now and where it is heading;\n"
+             "below stands how much of the time was recorded.\n"
+             "With --measure the same of what came and went at each service, by whole minutes:\n"
+             "sockets opened, closed and by whom, payload, how long they lived, their round\n"
+             "trips.",
     .options = OPTION_TABLE(rows),
     .needs = NEEDS_RECORD,
     .charts = true,

@@ -232,7 +232,7 @@ static int put_words(const struct context *ctx, const struct status *status,
 
         line("last 24 hours",
              "from %s on:", time_format(status->coverage_from_ms, ctx->utc, false, from));
-        coverage_print(stdout, &status->coverage, ctx->utc, GAPS_TOLD);
+        coverage_print(stdout, &status->coverage, ctx->utc, GAPS_TOLD, context_width());
     }
     return output_finish();
 }

@@ -41,9 +41,9 @@ static const struct column columns[] = {
     {"protocol", "PROTO", false, .gives = 2},
     {"port", NULL, true},
     {"use", "USE", false, .gives = 1},
-    {"local_address", "LOCAL", false, .least = 21},
+    {"local_address", "LOCAL", false, .least = 21, .tight = 12},
     {"local_port", NULL, true},
-    {"process", "PROCESS", false, .least = 10},
+    {"process", "PROCESS", false, .least = 10, .tight = 7},
     {"pid", "PID", true},
     {"exe", "PROGRAM", false, .least = 16, .gives = 6},
     {"uid", "UID", true, .gives = 8},
@@ -229,6 +229,7 @@ static int read_span(struct context *ctx, struct who_asked *asked)
         return status;
     walltime_to_record(&ctx->walltime, asked->since_ms, &question->from_ms, &unused);
     walltime_to_record(&ctx->walltime, asked->until_ms, &unused, &question->until_ms);
+    question->until_ms--;                       /* the last instant that belongs to it */
     if (question->until_ms < question->from_ms) /* the clock was set over all of it */
         question->until_ms = question->from_ms;
     return EXIT_ANSWERED;
@@ -308,7 +309,7 @@ static int put_rows(struct context *ctx, const struct who_asked *asked,
         return cannot_answer("%s", err.text);
     r = table->failed < 0 ? table->failed : writer_end(table->writer, NULL);
     if (r >= 0 && ctx->format == FORMAT_TABLE)
-        coverage_print(stdout, coverage, ctx->utc, GAPS_TOLD);
+        coverage_print(stdout, coverage, ctx->utc, GAPS_TOLD, context_width());
     return r < 0 ? output_failed(r) : output_finish();
 }
 

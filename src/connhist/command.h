@@ -67,10 +67,10 @@ extern const struct command cmd_report, cmd_netstat, cmd_diff, cmd_list, cmd_who
     {                                                          \
         OPT_UNTIL, REPEAT_NOT, 0, "until", "TIME", "end (now)" \
     }
-#define ROW_NETNS                                                                \
-    {                                                                            \
-        OPT_NETNS, REPEAT_NOT, 0, "netns", "NAME",                               \
-            "only this network namespace: a name, inode:NUMBER or\nnet:[NUMBER]" \
+#define ROW_NETNS                                                                     \
+    {                                                                                 \
+        OPT_NETNS, REPEAT_NOT, 0, "netns", "NAME",                                    \
+            "only this network namespace: a name, own, inode:NUMBER\nor net:[NUMBER]" \
     }
 #define ROW_NO_PAGER                                           \
     {                                                          \
@@ -84,7 +84,7 @@ extern const struct command cmd_report, cmd_netstat, cmd_diff, cmd_list, cmd_who
      0,                                                                                        \
      "process",                                                                                \
      "NAME",                                                                                   \
-     "only of programs of this name, or path if it has a '/';\n"                               \
+     "only of programs of this name, or path if it has a\n'/'; "                               \
      "wildcards as in the shell: 'php-fpm*'"},                                                 \
         {OPT_UNIT, REPEAT_NOT, 0,                                                              \
          "unit",   "NAME",     "only of this systemd unit: nginx.service, nginx,\n'user@*'"},  \

@@ -65,7 +65,8 @@ static int print_help(void)
     printf("\nOptions, before or behind the command:\n");
     option_table_help(stdout, &common, NULL);
     option_table_help(stdout, &leading, NULL);
-    printf("\n`connhist COMMAND --help` tells the options of a command, connhist(1) everything.\n");
+    printf("\nExit status: 0 answered, 2 wrong usage, 3 cannot answer.\n"
+           "`connhist COMMAND --help` tells its options, connhist(1) everything.\n");
     return output_finish();
 }
 

@@ -12,10 +12,14 @@ static const struct column total_columns[] = {
 
 /* For people a row for each direction, so that it stays within a terminal. */
 static const struct column way_columns[] = {
-    {"interface", "INTERFACE", false}, {"state", "STATE", false, .gives = 3},
-    {"way", "TRAFFIC", false},         {"bytes", "BYTES", true},
-    {"packets", "PACKETS", true},      {"multicast", "MULTICAST", true, .gives = 2},
-    {"discards", "DISCARDS", true},    {"errors", "ERRORS", true},
+    {"interface", "INTERFACE", false, .least = 9},
+    {"state", "STATE", false, .gives = 3},
+    {"way", "TRAFFIC", false},
+    {"bytes", "BYTES", true},
+    {"packets", "PACKETS", true},
+    {"multicast", "MULTICAST", true, .gives = 2},
+    {"discards", "DISCARDS", true},
+    {"errors", "ERRORS", true},
 };
 
 static const struct column each_columns[] = {

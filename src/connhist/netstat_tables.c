@@ -35,7 +35,9 @@ static const struct {
     uint8_t tables; /* bits */
     const char *why;
 } meanings[] = {
-    {OPT_ALL, TABLE_SOCKETS | TABLE_COUNTERS | TABLE_ROUTES, "-e shows all interfaces anyway"},
+    {OPT_ALL, TABLE_SOCKETS | TABLE_COUNTERS | TABLE_ROUTES,
+     "that shows all interfaces anyway; sockets are shown without -e"},
+    {OPT_LISTEN, TABLE_SOCKETS, "it is about sockets"},
     {OPT_PROTO, TABLE_SOCKETS | TABLE_COUNTERS | TABLE_ROUTES,
      "interfaces count all protocols together"},
     {OPT_BY, TABLE_INTERFACES, "it goes with -e"},

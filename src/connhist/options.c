@@ -14,6 +14,7 @@
 struct syntax {
     const struct option_row *rows[OPT_COUNT]; /* every id at most once */
     const char *names[OPT_COUNT];             /* for nearest_word() */
+    const struct option_hint *hints;          /* NULL: none */
     struct option longs[OPT_COUNT + 1];       /* ends with a zeroed one */
     char letters[2 + 2 * OPT_COUNT + 1];      /* "+:ap:" */
     size_t n;
@@ -49,7 +50,7 @@ static void syntax_add(struct syntax *syntax, const struct option_row *row)
 static void syntax_init(struct syntax *syntax, const struct option_table *own,
                         const struct option_table *common, bool only_leading)
 {
-    *syntax = (struct syntax){0};
+    *syntax = (struct syntax){.hints = own->hints};
     snprintf(syntax->letters, sizeof(syntax->letters), "%s", only_leading ? "+:" : ":");
     for (size_t i = 0; i < own->n; i++)
         syntax_add(syntax, &own->rows[i]);
@@ -89,12 +90,25 @@ static const char *begun_by(const struct syntax *syntax, const char *name, char 
     return buf;
 }
 
+/* What an option that is not known, or was not understood, is here; NULL: nobody knows. */
+static const char *hint_for(const struct syntax *syntax, char letter, const char *name)
+{
+    for (const struct option_hint *hint = syntax->hints; hint && hint->letters; hint++)
+        if (letter ? strchr(hint->letters, letter) != NULL
+                   : hint->name && strcmp(hint->name, name) == 0)
+            return hint->instead;
+    return NULL;
+}
+
 static int unknown_long(const struct syntax *syntax, const char *word, struct err *err)
 {
     char name[64], several[192];
-    const char *near;
+    const char *near, *hint;
 
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
+    hint = hint_for(syntax, '\0', name);
+    if (hint)
+        return err_set(err, -EINVAL, "unknown option --%s: %s", name, hint);
     if (*begun_by(syntax, name, several, sizeof(several)))
         return err_set(err, -EINVAL, "--%s is ambiguous: %s", name, several);
     near = nearest_word(name, syntax->names, syntax->n);
@@ -107,12 +121,24 @@ static int unknown_long(const struct syntax *syntax, const char *word, struct er
 static int refused(const struct syntax *syntax, const char *word, struct err *err)
 {
     const struct option_row *row = syntax_row(syntax, optopt);
+    const char *hint;
 
     if (!optopt)
         return unknown_long(syntax, word, err);
     if (row)
         return err_set(err, -EINVAL, "--%s takes no value", row->name);
+    hint = hint_for(syntax, (char)optopt, "");
+    if (hint)
+        return err_set(err, -EINVAL, "unknown option -%c: %s", optopt, hint);
     return err_set(err, -EINVAL, "unknown option -%c", optopt);
+}
+
+static int lacks_value(const struct syntax *syntax, const struct option_row *row, struct err *err)
+{
+    const char *hint = hint_for(syntax, '\0', row->name);
+
+    return err_set(err, -EINVAL, "--%s needs a value: --%s %s%s%s%s", row->name, row->name,
+                   row->arg, hint ? " (" : "", hint ? hint : "", hint ? ")" : "");
 }
 
 static int options_add(struct options *options, const struct option_row *row, const char *text,
@@ -144,8 +170,7 @@ int options_parse(struct options *options, const struct option_table *own,
             return refused(&syntax, argv[optind - 1], err);
         row = syntax_row(&syntax, value == ':' ? optopt : value);
         if (value == ':')
-            return err_set(err, -EINVAL, "--%s needs a value: --%s %s", row->name, row->name,
-                           row->arg);
+            return lacks_value(&syntax, row, err);
         r = options_add(options, row, optarg, err);
         if (r < 0)
             return r;

@@ -75,9 +75,17 @@ struct option_row {
     const char *help; /* lines for people, separated by '\n' */
 };
 
+/* What to say to those who want an option that has another name here. */
+struct option_hint {
+    const char *letters; /* that it has elsewhere; "": none; NULL: the end of the hints */
+    const char *name;    /* long form, without "--"; NULL: none */
+    const char *instead; /* what it is here */
+};
+
 struct option_table {
     const struct option_row *rows;
     size_t n;
+    const struct option_hint *hints; /* NULL: none */
 };
 
 #define OPTION_TABLE(array)                                      \

@@ -164,8 +164,10 @@ static int read_protocol(const char *text, bool families, struct filter *filter)
 
     if (length < sizeof(name))
         snprintf(name, sizeof(name), "%s", text);
-    if (families && length == 5 && (same_word(name + 3, "v4") || same_word(name + 3, "v6"))) {
-        filter->family = name[4] == '4' ? AF_INET : AF_INET6;
+    /* tcp6 is what netstat(8) prints */
+    if (families && ((length == 5 && (same_word(name + 3, "v4") || same_word(name + 3, "v6"))) ||
+                     (length == 4 && (name[3] == '4' || name[3] == '6')))) {
+        filter->family = name[length - 1] == '4' ? AF_INET : AF_INET6;
         name[3] = '\0';
     }
     if (protocol_parse(name, &protocol) >= 0) {

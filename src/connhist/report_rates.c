@@ -337,7 +337,7 @@ static int put_rows(const struct context *ctx, const struct measure *measure,
     if (r >= 0)
         r = writer_end(writer, NULL);
     if (r >= 0 && ctx->format == FORMAT_TABLE)
-        coverage_print(stdout, &rates->coverage, ctx->utc, GAPS_TOLD);
+        coverage_print(stdout, &rates->coverage, ctx->utc, GAPS_TOLD, context_width());
     return r < 0 ? output_failed(r) : output_finish();
 }
 

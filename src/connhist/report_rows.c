@@ -294,6 +294,6 @@ int report_rows(const struct context *ctx, const struct trend_question *question
     document.n_columns = rows.n_columns;
     r = put_all(&rows, &document, trend);
     if (r >= 0 && ctx->format == FORMAT_TABLE)
-        coverage_print(stdout, &trend->coverage, ctx->utc, GAPS_TOLD);
+        coverage_print(stdout, &trend->coverage, ctx->utc, GAPS_TOLD, context_width());
     return r < 0 ? output_failed(r) : output_finish();
 }

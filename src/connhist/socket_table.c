@@ -68,17 +68,17 @@ _Static_assert(sizeof(fields) / sizeof(fields[0]) == FIELDS_LIST, "one more fiel
 static const struct column headings[] = {
     {"netns", "NETNS", false, .least = 8},
     {"proto", "PROTO", false},
-    {"local", "LOCAL", false, .least = 21},
-    {"remote", "REMOTE", false, .least = 21},
-    {"state", "STATE", false},
+    {"local", "LOCAL", false, .least = 21, .tight = 12},
+    {"remote", "REMOTE", false, .least = 21, .tight = 12},
+    {"state", "STATE", false, .least = 11, .tight = 8},
     {"uid", "UID", true, .gives = 6},
-    {"process", "PROCESS", false, .least = 10},
+    {"process", "PROCESS", false, .least = 10, .tight = 7},
     {"pid", "PID", true},
-    {"program", "PROGRAM", false, .least = 16},
+    {"program", "PROGRAM", false, .least = 16, .tight = 10},
     {"unit", "UNIT", false, .least = 12, .gives = 5},
     {"recv_q", "RECV-Q", true, .gives = 9},
     {"send_q", "SEND-Q", true, .gives = 9},
-    {"offload", "OFFLOAD", false},
+    {"offload", "OFFLOAD", false, .least = 16, .tight = 8},
     {"role", "ROLE", false, .gives = 10},
     {"state_since", "STATE SINCE", false, .gives = 7},
     {"first_seen", "FIRST SEEN", false, .gives = 8},
@@ -316,6 +316,12 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
     return writer_row(table->writer, cells);
 }
 
+const char *socket_state_text(const struct socket_row *row)
+{
+    return row->protocol == PROTOCOL_UDP && row->state == STATE_CLOSE ? "-"
+                                                                      : state_name(row->state);
+}
+
 static int row_for_people(struct socket_table *table, const struct socket_row *row)
 {
     char local[ENDPOINT_MAX], remote[ENDPOINT_MAX];
@@ -327,7 +333,7 @@ static int row_for_people(struct socket_table *table, const struct socket_row *r
         cell_text(protocol_name(row->protocol)),
         cell_text(socket_table_endpoint(table, row, &row->local, row->local_port, local)),
         cell_text(socket_table_endpoint(table, row, &row->remote, row->remote_port, remote)),
-        cell_text(state_name(row->state)),
+        cell_text(socket_state_text(row)),
         known_int(row->uid),
         cell_text(process),
         pid_cell(row),
@@ -351,10 +357,18 @@ static int row_for_people(struct socket_table *table, const struct socket_row *r
     return writer_row(table->writer, cells);
 }
 
+/* As far as the kernel tells it: a UDP socket without a peer may as well be a client's. */
+static bool listens(const struct socket_row *row)
+{
+    return row->state == (row->protocol == PROTOCOL_UDP ? STATE_CLOSE : STATE_LISTEN);
+}
+
 int socket_table_row(void *arg, const struct socket_row *row)
 {
     struct socket_table *table = arg;
 
+    if (table->listen_only && !listens(row))
+        return 0;
     table->cut = table->limit && table->rows == table->limit;
     if (table->cut)
         return -ECANCELED;
@@ -367,6 +381,8 @@ int socket_table_want_name(void *arg, const struct socket_row *row)
 {
     const struct socket_table *table = arg;
 
+    if (table->listen_only && !listens(row))
+        return 0;
     return resolver_want(table->resolver, row->family, &row->remote);
 }
 

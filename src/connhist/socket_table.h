@@ -33,6 +33,7 @@ struct socket_table {
     uint64_t limit;            /* rows shown at most; 0: all */
     uint64_t rows;             /* shown so far */
     bool cut;                  /* there were more than limit */
+    bool listen_only;          /* only listening TCP and unconnected UDP sockets are shown */
     bool open_only;            /* list: no closings are shown, but what open ones do */
     bool people;               /* the format is a table */
     bool many_netns;           /* a column shows the network namespace */
@@ -76,6 +77,9 @@ const char *socket_table_address(const struct socket_table *table, const struct 
 const char *socket_table_endpoint(const struct socket_table *table, const struct socket_row *row,
                                   const struct address *address, uint16_t port,
                                   char buf[static ENDPOINT_MAX]);
+
+/* The state for people: "-" for UDP without a peer, where the kernel says CLOSE of want of a state. */
+const char *socket_state_text(const struct socket_row *row);
 
 /* "nginx/812"; without a process the unit; "": neither is known. May return buf. */
 const char *socket_process_text(const struct socket_row *row, char buf[static PROCESS_MAX]);

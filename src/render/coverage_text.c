@@ -77,9 +77,11 @@ void coverage_layout(struct layout *layout, const struct coverage *coverage, boo
                max_gaps);
 }
 
-void coverage_print(FILE *out, const struct coverage *coverage, bool utc, size_t max_gaps)
+void coverage_print(FILE *out, const struct coverage *coverage, bool utc, size_t max_gaps,
+                    int width)
 {
-    struct layout layout = {.out = out};
+    /* layout leaves a column for a separator that may follow */
+    struct layout layout = {.out = out, .width = width > 0 ? width + 1 : 0};
 
     coverage_layout(&layout, coverage, utc, max_gaps);
 }

@@ -6,6 +6,13 @@ static int least_of(const struct narrow_column *column)
     return column->least && column->least < column->natural ? column->least : column->natural;
 }
 
+static int tight_of(const struct narrow_column *column)
+{
+    int least = least_of(column);
+
+    return column->least && column->tight && column->tight < least ? column->tight : least;
+}
+
 /* What the columns that are shown take, with the blanks between them. */
 static int sum(const struct narrow_column *columns, size_t n, bool cut)
 {
@@ -35,14 +42,17 @@ static struct narrow_column *next_out(struct narrow_column *columns, size_t n)
 }
 
 /* The widest of those that can still be cut; NULL: none. */
-static struct narrow_column *widest(struct narrow_column *columns, size_t n)
+static struct narrow_column *widest(struct narrow_column *columns, size_t n, bool tight)
 {
     struct narrow_column *found = NULL;
 
-    for (size_t i = 0; i < n; i++)
-        if (!columns[i].out && columns[i].width > least_of(&columns[i]) &&
-            (!found || columns[i].width > found->width))
-            found = &columns[i];
+    for (size_t i = 0; i < n; i++) {
+        struct narrow_column *one = &columns[i];
+
+        if (!one->out && one->width > (tight ? tight_of(one) : least_of(one)) &&
+            (!found || one->width > found->width))
+            found = one;
+    }
     return found;
 }
 
@@ -57,6 +67,9 @@ void narrow_fit(struct narrow_column *columns, size_t n, int room)
     }
     while (sum(columns, n, true) > room && (one = next_out(columns, n)))
         one->out = true;
-    for (total = sum(columns, n, false); total > room && (one = widest(columns, n)); total--)
+    total = sum(columns, n, false);
+    for (; total > room && (one = widest(columns, n, false)); total--)
+        one->width--;
+    for (; total > room && (one = widest(columns, n, true)); total--)
         one->width--;
 }

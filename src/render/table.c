@@ -116,6 +116,12 @@ static int add_column(struct libscols_table *table, const struct writer *writer,
     return 0;
 }
 
+/* A heading is not cut. */
+static uint8_t not_below(uint8_t width, int heading)
+{
+    return width && heading > width ? (uint8_t)heading : width;
+}
+
 static int add_columns(struct table_state *state, const struct writer *writer)
 {
     const struct document *document = writer->document;
@@ -134,7 +140,8 @@ static int add_columns(struct table_state *state, const struct writer *writer)
         columns = layout_columns(column->heading, !is_utf8_locale());
         state->columns[state->n_columns++] = (struct narrow_column){
             .natural = columns,
-            .least = column->least && columns > column->least ? (uint8_t)columns : column->least,
+            .least = not_below(column->least, columns),
+            .tight = not_below(column->tight, columns),
             .gives = column->gives,
             .empty = true,
         };
@@ -265,14 +272,18 @@ static int fit(const struct writer *writer)
     return r;
 }
 
-/* Makes the next chunk's columns as wide as this one's; headings are only above the first. */
+/* Makes the next chunk's columns as wide as this one's; headings are only above the first.
+ * libsmartcols takes the heading's width as the least, or with that flag a wider hint, not both. */
 static void keep_widths(struct libscols_table *table)
 {
     for (size_t i = 0; i < scols_table_get_ncols(table); i++) {
         struct libscols_column *column = scols_table_get_column(table, i);
+        const char *heading = scols_cell_get_data(scols_column_get_header(column));
+        size_t width = scols_column_get_width(column);
 
-        scols_column_set_whint(column, (double)scols_column_get_width(column));
-        scols_column_set_flags(column, scols_column_get_flags(column) | SCOLS_FL_STRICTWIDTH);
+        scols_column_set_whint(column, (double)width);
+        if (width > (size_t)cut_columns(heading))
+            scols_column_set_flags(column, scols_column_get_flags(column) | SCOLS_FL_STRICTWIDTH);
     }
     scols_table_enable_noheadings(table, 1);
 }

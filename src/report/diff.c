@@ -7,6 +7,7 @@
 
 #include "connhist/model/history.h"
 #include "connhist/model/life.h"
+#include "connhist/model/offload.h"
 #include "connhist/store/db.h"
 #include "socket_row.h"
 
@@ -178,6 +179,12 @@ static bool other_owner(const struct socket_row *a, const struct socket_row *b)
            differ(before->container, after->container);
 }
 
+static bool other_offload(const struct socket_row *a, const struct socket_row *b)
+{
+    return a->offload != OFFLOAD_UNKNOWN && b->offload != OFFLOAD_UNKNOWN &&
+           a->offload != b->offload;
+}
+
 /* Another life need not be another socket: one that a walk missed begins a new one, without an opening
  * that is known. No socket outlives its boot. */
 static bool other_socket(const struct diff *diff, const struct socket_row *a,
@@ -211,7 +218,8 @@ static int compare(struct diff *diff, const struct socket_row *before,
     else
         change.bits = (other_socket(diff, before, after) ? (unsigned)DIFF_REPLACED : 0U) |
                       (other_owner(before, after) ? (unsigned)DIFF_OWNER : 0U) |
-                      (before->state != after->state ? (unsigned)DIFF_STATE : 0U);
+                      (before->state != after->state ? (unsigned)DIFF_STATE : 0U) |
+                      (other_offload(before, after) ? (unsigned)DIFF_OFFLOAD : 0U);
     diff->sums.opened += change.bits == DIFF_OPENED;
     diff->sums.closed += change.bits == DIFF_CLOSED;
     diff->sums.changed += change.bits > DIFF_CLOSED;

@@ -8,19 +8,19 @@
 #include "sql.h"
 #include "writer.h"
 
-/* A namespace that is told in full. */
+/* Interfaces or routes of a namespace that are told in full. */
 struct retold {
     int64_t netns;
     int64_t before; /* what the file had has lower numbers; 0: it is not told in full */
     bool keeps;     /* what is as it was goes on, and gets the number by which it will end */
 };
 
-static struct retold retell(int64_t netns, const struct counted_netns *one, unsigned lack,
+static struct retold retell(int64_t netns, const struct counted_netns *one, unsigned part,
                             int64_t first_number)
 {
     struct retold retold = {.netns = netns};
 
-    if (one->full && !(one->lacks & lack)) {
+    if (one->full & ~one->lacks & part) {
         retold.before = first_number;
         retold.keeps = !one->anew;
     }
@@ -83,8 +83,8 @@ int counting_put_interfaces(struct store *store, int64_t netns, int64_t at_ms,
     static const char end_sql[] = "UPDATE interfaces SET until_ms = ?2 WHERE id = ?1";
     static const char all_sql[] =
         "UPDATE interfaces SET until_ms = ?2 WHERE netns = ?1 AND until_ms IS NULL AND id < ?3";
-    const struct retold retold = retell(netns, one, COUNTED_LACKS_INTERFACES,
-                                        one->n_interfaces ? changes[0].number : INT64_MAX);
+    const struct retold retold =
+        retell(netns, one, COUNTED_INTERFACES, one->n_interfaces ? changes[0].number : INT64_MAX);
     int r = 0;
 
     for (uint32_t i = 0; i < one->n_interfaces && r >= 0; i++) {
@@ -250,7 +250,7 @@ int counting_put_routes(struct store *store, int64_t netns, int64_t at_ms,
     static const char all_sql[] =
         "UPDATE routes SET until_ms = ?2 WHERE netns = ?1 AND until_ms IS NULL AND id < ?3";
     const struct retold retold =
-        retell(netns, one, COUNTED_LACKS_ROUTES, one->n_routes ? changes[0].number : INT64_MAX);
+        retell(netns, one, COUNTED_ROUTES, one->n_routes ? changes[0].number : INT64_MAX);
     int r = 0;
 
     for (uint32_t i = 0; i < one->n_routes && r >= 0; i++) {

@@ -153,6 +153,13 @@ def test_seconds_need_no_digit_on_both_sides_of_the_point(netns, interval):
     assert len(found) == 2 and time.monotonic() - began >= float(interval)  # it may take longer, but not less
 
 
+@pytest.mark.parametrize("args", [["--port", "nothing"], ["--state", "x"], ["--peer", "x"], ["-e", "-a"], ["-r", "--table", "x"],
+                                  ["--role", "server"], ["-p", "x"], ["-s", "-p", "x"], ["-l", "--state", "LISTEN"]])
+def test_what_is_asked_wrongly_is_refused_before_a_first_table(args):
+    done = connhist("netstat", *args, "1", status=2)
+    assert done.stdout == "" and done.stderr.count("\n") == 1
+
+
 def on_terminal(command, **environment):
     """What a program shows on a terminal."""
     ours, theirs = pty.openpty()

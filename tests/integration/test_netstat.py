@@ -138,12 +138,26 @@ def test_options_combine_in_any_order(host):
 
 def test_the_table_for_people_has_the_same_sockets(host):
     rows = people(connhist("netstat", "-an", netns=host).stdout)
-    found = collections.Counter((protocol, state, *endpoint(local), *endpoint(remote))
-                                for protocol, local, remote, state, *_ in rows)
+    found = collections.Counter((protocol, "CLOSE" if (protocol, state) == ("udp", "-") else state, *endpoint(local),
+                                 *endpoint(remote)) for protocol, local, remote, state, *_ in rows)
     assert found == everything(host)
+    assert {row[3] for row in rows if row[0] == "udp"} == {"-", "ESTABLISHED"}  # UDP has no states
     # In one order each time: protocol, listeners first, ports.
     listeners = [endpoint(row[1])[1] for row in rows if row[0] == "tcp" and row[3] == "LISTEN"]
     assert rows[0][3] == "LISTEN" and listeners == sorted(listeners)
+
+
+def test_listening_ports_alone_are_those_of_ss(host, record, ask):
+    """What fingers type -tulpn for elsewhere."""
+    wanted = kept(ss(host), lambda protocol, state, *_: (protocol, state) in (("tcp", "LISTEN"), ("udp", "CLOSE")))
+    assert sum(wanted.values()) == len(host.run("ss", "-Htuln").stdout.splitlines())
+    assert {row[:2] for row in wanted} == {("tcp", "LISTEN"), ("udp", "CLOSE")}
+    for words in (["-ln"], ["-nl"], ["--listen"], ["-al"]):
+        assert table(live(host, *words)) == wanted
+    assert table(live(host, "-lp", "udp")) == kept(wanted, lambda *row: row[0] == "udp")
+    assert table(live(host, "-l", "--port", "80")) == kept(wanted, lambda p, s, local, port, *_: port == 80)
+    record(host, "--once").wait()
+    assert table(ask("netstat", "-l", "--at", "now")["rows"]) == wanted
 
 
 def test_ports_have_names_unless_numbers_are_asked_for(host):

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import CONNHIST
 
-LETTERS = "abefnorst"
+LETTERS = "abeflnorst"
 SOCKETS = """
 import socket, sys
 listener = socket.create_server(("127.0.0.1", 80))
@@ -64,14 +64,14 @@ def test_each_letter_goes_with_each_or_says_why_not(host, recorded, when):
         found += [ask(host, recorded, *when, *form) for form in forms(letters) if when]
         assert all(one == found[0] for one in found), (letters, found)
         statuses["".join(letters)] = found[0][0]
-    sockets, tables = "abfno", "ers"
+    sockets, tables = "abflno", "ers"
     wanted = dict.fromkeys(statuses, 0)
     for pair in wanted:
         if len(pair) < 2:
             continue
         one = set(pair) & set(tables)
         # Other tables have nothing of what is about sockets; -n changes nothing, -a means something to -r and -s.
-        if one and set(pair) & set("bfot") or set(pair) == set("ae"):
+        if one and set(pair) & set("bflot") or set(pair) == set("ae"):
             wanted[pair] = 2
     assert statuses == wanted
     assert all(wanted["".join(pair)] == 0 for pair in itertools.combinations(sockets, 2))
@@ -96,6 +96,30 @@ def test_a_protocol_stands_anywhere_in_a_bundle_or_is_refused(host, recorded, ar
             [f"-{letters}", f"--proto={name.upper()}"])]
         assert {one[0] for one in found} == {0 if name in protocols else 2}, (name, found)
         assert len({str(one[2]) for one in found}) == 1
+
+
+@pytest.mark.parametrize("args, words", [
+    (["-tulpn"], "-lnb"), (["-tunap"], "-p udp"), (["-anu"], "-p udp"), (["-tlnp"], "programs are -b"), (["-antp"], "programs are -b"),
+    (["-plant"], "programs are -b"), (["-plnt"], "programs are -b"), (["-anpt"], "programs are -b"), (["-pan"], "programs are -b"),
+    (["-4"], "tcpv4"), (["-an6"], "tcpv6"), (["-i"], "-e --by interface"), (["-anc"], "an interval as last word"),
+    (["-W"], "nothing is cut"), (["-x"], "TCP and UDP"), (["--tcp"], "-p tcp"), (["--udp"], "-p udp"), (["--listening"], "-l"),
+    (["--programs"], "-b"), (["--numeric-ports"], "-n"), (["--continuous"], "an interval"), (["-an", "-1"], "not negative"),
+    (["-ae"], "without -e"), (["-ane"], "without -e"), (["-lr"], "about sockets"), (["-l", "--state", "listen"], "exclude")])
+def test_what_other_netstats_call_otherwise_is_told(host, recorded, args, words):
+    status, text, _ = ask(host, recorded, *args)
+    assert status == 2 and words in text, text
+
+
+def test_what_is_said_to_type_instead_works(host, recorded):
+    for words in (["-lnb"], ["-p", "udp"], ["-anb"], ["-e", "--by", "interface"], ["-an", "--count", "1", "1"], ["-anp", "tcp"],
+                  ["-p", "tcpv4"], ["-p", "tcp6"], ["-p", "udp4"]):
+        assert ask(host, recorded, *words)[0] == 0
+
+
+def test_the_families_have_the_names_that_other_netstats_print(host, recorded):
+    def rows(name):
+        return host.run(CONNHIST, "--db", recorded, "netstat", "-anp", name, "--format", "csv").stdout
+    assert rows("tcp4") == rows("tcpv4") and "127.0.0.1" in rows("tcp4") and "127.0.0.1" not in rows("tcp6")
 
 
 TIMES = ["--at=-1h", "--since=-1h", "--until=now", "1"]

@@ -28,5 +28,6 @@ void text_for_csv(FILE *out, const char *text);
 
 /* Coverage in words: "coverage: 359 of 360 snapshots, 1 missed", then a line for each gap, oldest
  * first, at most `max_gaps`, and how many more there are. Always says how much of what was planned
- * is there. */
-void coverage_print(FILE *out, const struct coverage *coverage, bool utc, size_t max_gaps);
+ * is there. width: columns of the terminal; 0: lines are not wrapped. */
+void coverage_print(FILE *out, const struct coverage *coverage, bool utc, size_t max_gaps,
+                    int width);

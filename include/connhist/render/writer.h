@@ -63,6 +63,7 @@ struct column {
     bool words;          /* cut at its end, not in its middle, where it must be cut */
     uint8_t least;       /* on a terminal that is too narrow: columns to which its texts may be
                             cut; 0: they are not */
+    uint8_t tight;       /* to that where not even leaving out is enough; 0: not below least */
     uint8_t gives; /* there, where cuts are not enough: left out, the highest first; 0: never */
 };
 

@@ -16,7 +16,7 @@ static void expect(const struct coverage *coverage, size_t max_gaps, const char 
     struct capture capture;
 
     capture_begin(&capture);
-    coverage_print(capture.out, coverage, true, max_gaps);
+    coverage_print(capture.out, coverage, true, max_gaps, 0);
     assert_string_equal(capture_text(&capture), wanted);
     capture_finish(&capture);
 }

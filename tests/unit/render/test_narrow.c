@@ -47,6 +47,27 @@ static void the_widest_is_cut_first_and_none_below_its_least(void **unused)
     assert_int_equal(taken(columns, 3), 10 + 10 + 8 + 2);
 }
 
+static void where_leaving_out_is_not_enough_more_is_cut(void **unused)
+{
+    struct narrow_column columns[] = {{.natural = 30, .least = 20, .tight = 12},
+                                      {.natural = 11, .least = 11, .tight = 8},
+                                      {.natural = 9, .least = 9, .gives = 1},
+                                      {.natural = 5, .tight = 2}};
+
+    (void)unused;
+    narrow_fit(columns, SUM(columns), 48);
+    assert_false(columns[2].out);
+    assert_int_equal(columns[0].width, 20);
+    narrow_fit(columns, SUM(columns), 47);
+    assert_true(columns[2].out);
+    assert_int_equal(columns[0].width, 29);
+    narrow_fit(columns, SUM(columns), 37);
+    assert_int_equal(columns[0].width, 19);
+    assert_int_equal(columns[1].width, 11);
+    narrow_fit(columns, SUM(columns), 5);
+    assert_int_equal(taken(columns, 4), 12 + 8 + 5 + 2);
+}
+
 static void empty_columns_are_left_out_first_then_those_that_give_most(void **unused)
 {
     struct narrow_column columns[] = {{.natural = 10, .gives = 9},
@@ -67,6 +88,17 @@ static void empty_columns_are_left_out_first_then_those_that_give_most(void **un
     assert_false(columns[3].out || columns[4].out);
 }
 
+static int smallest(const struct narrow_column *column)
+{
+    int smallest = column->natural;
+
+    if (column->least && column->least < smallest)
+        smallest = column->least;
+    if (column->least && column->tight && column->tight < smallest)
+        smallest = column->tight;
+    return smallest;
+}
+
 /* Whatever the columns are: nothing is wasted, and it fits where it can. */
 static void any_table_takes_the_room_that_there_is(void **unused)
 {
@@ -80,13 +112,12 @@ static void any_table_takes_the_room_that_there_is(void **unused)
         for (size_t i = 0; i < SUM(columns); i++) {
             columns[i] = (struct narrow_column){.natural = 1 + rand_r(&seed) % 40,
                                                 .least = (uint8_t)(rand_r(&seed) % 20),
+                                                .tight = (uint8_t)(rand_r(&seed) % 20),
                                                 .gives = (uint8_t)(rand_r(&seed) % 4)};
             natural += 1 + columns[i].natural;
             if (columns[i].gives)
                 continue;
-            least += 1 + (columns[i].least && columns[i].least < columns[i].natural
-                              ? columns[i].least
-                              : columns[i].natural);
+            least += 1 + smallest(&columns[i]);
         }
         narrow_fit(columns, SUM(columns), room);
         if (natural <= room)
@@ -131,6 +162,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_fits_is_left_as_it_is),
         cmocka_unit_test(the_widest_is_cut_first_and_none_below_its_least),
+        cmocka_unit_test(where_leaving_out_is_not_enough_more_is_cut),
         cmocka_unit_test(empty_columns_are_left_out_first_then_those_that_give_most),
         cmocka_unit_test(any_table_takes_the_room_that_there_is),
         cmocka_unit_test(texts_are_cut_by_their_columns),

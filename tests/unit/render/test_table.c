@@ -183,6 +183,12 @@ static void other_scripts_are_aligned_in_a_utf8_locale(void **unused)
     setlocale(LC_CTYPE, "C");
 }
 
+/* The last blank of a line that ends there. */
+static const char *last_blank(const char *line, const char *end)
+{
+    return memrchr(line, ' ', (size_t)(end - line));
+}
+
 /* Longer than one chunk: one heading, every row once, columns in line. */
 static void a_long_table_is_one_table(void **unused)
 {
@@ -190,6 +196,7 @@ static void a_long_table_is_one_table(void **unused)
     struct writer *writer = NULL;
     struct capture capture;
     const char *line;
+    ptrdiff_t last;
 
     (void)unused;
     capture_begin(&capture);
@@ -206,6 +213,7 @@ static void a_long_table_is_one_table(void **unused)
     writer_free(writer);
     line = capture_text(&capture);
     assert_memory_equal(line, "TIME ", 5);
+    last = last_blank(line, strchr(line, '\n')) - line;
     line = strchr(line, '\n') + 1;
     for (int64_t i = 0; i < n; i++) {
         const char *end = strchr(line, '\n');
@@ -213,6 +221,8 @@ static void a_long_table_is_one_table(void **unused)
         assert_non_null(end);
         /* "1970-01-01T00:00:00Z  PORT   - NAME": the name ends the line */
         assert_memory_equal(line, "1970-01-01T", 11);
+        /* its begin is below the last heading's, until PORT takes a column more */
+        assert_int_equal(last_blank(line, end) - line, last + (i > 9999));
         assert_int_equal(strtoll(line + 20, NULL, 10), i);
         line = end + 1;
     }
