@@ -96,6 +96,14 @@ CREATE TABLE routes (                    -- routes of all tables, each from when
     iif         INTEGER NOT NULL,        -- only for packets received at this ifindex; 0: any
     flags       INTEGER NOT NULL,        -- RTM_F_OFFLOAD (0x4000) and others
     encap       INTEGER NOT NULL,        -- LWTUNNEL_ENCAP_MPLS (1) and others; 0: none
+    rank        INTEGER NOT NULL,        -- place among those alike in table, destination, source, tos and metric: 0 the one that is taken before the others
+    mtu         INTEGER NOT NULL,        -- bytes; 0: none told
+    mtu_lock    INTEGER NOT NULL,        -- 1: path MTU discovery does not change it
+    advmss      INTEGER NOT NULL,        -- segment size that is offered, bytes; 0: none told
+    max_window  INTEGER NOT NULL,        -- most that is offered to receive, bytes; 0: none told
+    initcwnd    INTEGER NOT NULL,        -- first congestion window, segments; 0: none told
+    initrwnd    INTEGER NOT NULL,        -- first window offered, segments; 0: none told
+    pref        INTEGER NOT NULL,        -- of an IPv6 router: 1 low, 2 medium, 3 high; 0: none told
     from_ms     INTEGER NOT NULL,        -- start of the first snapshot that found it
     until_ms    INTEGER                  -- that of the first one that did not; NULL: it is there still
 ) STRICT;

@@ -318,7 +318,15 @@ static void read_route(struct stmt *stmt, struct route *route)
                             .nexthop_id = (uint32_t)stmt_i64(stmt, 13),
                             .iif = (uint32_t)stmt_i64(stmt, 14),
                             .flags = (uint32_t)stmt_i64(stmt, 15),
-                            .encap = (uint16_t)stmt_i64(stmt, 16)};
+                            .encap = (uint16_t)stmt_i64(stmt, 16),
+                            .rank = (uint32_t)stmt_i64(stmt, 17),
+                            .mtu_bytes = (uint32_t)stmt_i64(stmt, 18),
+                            .mtu_locked = stmt_i64(stmt, 19) != 0,
+                            .advmss_bytes = (uint32_t)stmt_i64(stmt, 20),
+                            .max_window_bytes = (uint32_t)stmt_i64(stmt, 21),
+                            .initcwnd = (uint32_t)stmt_i64(stmt, 22),
+                            .initrwnd = (uint32_t)stmt_i64(stmt, 23),
+                            .pref = (uint8_t)stmt_i64(stmt, 24)};
     read_address(stmt, 3, &route->destination, NULL);
     read_address(stmt, 5, &route->source, NULL);
     route->has_prefsrc = read_address(stmt, 7, &route->prefsrc, NULL);
@@ -329,8 +337,8 @@ static int load_routes(struct db *db, const struct reading_choice *choice, struc
 {
     static const char sql[] =
         "SELECT id, family, route_table, destination, bits, source, source_bits, prefsrc, type, "
-        "metric, protocol, scope, tos, nexthop_id, iif, flags, encap FROM routes " THAT_WERE(
-            "routes");
+        "metric, protocol, scope, tos, nexthop_id, iif, flags, encap, rank, mtu, mtu_lock, advmss, "
+        "max_window, initcwnd, initrwnd, pref FROM routes " THAT_WERE("routes");
     static const char ways_sql[] = "SELECT gateway, ifindex, weight, flags FROM route_ways "
                                    "WHERE route = ?1 ORDER BY way";
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL, *ways = NULL;

@@ -124,5 +124,5 @@ void made_tables_read(const struct made_tables *tables, unsigned what, struct co
         stage_die("counters", "out of memory");
     counter_table_sort(&ret->counters);
     interface_list_sort(&ret->interfaces);
-    route_table_sort(&ret->routes);
+    route_table_rank(&ret->routes);
 }
