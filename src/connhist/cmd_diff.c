@@ -228,8 +228,7 @@ static struct cell source_of(const struct socket_row *row)
     return row ? cell_text(owner_source_name(row->owner_source, row->state)) : cell_null();
 }
 
-static int row_for_programs(const struct answer *answer, struct writer *writer,
-                            const struct diff_row *row)
+static int row_for_programs(struct writer *writer, const struct diff_row *row)
 {
     const struct socket_row *before = row->before, *after = row->after;
     const struct socket_row *any = after ? after : before;
@@ -238,9 +237,9 @@ static int row_for_programs(const struct answer *answer, struct writer *writer,
         cell_text(change_words(row->changes, words)),
         cell_text(any->netns),
         cell_text(protocol_name(any->protocol)),
-        cell_text(socket_table_address(&answer->table, any, &any->local, local)),
+        cell_text(socket_table_address(any, &any->local, local)),
         cell_int(any->local_port),
-        cell_text(socket_table_address(&answer->table, any, &any->remote, remote)),
+        cell_text(socket_table_address(any, &any->remote, remote)),
         cell_int(any->remote_port),
         state_of(before),
         state_of(after),
@@ -326,7 +325,7 @@ static int put_rows(const struct context *ctx, const struct answer *answer,
         const struct diff_row row = diff_get(answer->diff, i);
 
         r = ctx->format == FORMAT_TABLE ? row_for_people(answer, writer, &row)
-                                        : row_for_programs(answer, writer, &row);
+                                        : row_for_programs(writer, &row);
     }
     if (r == 0)
         r = writer_end(writer, NULL);
