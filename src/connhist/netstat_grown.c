@@ -216,26 +216,42 @@ static void tell_span(const struct context *ctx, const struct growth *growth)
     time_format(growth->from_ms, ctx->utc, true, from);
     time_format(growth->until_ms, ctx->utc, true, until);
     duration_format(growth->until_ms - growth->from_ms, span);
-    if (ctx->format == FORMAT_TABLE)
+    if (ctx->format == FORMAT_TABLE && growth->born)
+        context_say(
+            "Growth between %s, when the network namespace came into being, and the reading "
+            "of %s, %s",
+            from, until, span);
+    else if (ctx->format == FORMAT_TABLE)
         context_say("Growth between the readings of %s and %s, %s", from, until, span);
 }
 
-static void tell_lacks(const struct growth *growth, const struct coverage *coverage)
+/* Of the tables that are shown. */
+static bool is_asked_for(const struct table_choice *choice, const struct grown_counter *one)
+{
+    if (!one->protocol)
+        return choice->which & TABLE_INTERFACES;
+    return choice->which & TABLE_COUNTERS &&
+           (!choice->protocol || one->protocol == choice->protocol);
+}
+
+static void tell_lacks(const struct table_choice *choice, const struct growth *growth,
+                       const struct coverage *coverage)
 {
     size_t resets = 0;
 
     for (size_t i = 0; i < growth->n; i++)
-        resets += growth->items[i].kind == COUNTER_TOTAL && is_least(&growth->items[i].grown);
+        resets += growth->items[i].kind == COUNTER_TOTAL && is_least(&growth->items[i].grown) &&
+                  is_asked_for(choice, &growth->items[i]);
     if (coverage->gaps.n)
         complain(
             "nothing was recorded for some of that time (%zu gap%s): what grew meanwhile is in "
             "the sums, unless a counter began again",
             coverage->gaps.n, coverage->gaps.n == 1 ? "" : "s");
     if (resets)
-        complain(
-            "%zu counter%s began again from 0 meanwhile (a reboot, a new interface): %s grew at "
-            "least by what is shown",
-            resets, resets == 1 ? "" : "s", resets == 1 ? "it" : "they");
+        complain("%zu counter%s began again from 0 meanwhile (a reboot, a new interface or network "
+                 "namespace): %s grew at "
+                 "least by what is shown",
+                 resets, resets == 1 ? "" : "s", resets == 1 ? "it" : "they");
 }
 
 static int put_all(struct context *ctx, const struct table_choice *choice,
@@ -273,7 +289,7 @@ static void cleanup_coverage(struct coverage *coverage)
 static int no_two_readings(struct context *ctx, const struct growth *growth, int64_t since_ms,
                            int64_t until_ms)
 {
-    char first[TIME_TEXT_MAX], last[TIME_TEXT_MAX];
+    char first[TIME_TEXT_MAX], last[TIME_TEXT_MAX], ended[TABLE_ENDED_MAX];
 
     if (growth->first_ms == TIME_UNKNOWN || until_ms < growth->first_ms)
         return table_nothing(ctx, growth->netns, "counters", until_ms, growth->first_ms);
@@ -284,6 +300,9 @@ static int no_two_readings(struct context *ctx, const struct growth *growth, int
             "counters were read only once, at %s: there is nothing to compare that "
             "reading with",
             first);
+    if (since_ms >= growth->last_ms && growth->ended_ms != TIME_UNKNOWN)
+        return cannot_answer("network namespace %s %s: its last reading is of %s", growth->netns,
+                             table_ended(ctx, growth->ended_ms, growth->gone, ended), last);
     if (since_ms >= growth->last_ms)
         return cannot_answer("counters are read once a minute: the last reading is of %s, and none "
                              "follows yet to compare it with",
@@ -317,6 +336,6 @@ int netstat_tables_grown(struct context *ctx, const struct table_choice *choice)
     if (growth.n)
         qsort(growth.items, growth.n, sizeof(growth.items[0]), compare);
     tell_span(ctx, &growth);
-    tell_lacks(&growth, &coverage);
+    tell_lacks(choice, &growth, &coverage);
     return put_all(ctx, choice, &growth, &coverage);
 }

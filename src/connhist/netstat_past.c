@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "connhist/base/timetext.h"
+#include "connhist/model/life.h"
 
 #include "complain.h"
 #include "netstat_tables.h"
@@ -27,9 +28,22 @@ size_t table_fields(const struct context *ctx, const struct table_choice *choice
     return n;
 }
 
-static void tell_reading(const struct context *ctx, const struct table_choice *choice)
+const char *table_ended(const struct context *ctx, int64_t ended_ms, bool gone,
+                        char buf[static TABLE_ENDED_MAX])
+{
+    char at[TIME_TEXT_MAX];
+
+    snprintf(buf, TABLE_ENDED_MAX, "%s from %s on",
+             gone ? "was no more" : "was not recorded any more",
+             time_format(ended_ms, ctx->utc, true, at));
+    return buf;
+}
+
+static void tell_reading(const struct context *ctx, const struct table_choice *choice,
+                         const char *netns)
 {
     const struct reading_choice *reading = choice->reading;
+    char ended[TABLE_ENDED_MAX];
     char at[TIME_TEXT_MAX], shown[TIME_TEXT_MAX], distance[TIME_TEXT_MAX];
 
     time_format(choice->at_ms, ctx->utc, false, at);
@@ -39,7 +53,10 @@ static void tell_reading(const struct context *ctx, const struct table_choice *c
         context_say("Reading of %s, %s %s %s%s", shown, distance,
                     reading->distance_ms < 0 ? "after" : "before", at,
                     reading->in_gap ? ": NOTHING WAS READ AT THAT TIME" : "");
-    if (reading->in_gap)
+    if (reading->ended_ms != TIME_UNKNOWN)
+        complain("network namespace %s %s: shown is the last reading before, of %s, %s earlier",
+                 netns, table_ended(ctx, reading->ended_ms, reading->gone, ended), shown, distance);
+    else if (reading->in_gap)
         complain("nothing was read at that time: shown is the last reading before, of %s, %s "
                  "earlier",
                  shown, distance);
@@ -68,7 +85,8 @@ static void cleanup_growth(struct growth *growth)
     growth_finish(growth);
 }
 
-static int no_reading(struct context *ctx, const struct table_choice *choice)
+static int no_reading(struct context *ctx, const struct table_choice *choice,
+                      const struct reading_choice *reading, const char *netns)
 {
     static const char what[] = "counters, interfaces or routes";
     _cleanup_(cleanup_growth) struct growth none = {0};
@@ -77,6 +95,11 @@ static int no_reading(struct context *ctx, const struct table_choice *choice)
 
     if (counters_extent(ctx->db, &ctx->walltime, &choice->filter, &none, &err) < 0)
         return cannot_answer("%s", err.text);
+    if (reading->unread_ms != TIME_UNKNOWN && *netns)
+        return cannot_answer("%s of network namespace %s were not read yet at %s: it is recorded "
+                             "from %s on, and counters are read once a minute",
+                             what, netns, time_format(choice->at_ms, ctx->utc, true, at),
+                             time_format(reading->unread_ms, ctx->utc, true, first));
     if (none.first_ms == TIME_UNKNOWN || choice->at_ms < none.first_ms)
         return table_nothing(ctx, none.netns, what, choice->at_ms, none.first_ms);
     return cannot_answer("%s could not be read at or before %s, though something was from %s on",
@@ -108,10 +131,10 @@ int netstat_tables_at(struct context *ctx, struct table_choice *choice)
     if (r < 0)
         return cannot_answer("%s", err.text);
     if (!reading.found)
-        return no_reading(ctx, choice);
+        return no_reading(ctx, choice, &reading, tables.netns);
     db_end(ctx->db);
     choice->reading = &reading;
-    tell_reading(ctx, choice);
+    tell_reading(ctx, choice, tables.netns);
     status = netstat_tables_put(ctx, choice, &tables);
     choice->reading = NULL;
     return status;

@@ -45,6 +45,12 @@ int netstat_tables_grown(struct context *ctx, const struct table_choice *choice)
 int table_nothing(struct context *ctx, const char *netns, const char *what, int64_t at_ms,
                   int64_t first_ms);
 
+#define TABLE_ENDED_MAX 96
+
+/* "was no more from 2026-11-22 14:03:05.000 on", of a namespace; returns buf. */
+const char *table_ended(const struct context *ctx, int64_t ended_ms, bool gone,
+                        char buf[static TABLE_ENDED_MAX]);
+
 /* Writes the tables chosen. Returns an exit status. */
 int netstat_tables_put(const struct context *ctx, const struct table_choice *choice,
                        const struct tables *tables);

@@ -41,6 +41,9 @@ int question_duration(const struct context *ctx, enum option_id id, int64_t min_
         return EXIT_ANSWERED;
     if (duration_parse(text, &ms, &err) < 0)
         return wrong_usage("--%s: %s", name, err.text);
+    if (ms < min_ms && min_ms % 60000 == 0)
+        return wrong_usage("--%s %s is too short; it must be at least %lldm", name, text,
+                           (long long)(min_ms / 60000));
     if (ms < min_ms)
         return wrong_usage("--%s %s is too short; it must be at least %lldms", name, text,
                            (long long)min_ms);

@@ -74,6 +74,7 @@ int counting_tell_counter(struct counting_state *state, struct counted_space *sp
     else if (is_told)
         change.turn = (uint8_t)counter_growth(before ? *before : *value, counter->value,
                                               state->long_bits, &change.grew);
+    change.before = *value;
     *value = counter->value;
     snprintf(change.name, sizeof(change.name), "%s", counter->name);
     return vec_push(&state->to->counters, change);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "connhist/store/db.h"
 #include "edition.h"
@@ -27,8 +28,10 @@ int counted_spans_load(struct counted_spans *ret, struct db *db, const struct fi
                        struct err *err)
 {
     static const char sql[] =
-        "SELECT n.id, n.inode, n.name, s.from_ms, coalesce(s.until_ms, 9223372036854775807) "
-        "FROM netns_spans AS s JOIN netns AS n ON n.id = s.netns ORDER BY s.from_ms, n.id";
+        "SELECT n.id, n.inode, n.name, s.from_ms, coalesce(s.until_ms, 9223372036854775807), "
+        "coalesce(n.boot, 0), n.cookie, coalesce(s.ended, 0), s.is_new AND (SELECT count(*) FROM "
+        "netns_spans AS o WHERE o.netns = n.id) = 1 FROM netns_spans AS s JOIN netns AS n ON n.id "
+        "= s.netns ORDER BY s.from_ms, n.id";
     const struct filter chosen = {.netns = filter->netns ? filter->netns : FILTER_NETNS_OWN};
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     int r;
@@ -41,7 +44,12 @@ int counted_spans_load(struct counted_spans *ret, struct db *db, const struct fi
     while (r >= 0 && (r = stmt_step(stmt, err)) > 0) {
         struct counted_span span = {.netns = stmt_i64(stmt, 0),
                                     .from_ms = stmt_i64(stmt, 3),
-                                    .until_ms = stmt_i64(stmt, 4)};
+                                    .until_ms = stmt_i64(stmt, 4),
+                                    .boot = stmt_i64(stmt, 5),
+                                    .inode = stmt_i64(stmt, 1),
+                                    .cookie = stmt_i64(stmt, 6),
+                                    .gone = stmt_i64(stmt, 7) == NETNS_GONE,
+                                    .is_new = stmt_i64(stmt, 8) != 0};
 
         if (!filter_netns(&chosen, stmt_text(stmt, 2), (uint64_t)stmt_i64(stmt, 1)))
             continue;
@@ -52,6 +60,33 @@ int counted_spans_load(struct counted_spans *ret, struct db *db, const struct fi
     if (r == 0 && ret->n == 0 && filter->netns)
         return err_set(err, -ENOENT, "network namespace %s was never recorded", filter->netns);
     return r;
+}
+
+void counted_netns_text(const struct counted_spans *spans, int64_t netns,
+                        char ret[static TABLES_NETNS_MAX])
+{
+    const struct counted_span *one = NULL;
+    bool named = false, numbered = false; /* another one has its name, or its number, too */
+
+    for (size_t i = 0; i < spans->n; i++)
+        if (spans->items[i].netns == netns)
+            one = &spans->items[i];
+    for (size_t i = 0; one && *one->name && i < spans->n; i++) {
+        const struct counted_span *other = &spans->items[i];
+
+        if (other->netns == netns || other->boot != one->boot ||
+            strcmp(other->name, one->name) != 0)
+            continue;
+        named = true;
+        numbered |= other->inode == one->inode;
+    }
+    if (numbered)
+        snprintf(ret, TABLES_NETNS_MAX, "%.32s (inode:%lld, %lld)", one->name,
+                 (long long)one->inode, (long long)one->cookie);
+    else if (named)
+        snprintf(ret, TABLES_NETNS_MAX, "%.50s (inode:%lld)", one->name, (long long)one->inode);
+    else
+        snprintf(ret, TABLES_NETNS_MAX, "%s", one ? one->name : "");
 }
 
 static int64_t ceil_to(int64_t at_ms, int64_t length_ms)

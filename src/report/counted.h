@@ -7,10 +7,14 @@
 
 #include "connhist/base/err.h"
 #include "connhist/base/vec.h"
+#include "connhist/model/service.h"
 #include "connhist/report/filter.h"
+#include "connhist/report/tables_live.h"
 
 struct db;
 struct growth; /* report/tables_past.h */
+struct reading_choice;
+struct walltime;
 
 #define COUNTED_HOUR_MS INT64_C(3600000)
 #define COUNTED_DAY_MS  (24 * COUNTED_HOUR_MS)
@@ -36,7 +40,12 @@ struct counted_span {
     int64_t netns; /* netns.id */
     int64_t from_ms;
     int64_t until_ms; /* INT64_MAX: it still is */
-    char name[80];
+    int64_t boot;     /* boots.id; 0: not known */
+    int64_t inode;
+    int64_t cookie;
+    char name[NETNS_NAME_MAX];
+    bool gone;   /* it ended there; else it was only not recorded any more */
+    bool is_new; /* it came into being just before from_ms: all its counters were 0 */
 };
 
 struct counted_spans {
@@ -50,6 +59,17 @@ struct counted_spans {
 int counted_spans_load(struct counted_spans *ret, struct db *db, const struct filter *filter,
                        struct err *err);
 void counted_spans_finish(struct counted_spans *spans);
+
+/* The name of one of them, with its number where others had the same name in that boot; "" of one's
+ * own. */
+void counted_netns_text(const struct counted_spans *spans, int64_t netns,
+                        char ret[static TABLES_NETNS_MAX]);
+
+/* The last reading of one of them before at_ms (wall time) that lacks nothing of `which` (bits of enum
+ * table_bit), or where readings are gone that of the hour or day before. Sets all of *choice. */
+int reading_choose(struct db *db, const struct walltime *walltime,
+                   const struct counted_spans *spans, unsigned which, int64_t at_ms,
+                   struct reading_choice *choice, struct err *err);
 
 /* A stretch of rows: of one tier, [from_ms, end_ms) of record time. */
 struct counted_piece {
@@ -72,6 +92,12 @@ int counted_reading_before(struct db *db, const struct counted_spans *spans, int
                            int64_t at_ms, int64_t *ret, struct err *err);
 int counted_reading_after(struct db *db, const struct counted_spans *spans, int64_t netns,
                           int64_t at_ms, int64_t *ret, struct err *err);
+
+/* When the first of them that came into being while others were recorded, by until_ms, did so: an
+ * interval before the snapshot that found it, when all its counters were 0. 1: there is one, and all
+ * readings since are kept. */
+int counted_birth(struct db *db, const struct counted_spans *spans, int64_t until_ms, int64_t *ret,
+                  struct err *err);
 
 /* An hour or a day in which a namespace's counters were read. Record time. */
 struct counted_period {

@@ -76,12 +76,43 @@ static int last_before(struct db *db, const struct counted_spans *spans, int64_t
     return r < 0 ? r : 0;
 }
 
+/* -1: there is none. */
+static int64_t birth_of(const struct counted_spans *spans, int64_t netns)
+{
+    for (size_t i = 0; i < spans->n; i++)
+        if (spans->items[i].netns == netns && spans->items[i].is_new)
+            return spans->items[i].from_ms;
+    return -1;
+}
+
+int counted_birth(struct db *db, const struct counted_spans *spans, int64_t until_ms, int64_t *ret,
+                  struct err *err)
+{
+    static const char sql[] = "SELECT interval_ms FROM recordings WHERE started_ms <= ?1 ORDER BY "
+                              "id DESC LIMIT 1";
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int64_t from_ms = -1;
+    int r = db_prepare(db, sql, &stmt, err);
+
+    for (size_t i = 0; i < spans->n && from_ms < 0; i++)
+        if (spans->items[i].is_new && spans->items[i].from_ms <= until_ms &&
+            spans->items[i].from_ms >= spans->minutes_from_ms)
+            from_ms = spans->items[i].from_ms;
+    if (r < 0 || from_ms < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, from_ms);
+    r = stmt_step(stmt, err);
+    if (r > 0)
+        *ret = from_ms - stmt_i64(stmt, 0);
+    return r;
+}
+
 static int each_reading(struct db *db, const struct counted_spans *spans, int64_t netns,
                         const struct counted_piece *piece, counted_cover_fn fn, void *arg,
                         struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    int64_t before_ms;
+    int64_t before_ms, birth_ms = birth_of(spans, netns);
     int r = last_before(db, spans, netns, piece->from_ms, &before_ms, err);
 
     if (r == 0)
@@ -92,9 +123,13 @@ static int each_reading(struct db *db, const struct counted_spans *spans, int64_
     stmt_bind_i64(stmt, 2, piece->from_ms);
     stmt_bind_i64(stmt, 3, piece->end_ms);
     while ((r = stmt_step(stmt, err)) > 0) {
-        int64_t at_ms = stmt_i64(stmt, 0), since_ms = at_ms - before_ms;
-        bool follows = before_ms >= 0 && since_ms <= counting_late_ms(stmt_i64(stmt, 1));
+        int64_t at_ms = stmt_i64(stmt, 0), since_ms, interval_ms = stmt_i64(stmt, 1);
+        bool follows;
 
+        if (before_ms < 0 && birth_ms >= 0)
+            before_ms = birth_ms - interval_ms;
+        since_ms = at_ms - before_ms;
+        follows = before_ms >= 0 && since_ms <= counting_late_ms(interval_ms);
         fn(arg, at_ms, 1, follows ? since_ms : 0);
         before_ms = at_ms;
     }

@@ -26,6 +26,7 @@ struct ranges {
     int64_t hours_ms;    /* days before that */
     int64_t readings_ms; /* hours before that */
     int64_t counter;     /* counter_names.id */
+    int64_t *levels;     /* of a gauge, by span: the value that was read last; owned */
     bool gauge;          /* its values are those of an instant */
 };
 
@@ -77,7 +78,7 @@ static void cover(void *arg, int64_t at_ms, uint32_t readings, int64_t covered_m
 
     if (covering->single && !covering->ranges->gauge)
         one.middle_ms -= covered_ms / 2;
-    if (covering->single)
+    if (covering->single || covering->ranges->gauge)
         covering->failed |= vec_push(&covering->taken, one) < 0;
     step = step_of(covering->steps, covering->ranges, one.middle_ms);
     if (!step)
@@ -147,6 +148,41 @@ static int add(struct db *db, const struct ranges *ranges, const struct counted_
     return r;
 }
 
+static void add_value(struct grown *step, int64_t value)
+{
+    step->low = step->has_last && step->low < value ? step->low : value;
+    step->high = step->has_last && step->high > value ? step->high : value;
+    step->last = value;
+    step->has_last = true;
+}
+
+/* Of a gauge each reading, or hour or day, tells a value: a new one, or that before. Only what was
+ * read in a step counts for it. */
+static int add_gauge(struct db *db, const struct ranges *ranges, const struct counted_piece *piece,
+                     int64_t netns, const struct taken_vec *taken, int64_t *level,
+                     struct counter_steps *steps, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = prepare(db, ranges, piece, netns, &stmt, err);
+
+    if (r == 0)
+        r = stmt_step(stmt, err);
+    for (size_t i = 0; i < taken->n && r >= 0; i++) {
+        struct grown *step = step_of(steps, ranges, taken->items[i].at_ms);
+        bool changed = r > 0 && stmt_i64(stmt, 0) == taken->items[i].at_ms;
+
+        if (changed)
+            *level = stmt_i64(stmt, 2);
+        if (step && changed)
+            add_row(stmt, step);
+        else if (step)
+            add_value(step, *level);
+        if (changed)
+            r = stmt_step(stmt, err);
+    }
+    return r < 0 ? r : 0;
+}
+
 static bool is_again(const struct counted_spans *spans, size_t at)
 {
     for (size_t i = 0; i < at; i++)
@@ -171,7 +207,9 @@ static int fill_piece(struct db *db, const struct counted_spans *spans, const st
         if (covering.failed)
             r = err_errno(err, -ENOMEM, "reading the counter");
         if (r >= 0)
-            r = add(db, ranges, piece, netns, &covering.taken, steps, err);
+            r = ranges->gauge ? add_gauge(db, ranges, piece, netns, &covering.taken,
+                                          &ranges->levels[i], steps, err)
+                              : add(db, ranges, piece, netns, &covering.taken, steps, err);
         finish_taken(&covering.taken);
     }
     return r;
@@ -291,26 +329,6 @@ static int mend(struct db *db, const struct counted_spans *spans, const struct r
     return r;
 }
 
-/* A gauge keeps its value over steps in which it did not change. */
-static void carry(struct counter_steps *steps, int64_t level, bool has_level)
-{
-    for (size_t i = 0; i < steps->n; i++) {
-        struct grown *step = &steps->items[i];
-
-        if (step->has_last) {
-            if (has_level) {
-                step->low = step->low < level ? step->low : level;
-                step->high = step->high > level ? step->high : level;
-            }
-            level = step->last;
-            has_level = true;
-        } else if (has_level && step->readings) {
-            step->low = step->high = step->last = level;
-            step->has_last = true;
-        }
-    }
-}
-
 /* How long periods are at an instant of a span that begins at since_ms, where readings are gone; 1:
  * they are there. */
 static int64_t period_at(const struct counted_spans *spans, int64_t since_ms, int64_t at_ms)
@@ -362,6 +380,38 @@ static int find_counter(struct db *db, const char *name, struct ranges *ret, str
     return r < 0 ? r : 0;
 }
 
+/* What each namespace's gauge was before the first step; 0 where it never was anything else. */
+static int load_levels(struct db *db, const struct counted_spans *spans, struct ranges *ranges,
+                       struct err *err)
+{
+    static const char sql[] =
+        "SELECT coalesce((SELECT value FROM counters WHERE netns = ?1 AND at_ms >= ?4 AND at_ms < "
+        "?2 AND counter = ?3 ORDER BY at_ms DESC LIMIT 1), (SELECT last FROM counter_rollups WHERE "
+        "tier = 2 AND netns = ?1 AND at_ms >= ?5 AND at_ms < ?4 AND counter = ?3 ORDER BY at_ms "
+        "DESC LIMIT 1), (SELECT last FROM counter_rollups WHERE tier = 3 AND netns = ?1 AND at_ms "
+        "< ?5 AND counter = ?3 ORDER BY at_ms DESC LIMIT 1), 0)";
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = db_prepare(db, sql, &stmt, err);
+
+    ranges->levels = calloc(spans->n + 1, sizeof(*ranges->levels));
+    if (!ranges->levels)
+        return err_errno(err, -ENOMEM, "reading the counter");
+    for (size_t i = 0; i < spans->n && r >= 0; i++) {
+        if (is_again(spans, i))
+            continue;
+        stmt_reset(stmt);
+        stmt_bind_i64(stmt, 1, spans->items[i].netns);
+        stmt_bind_i64(stmt, 2, ranges->since_ms);
+        stmt_bind_i64(stmt, 3, ranges->counter);
+        stmt_bind_i64(stmt, 4, ranges->since_ms - ranges->since_ms % COUNTED_HOUR_MS);
+        stmt_bind_i64(stmt, 5, ranges->since_ms - ranges->since_ms % COUNTED_DAY_MS);
+        r = stmt_step(stmt, err);
+        if (r > 0)
+            ranges->levels[i] = stmt_i64(stmt, 0);
+    }
+    return r < 0 ? r : 0;
+}
+
 static int choose_steps(const struct counted_spans *spans, const struct walltime *walltime,
                         int64_t since_ms, int64_t until_ms, int64_t step_ms, struct ranges *ranges,
                         struct counter_steps *ret, struct err *err)
@@ -397,9 +447,6 @@ int counter_steps(struct db *db, const struct walltime *walltime, const struct f
                   struct counter_steps *ret, struct err *err)
 {
     _cleanup_(counted_spans_finish) struct counted_spans spans = {0};
-    const struct counter *before;
-    struct reading_choice choice = {0};
-    struct tables tables = {0};
     struct ranges ranges = {0};
     int r = counted_spans_load(&spans, db, filter, err);
 
@@ -409,15 +456,12 @@ int counter_steps(struct db *db, const struct walltime *walltime, const struct f
         r = find_counter(db, name, &ranges, err);
     if (r == 0)
         r = choose_steps(&spans, walltime, since_ms, until_ms, step_ms, &ranges, ret, err);
+    if (r == 0 && ranges.gauge)
+        r = load_levels(db, &spans, &ranges, err);
     if (r == 0)
         r = fill(db, &spans, &ranges, ret, err);
     if (r == 0 && !ranges.gauge)
-        return mend(db, &spans, &ranges, ret, err);
-    if (r == 0)
-        r = tables_at(db, walltime, filter, TABLE_COUNTERS, ret->since_ms - 1, &tables, &choice,
-                      err);
-    before = counter_table_find(&tables.counters, name);
-    carry(ret, before ? before->value : 0, before && choice.found);
-    tables_finish(&tables);
+        r = mend(db, &spans, &ranges, ret, err);
+    free(ranges.levels);
     return r;
 }

@@ -112,11 +112,13 @@ static bool has_hour(const struct counted_spans *spans, int64_t at_ms)
     return at_ms - at_ms % COUNTED_HOUR_MS >= spans->minutes_from_ms;
 }
 
-/* The last reading not after since_ms; of a record that begins later the first one. */
+/* The last reading not after since_ms; of a record that begins later the first one, or when the
+ * namespace came into being. */
 static int choose_begin(struct db *db, const struct counted_spans *spans, int64_t since_ms,
                         struct growth *ret, struct between *between, struct err *err)
 {
     struct counted_period period;
+    int64_t birth_ms = 0;
     int r = counted_reading_before(db, spans, 0, since_ms, &ret->record_from_ms, err);
 
     between->from_ms = ret->record_from_ms;
@@ -137,6 +139,13 @@ static int choose_begin(struct db *db, const struct counted_spans *spans, int64_
     }
     if (r >= 0)
         r = counted_reading_after(db, spans, 0, since_ms, &ret->record_from_ms, err);
+    if (r > 0) {
+        r = counted_birth(db, spans, ret->record_from_ms, &birth_ms, err);
+        ret->born = r > 0;
+        if (r > 0)
+            ret->record_from_ms = birth_ms;
+        r = r < 0 ? r : 1;
+    }
     between->from_ms = ret->record_from_ms;
     return r;
 }
@@ -283,14 +292,32 @@ static int find_extent(struct db *db, const struct walltime *walltime,
     return r < 0 ? r : 0;
 }
 
-static void begin(const struct counted_spans *spans, struct growth *ret)
+static void begin(const struct walltime *walltime, const struct counted_spans *spans,
+                  struct growth *ret)
 {
+    int64_t last_ms = INT64_MIN;
+
     *ret = (struct growth){.from_ms = TIME_UNKNOWN,
                            .until_ms = TIME_UNKNOWN,
+                           .ended_ms = TIME_UNKNOWN,
                            .first_ms = TIME_UNKNOWN,
                            .last_ms = TIME_UNKNOWN};
     if (spans->n)
         snprintf(ret->netns, sizeof(ret->netns), "%s", spans->items[spans->n - 1].name);
+    /* what was recorded last, and is no more */
+    for (size_t i = 0; i < spans->n; i++) {
+        const struct counted_span *span = &spans->items[i];
+
+        if (span->until_ms == INT64_MAX || !*span->name) {
+            ret->ended_ms = TIME_UNKNOWN;
+            return;
+        }
+        if (span->until_ms > last_ms) {
+            last_ms = span->until_ms;
+            ret->ended_ms = walltime_of_record(walltime, last_ms);
+            ret->gone = span->gone;
+        }
+    }
 }
 
 int counters_extent(struct db *db, const struct walltime *walltime, const struct filter *filter,
@@ -299,7 +326,7 @@ int counters_extent(struct db *db, const struct walltime *walltime, const struct
     _cleanup_(counted_spans_finish) struct counted_spans spans = {0};
     int r = counted_spans_load(&spans, db, filter, err);
 
-    begin(&spans, ret);
+    begin(walltime, &spans, ret);
     return r < 0 || spans.n == 0 ? r : find_extent(db, walltime, &spans, ret, err);
 }
 
@@ -311,7 +338,7 @@ int counters_grown(struct db *db, const struct walltime *walltime, const struct 
     struct between between = {0};
     int r = counted_spans_load(&spans, db, filter, err);
 
-    begin(&spans, ret);
+    begin(walltime, &spans, ret);
     if (r < 0 || spans.n == 0)
         return r;
     walltime_to_record(walltime, since_ms, &since_record, &first_ms);

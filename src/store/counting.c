@@ -3,6 +3,7 @@
 #include "counting.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,19 +21,100 @@ struct naming {
     uint32_t refused; /* changes that were left out since there are too many */
 };
 
+enum knows {
+    KNOWS_NOTHING,
+    KNOWS_VALUE,
+    KNOWS_ENDED, /* a value of an interface that is no more: another one of its name begins at 0 */
+};
+
 /* What the file has of a namespace that is told in full: the last value of each counter. */
 struct known {
     int64_t *values; /* by counter_names.id; owned */
-    bool *is_known;  /* likewise: there is a value that was not told now; owned */
+    uint8_t *knows;  /* likewise: enum knows, of what was not told now; owned */
     size_t n;
+    bool born; /* the namespace came into being just now: its counters began at 0 */
     bool any;  /* the file has values of this namespace */
     bool anew; /* they are of an earlier time, since when all began at 0 */
 };
 
+struct open_name {
+    char text[INTERFACE_NAME_MAX];
+};
+
+/* Names of interfaces that the file has and that have not ended in it. */
+struct open_names {
+    VEC_FIELDS(struct open_name); /* sorted; owned */
+};
+
+static void finish_open_names(struct open_names *names)
+{
+    vec_finish(names);
+}
+
 static void finish_known(struct known *known)
 {
     free(known->values);
-    free(known->is_known);
+    free(known->knows);
+}
+
+static int load_open_names(struct store *store, int64_t netns, struct open_names *ret,
+                           struct err *err)
+{
+    static const char sql[] =
+        "SELECT name FROM interfaces WHERE netns = ?1 AND until_ms IS NULL ORDER BY name";
+    _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    int r = sql_prepare(store->db, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, netns);
+    while ((r = sql_step(stmt, err)) > 0) {
+        const char *name = (const char *)sqlite3_column_text(stmt, 0);
+        struct open_name one;
+
+        snprintf(one.text, sizeof(one.text), "%s", name ? name : "");
+        if (vec_push(ret, one) < 0)
+            return err_errno(err, -ENOMEM, "%s", store->path);
+    }
+    return r;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const struct open_name *)a)->text, ((const struct open_name *)b)->text);
+}
+
+/* Of "interface.eth0.rx_bytes". */
+static bool is_open(const struct open_names *names, const char *counter)
+{
+    const char *begin = counter + strlen("interface."), *dot = strrchr(begin, '.');
+    struct open_name key;
+
+    snprintf(key.text, sizeof(key.text), "%.*s", (int)(dot ? dot - begin : 0), begin);
+    return names->n &&
+           bsearch(&key, names->items, names->n, sizeof(names->items[0]), compare_names);
+}
+
+/* An interface that had ended before is not there to begin again. */
+static int find_ended(struct store *store, int64_t netns, struct known *known, struct err *err)
+{
+    static const char sql[] =
+        "SELECT id, name FROM counter_names WHERE protocol = 0 AND substr(name, 1, 10) = "
+        "'interface.'";
+    _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    _cleanup_(finish_open_names) struct open_names names = {0};
+    int r = load_open_names(store, netns, &names, err);
+
+    if (r == 0)
+        r = sql_prepare(store->db, sql, &stmt, err);
+    while (r >= 0 && (r = sql_step(stmt, err)) > 0) {
+        int64_t id = sqlite3_column_int64(stmt, 0);
+
+        if (id >= 0 && (size_t)id < known->n && known->knows[id] &&
+            !is_open(&names, (const char *)sqlite3_column_text(stmt, 1)))
+            known->knows[id] = KNOWS_ENDED;
+    }
+    return r;
 }
 
 static int load_known(struct store *store, int64_t netns, struct known *known, struct err *err)
@@ -47,8 +129,8 @@ static int load_known(struct store *store, int64_t netns, struct known *known, s
         return r;
     known->n = highest > 0 && highest <= 64 * NAMES_MAX ? (size_t)highest + 1 : 1;
     known->values = calloc(known->n, sizeof(*known->values));
-    known->is_known = calloc(known->n, sizeof(*known->is_known));
-    if (!known->values || !known->is_known)
+    known->knows = calloc(known->n, sizeof(*known->knows));
+    if (!known->values || !known->knows)
         return err_errno(err, -ENOMEM, "%s", store->path);
     r = sql_prepare(store->db, sql, &stmt, err);
     if (r < 0)
@@ -61,9 +143,9 @@ static int load_known(struct store *store, int64_t netns, struct known *known, s
         if (id < 0 || (size_t)id >= known->n)
             continue;
         known->values[id] = sqlite3_column_int64(stmt, 1);
-        known->is_known[id] = true;
+        known->knows[id] = KNOWS_VALUE;
     }
-    return r;
+    return r < 0 || !known->any ? r : find_ended(store, netns, known, err);
 }
 
 static void bind_name(sqlite3_stmt *stmt, const void *what)
@@ -138,6 +220,7 @@ struct share {
     int64_t covered_ms; /* since the reading before; 0: there is none, or a gap lies between */
     bool over_gap;
     bool known; /* its counters were read before: what has no value was 0 */
+    bool born;  /* they were not, since the namespace came into being only now */
 };
 
 static int put_value(struct store *store, const struct share *share, int64_t id,
@@ -146,17 +229,22 @@ static int put_value(struct store *store, const struct share *share, int64_t id,
 #define SATURATED(what)                                              \
 #what " = iif(" #what " > 9223372036854775807 - excluded." #what \
           ", 9223372036854775807, " #what " + excluded." #what ")"
+/* the value before was read in this period, too, if any was */
+#define READ_BEFORE                                                                        \
+    "iif(EXISTS (SELECT 1 FROM counter_cover AS c WHERE c.tier = ?1 AND c.netns = ?2 AND " \
+    "c.at_ms = ?3 AND c.last_ms < ?11), ?10, ?6)"
     static const char sql[] =
         "INSERT OR REPLACE INTO counters (netns, at_ms, counter, value, grew, turn, over_gap) "
         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     static const char rollup_sql[] =
         "INSERT INTO counter_rollups (tier, netns, at_ms, counter, grew, gap_grew, last, low, "
-        "high, turns) VALUES (?1, ?2, ?3, ?4, ?5, iif(?9, ?5, 0), ?6, iif(?8, ?6, NULL), "
-        "iif(?8, ?6, NULL), ?7) "
+        "high, turns) VALUES (?1, ?2, ?3, ?4, ?5, iif(?9, ?5, 0), ?6, iif(?8, min(?6, " READ_BEFORE
+        "), NULL), iif(?8, max(?6, " READ_BEFORE "), NULL), ?7) "
         "ON CONFLICT DO UPDATE SET last = excluded.last, turns = turns | excluded.turns, "
         "low = min(low, excluded.low), high = max(high, excluded.high), " SATURATED(
             grew) ", " SATURATED(gap_grew);
     bool over_gap = share->over_gap && change->turn != COUNTER_FIRST;
+    int64_t before = change->turn == COUNTER_WENT_ON ? change->before : change->value;
     int r = WRITER_RUN(store, STMT_ADD_COUNTER, sql, err, share->netns, share->at_ms, id,
                        change->value, change->grew, change->turn, over_gap);
 
@@ -164,24 +252,26 @@ static int put_value(struct store *store, const struct share *share, int64_t id,
     for (int tier = TIER_HOURS; r >= 0 && tier <= TIER_DAYS; tier++)
         r = WRITER_RUN(store, STMT_ADD_COUNTER_ROLLUP, rollup_sql, err, tier, share->netns,
                        share->at_ms - share->at_ms % tier_length_ms(tier), id, change->grew,
-                       change->value, 1 << change->turn, change->kind == COUNTER_GAUGE, over_gap);
+                       change->value, 1 << change->turn, change->kind == COUNTER_GAUGE, over_gap,
+                       before, share->at_ms);
     return r;
 }
 
 /* How what was told in full follows what the file has. False: it is what the file has. */
 static bool follow(struct known *known, int64_t id, struct counter_change *change)
 {
-    bool is_known = (size_t)id < known->n && known->is_known[id];
+    bool is_known = (size_t)id < known->n && known->knows[id] == KNOWS_VALUE;
     int64_t before = is_known ? known->values[id] : 0;
 
-    if (is_known)
-        known->is_known[id] = false;
+    if ((size_t)id < known->n)
+        known->knows[id] = KNOWS_NOTHING;
     change->turn = COUNTER_FIRST;
     if (change->kind == COUNTER_GAUGE) {
         change->turn = known->any && !known->anew ? COUNTER_WENT_ON : COUNTER_FIRST;
+        change->before = before;
         return !is_known || before != change->value;
     }
-    if (known->anew) {
+    if (known->anew || known->born) {
         change->turn = COUNTER_RESET;
         change->grew = change->value > 0 ? change->value : 0;
         return true;
@@ -202,9 +292,9 @@ static int put_rest(struct store *store, const struct share *share, const struct
     int r = 0;
 
     for (size_t i = 0; i < known->n && r >= 0; i++) {
-        struct counter_change change = {.turn = COUNTER_RESET};
+        struct counter_change change = {.turn = COUNTER_RESET, .before = known->values[i]};
 
-        if (!known->is_known[i] || known->values[i] == 0)
+        if (!known->knows[i] || known->values[i] == 0)
             continue;
         r = writer_stmt(store, STMT_COUNTER_KIND, sql, &stmt, err);
         if (r < 0)
@@ -215,11 +305,32 @@ static int put_rest(struct store *store, const struct share *share, const struct
             continue;
         change.kind = (uint8_t)sqlite3_column_int(stmt, 0);
         sqlite3_reset(stmt);
-        if (change.kind == COUNTER_GAUGE)
+        if (change.kind == COUNTER_GAUGE || known->knows[i] == KNOWS_ENDED)
             change.turn = COUNTER_WENT_ON;
         r = put_value(store, share, (int64_t)i, &change, err);
     }
     return r;
+}
+
+/* A namespace that came into being while others were recorded began with all of its counters at 0,
+ * since the snapshot before that found it. */
+static int find_birth(struct store *store, struct share *share, int64_t *ret_ms, struct err *err)
+{
+    static const char sql[] =
+        "SELECT from_ms FROM netns_spans WHERE netns = ?1 AND is_new AND until_ms IS NULL AND "
+        "(SELECT count(*) FROM netns_spans WHERE netns = ?1) = 1";
+    sqlite3_stmt *stmt;
+    int r = writer_stmt(store, STMT_NETNS_BIRTH, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, share->netns);
+    r = sql_step(stmt, err);
+    share->born = r > 0;
+    if (r > 0)
+        *ret_ms = sqlite3_column_int64(stmt, 0) - store->interval_ms;
+    sqlite3_reset(stmt);
+    return r < 0 ? r : 0;
 }
 
 /* What lies between this reading of the namespace's counters and the one before. last_ms: the file's
@@ -241,6 +352,8 @@ static int find_share(struct store *store, const struct counted_netns *one, int6
         before_ms = sqlite3_column_int64(stmt, 0);
     share->known = r > 0;
     sqlite3_reset(stmt);
+    if (r == 0)
+        r = find_birth(store, share, &before_ms, err);
     if (r < 0 || before_ms < 0 || before_ms >= share->at_ms)
         return r < 0 ? r : 0;
     share->over_gap = share->at_ms - before_ms > counting_late_ms(store->interval_ms);
@@ -268,8 +381,8 @@ static int put_counters(struct store *store, const struct share *share,
                         const struct counted_netns *one, const struct counter_change *changes,
                         bool had_readings, struct naming *naming, struct err *err)
 {
-    _cleanup_(finish_known) struct known known = {.any = share->known,
-                                                  .anew = one->anew && had_readings};
+    _cleanup_(finish_known) struct known known = {
+        .born = share->born, .any = share->known, .anew = one->anew && had_readings};
     int r = one->full & COUNTED_COUNTERS ? load_known(store, share->netns, &known, err) : 0;
 
     for (uint32_t i = 0; i < one->n_counters && r >= 0; i++) {

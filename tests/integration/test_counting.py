@@ -369,6 +369,13 @@ def truth(kernel, path):
     return found
 
 
+def extremes(readings, name, from_ms, length):
+    """Of what was read of a gauge of n1 in a step."""
+    read = [values[name] for (place, at_ms), (_, values, _) in sorted(readings.items(), key=lambda one: one[0][1])
+            if place == 1 and from_ms <= at_ms < from_ms + length]
+    return (min(read), max(read), read[-1]) if read else (None, None, None)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_hours_and_days_are_what_single_readings_make(path, seed):
     kernel = play(seed)
@@ -429,15 +436,16 @@ def test_hours_and_days_are_what_single_readings_make(path, seed):
     for name in "Udp.NoPorts", "sockstat.TCP.inuse":
         asked = steps(path, name, BEGIN, BEGIN + 2 * DAY - 1, "1h", "--netns", "n1")
         for row in asked:
-            every = [sum_ for (tier, netns, at_ms, id_), sum_ in sums.items()  # the namespace is another in each boot
-                     if (tier, places[netns], at_ms, ids[id_]) == (2, 1, row["at_ms"], name)]
             if name.startswith("sockstat"):
-                n = cover.get((2, 1, row["at_ms"]), (0, 0))[0]
-                assert row["last"] == every[-1][2] if every else n > 0 or row["last"] is None
+                assert (row["min"], row["max"], row["last"]) == extremes(readings, name, row["at_ms"], HOUR)
             else:
                 n, covered, grew, gap_grew = hours[1, row["at_ms"]]
                 assert row["grew"] == (grew[name] if covered else None)
                 assert row["gap_grew"] == (gap_grew[name] if n else None)
+        if name.startswith("sockstat"):
+            for length, step in (MINUTE, "1m"), (30 * MINUTE, "30m"), (2 * HOUR, "2h"):
+                for row in steps(path, name, BEGIN, BEGIN + 2 * DAY - 1, step, "--netns", "n1"):
+                    assert (row["min"], row["max"], row["last"]) == extremes(readings, name, row["at_ms"], length)
         by_minute = defaultdict(int)
         for row in steps(path, name, BEGIN, BEGIN + 2 * DAY - 1, "30m", "--netns", "n1"):
             by_minute[row["at_ms"] // HOUR * HOUR] += row.get("grew") or 0

@@ -180,7 +180,8 @@ def test_where_there_are_not_two_readings_the_reason_is_told(path):
     assert f"the first reading is of {utc(all_[0])}" in refused(BEGIN - HOUR, all_[0] - 1)
     assert f"the last reading is of {utc(all_[-1])}, and none follows" in refused(all_[-1], all_[-1] + 5 * MINUTE)
     # another namespace was recorded for a part of that time alone: its readings count
-    assert f"the last reading is of {utc(all_[1])}" in refused(all_[1] + MINUTE, all_[-1], "--netns", "n1")
+    assert f"not recorded any more from {utc(all_[1] + 10_000)} on: its last reading is of {utc(all_[1])}" in refused(
+        all_[1] + MINUTE, all_[-1], "--netns", "n1")
     early = refused(BEGIN - HOUR, all_[0] - 1, "--netns", "n1")
     assert "network namespace n1" in early and utc(all_[0]) in early
     done = connhist("--db", path, "--utc", "netstat", "-s", "--at", at(all_[0] - 1), "--netns", "n1", status=3)

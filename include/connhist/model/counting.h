@@ -58,6 +58,7 @@ enum counter_turn counter_growth(int64_t before, int64_t now, int long_bits, int
 /* A value that changed, or all that are not 0 where the namespace is told in full. */
 struct counter_change {
     int64_t value;
+    int64_t before;              /* of a gauge that went on: the value before; not in full */
     int64_t grew;                /* since the value before; 0 for gauges, and in full */
     uint16_t place;              /* as in struct counter */
     uint8_t protocol;            /* enum counter_protocol; 0: of an interface */

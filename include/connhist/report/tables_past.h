@@ -25,13 +25,20 @@ struct reading_choice {
     int64_t
         by_period_ms; /* readings of that time are gone: it is the last of an hour, or a day, which
                              lasts that long; 0: it is a reading */
-    bool found;       /* else nothing was recorded by then */
-    bool in_gap;      /* the next reading was due before that instant, and did not come */
+    int64_t
+        ended_ms; /* wall time from which on the namespace was not recorded any more, and none of
+                          its name was at that instant; TIME_UNKNOWN: it was, or one's own */
+    int64_t unread_ms; /* not found: the namespace was recorded from this wall time on, and not read
+                          yet; TIME_UNKNOWN: it was not recorded */
+    bool gone;         /* ended_ms: it had gone; else it was excluded, or could not be entered */
+    bool found;        /* else nothing was recorded by then */
+    bool in_gap;       /* the next reading was due before that instant, and did not come */
 };
 
 /* The tables asked for (bits of enum table_bit) of the namespace that the filter names, or else the
  * recorder's own, at the latest reading not after at_ms (wall time). Routes alone are as they were
- * at at_ms, as far as the kernel told of changes. Counters that were 0 wherever
+ * at at_ms, as far as the kernel told of changes. One whose namespace was recorded then goes before
+ * those that had its name before it, also when it was not read yet. netns is set also if nothing is found. Counters that were 0 wherever
  * the record looked are not in *ret. -ENOENT: the record has no such namespace; others as
  * stmt_step(), -ENOMEM. */
 int tables_at(struct db *db, const struct walltime *walltime, const struct filter *filter,
@@ -71,13 +78,18 @@ struct growth {
     int64_t
         first_ms;    /* there are not two: when its counters were read first and last, wall time; */
     int64_t last_ms; /* TIME_UNKNOWN: never, or there are two */
-    char netns[TABLES_NETNS_MAX]; /* as in struct tables */
+    int64_t
+        ended_ms; /* from this wall time on the namespace is not recorded any more; TIME_UNKNOWN:
+                         it is, or it is one's own */
+    bool gone;    /* ended_ms: it has gone; else it was excluded, or could not be entered */
+    bool born;    /* from_ms is no reading: the namespace came into being then, with all at 0 */
+    char netns[TABLES_NETNS_MAX]; /* its name; several one after the other may have had it */
 };
 
 void growth_finish(struct growth *growth);
 
 /* The span asked for is in it: from the last reading not after since_ms, or else the first one of
- * all, to the first one not before until_ms, or else the last one of all (wall times). Where readings
+ * all, or when the namespace came into being, to the first one not before until_ms, or else the last one of all (wall times). Where readings
  * are gone, from and to the ends of hours or days. Errors as tables_at(). */
 int counters_grown(struct db *db, const struct walltime *walltime, const struct filter *filter,
                    int64_t since_ms, int64_t until_ms, struct growth *ret, struct err *err);
