@@ -75,6 +75,7 @@ static const struct column fields[] = {
     {"opened_after_ms", NULL, true},
     {"state_since_ms", NULL, true},
     {"closed_ms", NULL, true},
+    {"closed_after_ms", NULL, true},
 };
 
 /* Columns for people. */
@@ -172,7 +173,8 @@ static int load(struct context *ctx, struct answer *answer)
         return status;
     check_details(answer);
     if (coverage_load_in(ctx->db, &ctx->walltime, &answer->question.filter, answer->from.record_ms,
-                         answer->to.record_ms + 1, &answer->coverage, NULL, NULL, &err) < 0 ||
+                         snapshot_covered_until(&answer->to), &answer->coverage, NULL, NULL,
+                         &err) < 0 ||
         coverage_add_pruned(ctx->db, &ctx->walltime, TIER_DETAIL, answer->from.record_ms,
                             answer->to.record_ms, &answer->coverage, &err) < 0)
         return cannot_answer("%s", err.text);
@@ -264,6 +266,7 @@ static int row_for_programs(const struct answer *answer, struct writer *writer,
         cell_time(any->opened_after_ms),
         after ? cell_time(after->state_since_ms) : cell_null(),
         after ? cell_null() : cell_time(before->closed_ms),
+        after ? cell_null() : cell_time(before->closed_after_ms),
     };
 
     return writer_row(writer, cells);
@@ -278,11 +281,9 @@ static const char *both(const char *before, const char *after, size_t size, char
     return buf;
 }
 
-/* Since when it is as it is, as far as that is known. */
+/* Since when one that is there is as it is, as far as that is known. */
 static int64_t since(const struct diff_row *row)
 {
-    if (!row->after)
-        return row->before->closed_ms;
     if (row->changes & (DIFF_OPENED | DIFF_REPLACED))
         return row->after->first_seen_ms;
     return row->changes & DIFF_STATE ? row->after->state_since_ms : TIME_UNKNOWN;
@@ -294,7 +295,7 @@ static int row_for_people(const struct answer *answer, struct writer *writer,
     const struct socket_row *before = row->before, *after = row->after;
     const struct socket_row *any = after ? after : before;
     char words[WORDS_MAX], local[ENDPOINT_MAX], remote[ENDPOINT_MAX], states[STATES_MAX];
-    char one[PROCESS_MAX], other[PROCESS_MAX], processes[PAIR_MAX];
+    char one[PROCESS_MAX], other[PROCESS_MAX], processes[PAIR_MAX], closed[CLOSED_MAX];
     const struct cell cells[SUM(headings)] = {
         cell_text(*any->netns ? any->netns : FILTER_NETNS_OWN),
         cell_text(change_words(row->changes, words)),
@@ -307,7 +308,7 @@ static int row_for_people(const struct answer *answer, struct writer *writer,
         cell_text(both(before ? socket_process_text(before, one) : "",
                        after ? socket_process_text(after, other) : "", sizeof(processes),
                        processes)),
-        cell_time(since(row)),
+        after ? cell_time(since(row)) : socket_closed_cell(before, answer->table.utc, closed),
     };
 
     return writer_row(writer, cells + !answer->table.many_netns);
@@ -370,13 +371,11 @@ static int put_document(const struct context *ctx, const struct answer *answer)
 static void print_instant(const struct context *ctx, const char *word,
                           const struct snapshot_choice *choice, int64_t at_ms)
 {
-    char at[TIME_TEXT_MAX], shown[TIME_TEXT_MAX], distance[TIME_TEXT_MAX];
+    char shown[TIME_TEXT_MAX], distance[DISTANCE_MAX];
 
-    time_format(at_ms, ctx->utc, false, at);
     time_format(choice->snapshot_ms, ctx->utc, true, shown);
-    duration_format(llabs(choice->distance_ms), distance);
-    context_say("%s snapshot of %s, %s %s %s%s", word, shown, distance,
-                choice->distance_ms < 0 ? "after" : "before", at,
+    context_say("%s snapshot of %s, %s%s", word, shown,
+                snapshot_distance(ctx, choice->distance_ms, at_ms, distance),
                 choice->in_gap ? ": NOTHING WAS RECORDED AT THAT TIME" : "");
 }
 
@@ -403,7 +402,8 @@ static void tell(const struct context *ctx, const struct answer *answer)
 
 static int diff_run(struct context *ctx)
 {
-    _cleanup_(answer_finish) struct answer answer = {.table = {.kind = SOCKETS_AT}};
+    _cleanup_(answer_finish) struct answer answer = {
+        .table = {.kind = SOCKETS_AT, .utc = ctx->utc}};
     const bool people = ctx->format == FORMAT_TABLE;
     struct diff_sums sums;
     int status = read_question(ctx, &answer);

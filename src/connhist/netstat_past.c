@@ -9,6 +9,7 @@
 #include "complain.h"
 #include "netstat_tables.h"
 #include "question.h"
+#include "snapshot_words.h"
 
 size_t table_fields(const struct context *ctx, const struct table_choice *choice, const char *name,
                     struct field ret[static TABLE_FIELDS_MAX])
@@ -30,19 +31,17 @@ size_t table_fields(const struct context *ctx, const struct table_choice *choice
 static void tell_reading(const struct context *ctx, const struct table_choice *choice)
 {
     const struct reading_choice *reading = choice->reading;
-    char at[TIME_TEXT_MAX], shown[TIME_TEXT_MAX], distance[TIME_TEXT_MAX];
+    char shown[TIME_TEXT_MAX], distance[TIME_TEXT_MAX], words[DISTANCE_MAX];
 
-    time_format(choice->at_ms, ctx->utc, false, at);
     time_format(reading->reading_ms, ctx->utc, true, shown);
-    duration_format(llabs(reading->distance_ms), distance);
     if (ctx->format == FORMAT_TABLE)
-        context_say("Reading of %s, %s %s %s%s", shown, distance,
-                    reading->distance_ms < 0 ? "after" : "before", at,
+        context_say("Reading of %s, %s%s", shown,
+                    snapshot_distance(ctx, reading->distance_ms, choice->at_ms, words),
                     reading->in_gap ? ": NOTHING WAS READ AT THAT TIME" : "");
     if (reading->in_gap)
         complain("nothing was read at that time: shown is the last reading before, of %s, %s "
                  "earlier",
-                 shown, distance);
+                 shown, duration_format(llabs(reading->distance_ms), distance));
     if (reading->by_period_ms)
         complain(
             "readings of that time are not kept any more: shown is the last one of an hour or day "

@@ -39,6 +39,7 @@ static const struct column fields[] = {
     {"offload", NULL, false},
     {"opened_ms", NULL, true},
     {"closed_ms", NULL, true},
+    {"closed_after_ms", NULL, true},
     {"first_seen_ms", NULL, true},
     {"state_since_ms", NULL, true},
     {"role", NULL, false},
@@ -60,7 +61,7 @@ static const struct column fields[] = {
     {"earlier_owners", NULL, false},
 };
 
-enum { FIELDS_LIVE = 21, FIELDS_AT = 25, FIELDS_LIST = 40 };
+enum { FIELDS_LIVE = 21, FIELDS_AT = 26, FIELDS_LIST = 41 };
 
 _Static_assert(sizeof(fields) / sizeof(fields[0]) == FIELDS_LIST, "one more field");
 
@@ -108,7 +109,7 @@ enum {
 };
 
 _Static_assert(sizeof(headings) / sizeof(headings[0]) == HEADINGS_LIST, "one more heading");
-_Static_assert((int)FIELDS_LIST <= 40 && (int)HEADINGS_LIST <= 40, "see struct socket_table");
+_Static_assert((int)FIELDS_LIST <= 41 && (int)HEADINGS_LIST <= 40, "see struct socket_table");
 
 static bool is_link_local(uint8_t family, const struct address *address)
 {
@@ -292,6 +293,7 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
         cell_text(offload_text(row->offload, offload)),
         cell_time(row->opened_ms),
         cell_time(row->closed_ms),
+        cell_time(row->closed_after_ms),
         cell_time(row->first_seen_ms),
         cell_time(row->state_since_ms),
         role_cell(row),
@@ -316,6 +318,16 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
     return writer_row(table->writer, cells);
 }
 
+struct cell socket_closed_cell(const struct socket_row *row, bool utc, char buf[static CLOSED_MAX])
+{
+    char time[TIME_TEXT_MAX];
+
+    if (row->closed_after_ms == TIME_UNKNOWN)
+        return cell_time(row->closed_ms);
+    snprintf(buf, CLOSED_MAX, "after %s", time_format(row->closed_after_ms, utc, false, time));
+    return cell_text(buf);
+}
+
 const char *socket_state_text(const struct socket_row *row)
 {
     return row->protocol == PROTOCOL_UDP && row->state == STATE_CLOSE ? "-"
@@ -326,7 +338,7 @@ static int row_for_people(struct socket_table *table, const struct socket_row *r
 {
     char local[ENDPOINT_MAX], remote[ENDPOINT_MAX];
     char lived[TIME_TEXT_MAX], rx[TIME_TEXT_MAX], tx[TIME_TEXT_MAX], words[PROCESS_MAX];
-    char idle[TIME_TEXT_MAX], offload[OFFLOAD_TEXT_MAX];
+    char idle[TIME_TEXT_MAX], offload[OFFLOAD_TEXT_MAX], closed[CLOSED_MAX];
     const char *process = socket_process_text(row, words);
     const struct cell cells[HEADINGS_LIST] = {
         cell_text(*row->netns ? row->netns : FILTER_NETNS_OWN),
@@ -345,7 +357,7 @@ static int row_for_people(struct socket_table *table, const struct socket_row *r
         role_cell(row),
         cell_time(row->state_since_ms),
         cell_time(row->first_seen_ms),
-        cell_time(row->closed_ms),
+        socket_closed_cell(row, table->utc, closed),
         closed_by_cell(row),
         row->duration_ms < 0 ? cell_null() : cell_text(duration_format(row->duration_ms, lived)),
         row->has_facts ? cell_text(size_format(row->rx_bytes, rx)) : cell_null(),
@@ -441,6 +453,7 @@ int socket_table_begin(struct socket_table *table, const struct context *ctx,
     if (status != EXIT_ANSWERED)
         return status;
     table->people = ctx->format == FORMAT_TABLE;
+    table->utc = ctx->utc;
     table->document = *document;
     table->document.columns = table->columns;
     table->document.n_columns = choose_columns(table);
