@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- connhist: the file, fourth edition: counters, interfaces and routes. See connhist-schema(5).
 --
--- Each namespace is read once a minute, at the start of a snapshot. What did not change has no row. A counter that
--- was never told in a namespace is 0 there. A run of the recorder that goes on with the boot of the one before goes on with
--- the interfaces and routes that it finds unchanged.
+-- Each namespace is read once a minute, at the start of a snapshot; interfaces and routes also at other snapshots, when
+-- the kernel told that they changed. What did not change has no row. A counter that was never told in a namespace is 0
+-- there. A run of the recorder that goes on with the boot of the one before goes on with the interfaces and routes that it
+-- finds unchanged.
 
 CREATE TABLE counter_names (             -- counters of the kernel and of interfaces, each once
     id          INTEGER PRIMARY KEY,     -- number
@@ -13,7 +14,7 @@ CREATE TABLE counter_names (             -- counters of the kernel and of interf
     place       INTEGER NOT NULL         -- in the kernel's order
 ) STRICT;
 
-CREATE TABLE readings (                  -- when counters, interfaces and routes were read
+CREATE TABLE readings (                  -- when counters, interfaces and routes were read, once a minute
     at_ms       INTEGER PRIMARY KEY,     -- start of the snapshot
     left_out    INTEGER NOT NULL         -- how many of them were not kept: beyond a bound
 ) STRICT;
@@ -71,8 +72,8 @@ CREATE TABLE interfaces (                -- network interfaces, each stretch in 
     mtu         INTEGER NOT NULL,        -- bytes; 0: not told
     type        INTEGER NOT NULL,        -- ARPHRD_ETHER (1) and others, see linux/if_arp.h
     has_stats   INTEGER NOT NULL,        -- 1: the kernel told its statistics
-    from_ms     INTEGER NOT NULL,        -- the first reading that found it so
-    until_ms    INTEGER                  -- the first one that did not; NULL: it is so still
+    from_ms     INTEGER NOT NULL,        -- start of the first snapshot that found it so
+    until_ms    INTEGER                  -- that of the first one that did not; NULL: it is so still
 ) STRICT;
 CREATE INDEX interfaces_span ON interfaces (netns, until_ms);
 
@@ -95,8 +96,16 @@ CREATE TABLE routes (                    -- routes of all tables, each from when
     iif         INTEGER NOT NULL,        -- only for packets received at this ifindex; 0: any
     flags       INTEGER NOT NULL,        -- RTM_F_OFFLOAD (0x4000) and others
     encap       INTEGER NOT NULL,        -- LWTUNNEL_ENCAP_MPLS (1) and others; 0: none
-    from_ms     INTEGER NOT NULL,        -- the first reading that found it
-    until_ms    INTEGER                  -- the first one that did not; NULL: it is there still
+    rank        INTEGER NOT NULL,        -- place among those alike in table, destination, source, tos and metric: 0 the one that is taken before the others
+    mtu         INTEGER NOT NULL,        -- bytes; 0: none told
+    mtu_lock    INTEGER NOT NULL,        -- 1: path MTU discovery does not change it
+    advmss      INTEGER NOT NULL,        -- segment size that is offered, bytes; 0: none told
+    max_window  INTEGER NOT NULL,        -- most that is offered to receive, bytes; 0: none told
+    initcwnd    INTEGER NOT NULL,        -- first congestion window, segments; 0: none told
+    initrwnd    INTEGER NOT NULL,        -- first window offered, segments; 0: none told
+    pref        INTEGER NOT NULL,        -- of an IPv6 router: 1 low, 2 medium, 3 high; 0: none told
+    from_ms     INTEGER NOT NULL,        -- start of the first snapshot that found it
+    until_ms    INTEGER                  -- that of the first one that did not; NULL: it is there still
 ) STRICT;
 CREATE INDEX routes_span ON routes (netns, until_ms, destination);
 

@@ -32,6 +32,13 @@ static size_t min3(size_t a, size_t b, size_t c)
     return least < c ? least : c;
 }
 
+static char fold(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return (char)(c - 'A' + 'a');
+    return c == '-' ? '_' : c;
+}
+
 /* Levenshtein's distance; both words are at most WORD_MAX long. */
 static size_t edit_distance(const char *a, const char *b)
 {
@@ -46,7 +53,7 @@ static size_t edit_distance(const char *a, const char *b)
         for (size_t j = 1; j <= n; j++) {
             size_t above = row[j];
 
-            row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+            row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (fold(a[i - 1]) != fold(b[j - 1])));
             diagonal = above;
         }
     }
@@ -72,13 +79,6 @@ const char *nearest_word(const char *word, const char *const *candidates, size_t
         }
     }
     return best;
-}
-
-static char fold(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return (char)(c - 'A' + 'a');
-    return c == '-' ? '_' : c;
 }
 
 bool same_word(const char *a, const char *b)

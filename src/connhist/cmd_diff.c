@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "connhist/base/timetext.h"
-#include "connhist/model/life.h"
 #include "connhist/render/text.h"
 #include "connhist/report/coverage.h"
 #include "connhist/report/diff.h"
@@ -15,15 +14,13 @@
 #include "complain.h"
 #include "context.h"
 #include "coverage_words.h"
+#include "diff_rows.h"
 #include "pager.h"
 #include "question.h"
 #include "snapshot_words.h"
 #include "socket_table.h"
 
-#define GAPS_TOLD  5
-#define WORDS_MAX  40
-#define STATES_MAX 32
-#define PAIR_MAX   (2 * PROCESS_MAX + 4)
+#define GAPS_TOLD 5
 
 #define SUM(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -42,52 +39,6 @@ static const struct option_row rows[] = {
     ROWS_OWNER,
     ROW_NETNS,
     ROW_NO_PAGER,
-};
-
-/* Fields for programs. */
-static const struct column fields[] = {
-    {"change", NULL, false},
-    {"netns", NULL, false},
-    {"protocol", NULL, false},
-    {"local_address", NULL, false},
-    {"local_port", NULL, true},
-    {"remote_address", NULL, false},
-    {"remote_port", NULL, true},
-    {"state_before", NULL, false},
-    {"state", NULL, false},
-    {"pid_before", NULL, true},
-    {"pid", NULL, true},
-    {"process_before", NULL, false},
-    {"process", NULL, false},
-    {"exe_before", NULL, false},
-    {"exe", NULL, false},
-    {"unit_before", NULL, false},
-    {"unit", NULL, false},
-    {"container_before", NULL, false},
-    {"container", NULL, false},
-    {"uid_before", NULL, true},
-    {"uid", NULL, true},
-    {"owner_source_before", NULL, false},
-    {"owner_source", NULL, false},
-    {"role", NULL, false},
-    {"first_seen_ms", NULL, true},
-    {"opened_ms", NULL, true},
-    {"opened_after_ms", NULL, true},
-    {"state_since_ms", NULL, true},
-    {"closed_ms", NULL, true},
-    {"closed_after_ms", NULL, true},
-};
-
-/* Columns for people. */
-static const struct column headings[] = {
-    {"netns", "NETNS", false, .least = 8},
-    {"change", "CHANGE", false},
-    {"proto", "PROTO", false},
-    {"local", "LOCAL", false, .least = 21, .tight = 12},
-    {"remote", "REMOTE", false, .least = 21, .tight = 12},
-    {"state", "STATE", false, .least = 14, .tight = 8},
-    {"process", "PROCESS", false, .least = 14, .tight = 8},
-    {"since", "SINCE", false, .gives = 5},
 };
 
 /* The question and its answer. */
@@ -173,8 +124,7 @@ static int load(struct context *ctx, struct answer *answer)
         return status;
     check_details(answer);
     if (coverage_load_in(ctx->db, &ctx->walltime, &answer->question.filter, answer->from.record_ms,
-                         snapshot_covered_until(&answer->to), &answer->coverage, NULL, NULL,
-                         &err) < 0 ||
+                         snapshot_covered_until(&answer->to), &answer->coverage, NULL, NULL, &err) < 0 ||
         coverage_add_pruned(ctx->db, &ctx->walltime, TIER_DETAIL, answer->from.record_ms,
                             answer->to.record_ms, &answer->coverage, &err) < 0)
         return cannot_answer("%s", err.text);
@@ -185,133 +135,6 @@ static int load(struct context *ctx, struct answer *answer)
                   &answer->diff, &err) < 0)
         return cannot_answer("%s", err.text);
     return EXIT_ANSWERED;
-}
-
-/* "owner+state" */
-static const char *change_words(unsigned changes, char buf[static WORDS_MAX])
-{
-    static const char *const words[] = {"opened", "closed", "replaced", "owner", "state"};
-    size_t used = 0;
-
-    for (size_t i = 0; i < SUM(words); i++)
-        if (changes & 1U << i)
-            used +=
-                (size_t)snprintf(buf + used, WORDS_MAX - used, "%s%s", used ? "+" : "", words[i]);
-    return buf;
-}
-
-/* Fields of an owner in a row that may lack. */
-static struct cell text_of(const struct socket_row *row, size_t member)
-{
-    const char *text = "";
-
-    if (row && row->owner)
-        memcpy(&text, (const char *)row->owner + member, sizeof(text));
-    return *text ? cell_text(text) : cell_null();
-}
-
-static struct cell state_of(const struct socket_row *row)
-{
-    return row ? cell_text(state_name(row->state)) : cell_null();
-}
-
-static struct cell pid_of(const struct socket_row *row)
-{
-    return row && row->owner && row->owner->pid ? cell_int(row->owner->pid) : cell_null();
-}
-
-static struct cell uid_of(const struct socket_row *row)
-{
-    return row && row->uid >= 0 ? cell_int(row->uid) : cell_null();
-}
-
-static struct cell source_of(const struct socket_row *row)
-{
-    return row ? cell_text(owner_source_name(row->owner_source, row->state)) : cell_null();
-}
-
-static int row_for_programs(const struct answer *answer, struct writer *writer,
-                            const struct diff_row *row)
-{
-    const struct socket_row *before = row->before, *after = row->after;
-    const struct socket_row *any = after ? after : before;
-    char words[WORDS_MAX], local[SCOPED_MAX], remote[SCOPED_MAX];
-    const struct cell cells[SUM(fields)] = {
-        cell_text(change_words(row->changes, words)),
-        cell_text(any->netns),
-        cell_text(protocol_name(any->protocol)),
-        cell_text(socket_table_address(&answer->table, any, &any->local, local)),
-        cell_int(any->local_port),
-        cell_text(socket_table_address(&answer->table, any, &any->remote, remote)),
-        cell_int(any->remote_port),
-        state_of(before),
-        state_of(after),
-        pid_of(before),
-        pid_of(after),
-        text_of(before, offsetof(struct owner, comm)),
-        text_of(after, offsetof(struct owner, comm)),
-        text_of(before, offsetof(struct owner, exe)),
-        text_of(after, offsetof(struct owner, exe)),
-        text_of(before, offsetof(struct owner, unit)),
-        text_of(after, offsetof(struct owner, unit)),
-        text_of(before, offsetof(struct owner, container)),
-        text_of(after, offsetof(struct owner, container)),
-        uid_of(before),
-        uid_of(after),
-        source_of(before),
-        source_of(after),
-        any->role ? cell_text(role_name(any->role)) : cell_null(),
-        cell_time(any->first_seen_ms),
-        cell_time(any->opened_ms),
-        cell_time(any->opened_after_ms),
-        after ? cell_time(after->state_since_ms) : cell_null(),
-        after ? cell_null() : cell_time(before->closed_ms),
-        after ? cell_null() : cell_time(before->closed_after_ms),
-    };
-
-    return writer_row(writer, cells);
-}
-
-/* "nginx/812 -> caddy/977"; one alone where there is but one, or both are the same. */
-static const char *both(const char *before, const char *after, size_t size, char *buf)
-{
-    bool same = !*before || !*after || strcmp(before, after) == 0;
-
-    snprintf(buf, size, "%s%s%s", same ? "" : before, same ? "" : " -> ", *after ? after : before);
-    return buf;
-}
-
-/* Since when one that is there is as it is, as far as that is known. */
-static int64_t since(const struct diff_row *row)
-{
-    if (row->changes & (DIFF_OPENED | DIFF_REPLACED))
-        return row->after->first_seen_ms;
-    return row->changes & DIFF_STATE ? row->after->state_since_ms : TIME_UNKNOWN;
-}
-
-static int row_for_people(const struct answer *answer, struct writer *writer,
-                          const struct diff_row *row)
-{
-    const struct socket_row *before = row->before, *after = row->after;
-    const struct socket_row *any = after ? after : before;
-    char words[WORDS_MAX], local[ENDPOINT_MAX], remote[ENDPOINT_MAX], states[STATES_MAX];
-    char one[PROCESS_MAX], other[PROCESS_MAX], processes[PAIR_MAX], closed[CLOSED_MAX];
-    const struct cell cells[SUM(headings)] = {
-        cell_text(*any->netns ? any->netns : FILTER_NETNS_OWN),
-        cell_text(change_words(row->changes, words)),
-        cell_text(protocol_name(any->protocol)),
-        cell_text(socket_table_endpoint(&answer->table, any, &any->local, any->local_port, local)),
-        cell_text(
-            socket_table_endpoint(&answer->table, any, &any->remote, any->remote_port, remote)),
-        cell_text(both(before ? socket_state_text(before) : "",
-                       after ? socket_state_text(after) : "", sizeof(states), states)),
-        cell_text(both(before ? socket_process_text(before, one) : "",
-                       after ? socket_process_text(after, other) : "", sizeof(processes),
-                       processes)),
-        after ? cell_time(since(row)) : socket_closed_cell(before, answer->table.utc, closed),
-    };
-
-    return writer_row(writer, cells + !answer->table.many_netns);
 }
 
 static int put_rows(const struct context *ctx, const struct answer *answer,
@@ -326,8 +149,8 @@ static int put_rows(const struct context *ctx, const struct answer *answer,
     for (size_t i = 0; r == 0 && i < diff_count(answer->diff); i++) {
         const struct diff_row row = diff_get(answer->diff, i);
 
-        r = ctx->format == FORMAT_TABLE ? row_for_people(answer, writer, &row)
-                                        : row_for_programs(answer, writer, &row);
+        r = ctx->format == FORMAT_TABLE ? diff_row_for_people(&answer->table, writer, &row)
+                                        : diff_row_for_programs(&answer->table, writer, &row);
     }
     if (r == 0)
         r = writer_end(writer, NULL);
@@ -354,16 +177,15 @@ static int put_document(const struct context *ctx, const struct answer *answer)
         {"changed", cell_int((int64_t)sums.changed)},
         {"listen_only", cell_int(answer->question.listen_only)},
     };
-    const bool people = ctx->format == FORMAT_TABLE;
-    const struct document document = {
+    struct document document = {
         .schema = "connhist/diff/1",
         .fields = document_fields,
         .n_fields = SUM(document_fields),
         .coverage = &answer->coverage,
-        .columns = people ? headings + !answer->table.many_netns : fields,
-        .n_columns = people ? SUM(headings) - !answer->table.many_netns : SUM(fields),
     };
 
+    document.columns =
+        diff_columns(&answer->table, ctx->format == FORMAT_TABLE, &document.n_columns);
     return put_rows(ctx, answer, &document);
 }
 
@@ -402,8 +224,7 @@ static void tell(const struct context *ctx, const struct answer *answer)
 
 static int diff_run(struct context *ctx)
 {
-    _cleanup_(answer_finish) struct answer answer = {
-        .table = {.kind = SOCKETS_AT, .utc = ctx->utc}};
+    _cleanup_(answer_finish) struct answer answer = {.table = {.kind = SOCKETS_AT, .utc = ctx->utc}};
     const bool people = ctx->format == FORMAT_TABLE;
     struct diff_sums sums;
     int status = read_question(ctx, &answer);

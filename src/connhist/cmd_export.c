@@ -138,7 +138,8 @@ const struct command cmd_export = {
     .summary = "the record for others: an SQLite file, rows, OpenMetrics",
     .notes = "With --to-sqlite a copy, also while it is being written. With --format jsonl\n"
              "or csv the sockets of the time asked for, one a line, as list has them; with\n"
-             "openmetrics the counts of services, by state, with their times.\n"
+             "openmetrics the counts of services, by state, and the counters of the kernel\n"
+             "and of interfaces, with their times.\n"
              "With --since or --until: the sockets that were alive in that span, whole, its\n"
              "counts, and the names that they need.",
     .options = OPTION_TABLE(rows),

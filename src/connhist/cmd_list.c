@@ -98,10 +98,9 @@ static int read_coverage(struct context *ctx, const struct list_question *questi
 
     walltime_to_record(&ctx->walltime, question->since_ms, &from_ms, &unused);
     walltime_to_record(&ctx->walltime, question->until_ms, &unused, &until_ms);
-    if (coverage_load_in(ctx->db, &ctx->walltime, &question->filter, from_ms,
-                         until_ms + (until_ms < INT64_MAX), ret, NULL, NULL, &err) < 0 ||
+    if (coverage_load_in(ctx->db, &ctx->walltime, &question->filter, from_ms, until_ms, ret, NULL,
+                         NULL, &err) < 0 ||
         coverage_add_pruned(ctx->db, &ctx->walltime, TIER_DETAIL, from_ms, until_ms, ret, &err) < 0)
-
         return cannot_answer("%s", err.text);
     return EXIT_ANSWERED;
 }

@@ -123,8 +123,15 @@ static int kept_init(const struct context *ctx, struct kept *kept)
  * gave. What it could not read the second one tells of. */
 static void end_names(struct socket_table *table, int r)
 {
-    if (r >= 0 && resolver_wait(table->resolver, RESOLVER_PATIENCE_MS) < 0)
+    size_t unanswered = 0;
+
+    if (r < 0)
+        return;
+    if (resolver_wait(table->resolver, RESOLVER_PATIENCE_MS, &unanswered) < 0)
         complain("no names of addresses: no thread can be started to ask for them");
+    else if (unanswered)
+        complain("the resolver had no answer in time for %zu %s", unanswered,
+                 unanswered > 1 ? "addresses, shown as numbers" : "address, shown as a number");
 }
 
 /* What is said when no row came. */
@@ -188,8 +195,12 @@ static int give_others(struct socket_table *table, const struct filter *filter, 
                        socket_row_fn fn, struct err *err)
 {
     _cleanup_(other_rows_finish) struct other_rows others = {.table = table, .fn = fn, .err = err};
-    int r = table->resolver ? own_sockets_add(&others.own) : 0;
+    int r = 0;
 
+    if (table->resolver) { /* what opens and closes meanwhile would be taken for another's */
+        resolver_pause(table->resolver);
+        r = own_sockets_add(&others.own);
+    }
     if (r < 0)
         return err_set(err, r, "out of memory");
     return sockets_live(filter, which, put_others_row, &others, err);
@@ -318,6 +329,7 @@ static int netstat_at(struct context *ctx, const struct kept *kept)
 /* One table; arg: struct kept. */
 static int show(struct context *ctx, void *arg)
 {
+    const struct kept *kept = arg;
     struct table_choice choice = {0};
     int status;
 
@@ -326,7 +338,12 @@ static int show(struct context *ctx, void *arg)
     status = netstat_tables_choose(ctx, &choice); /* refuses what goes with other tables */
     if (status != EXIT_ANSWERED)
         return status;
-    return options_has(&ctx->options, OPT_AT) ? netstat_at(ctx, arg) : netstat_now(ctx, arg);
+    if (options_has(&ctx->options, OPT_AT))
+        return netstat_at(ctx, kept);
+    status = netstat_now(ctx, kept);
+    if (kept->resolver && ctx->repeats) /* for the tables to come */
+        resolver_go_on(kept->resolver);
+    return status;
 }
 
 /* What is asked wrongly is refused before a first table begins. */

@@ -205,7 +205,7 @@ static int put_answer(const struct context *ctx, const struct trend_question *qu
 
     if (status != EXIT_ANSWERED || !by_port || !(ctx->chart || ctx->format == FORMAT_TABLE))
         return status;
-    beneath_print(beneath);
+    beneath_print(ctx, beneath);
     return output_finish();
 }
 

@@ -230,6 +230,7 @@ static int read_span(struct context *ctx, struct who_asked *asked)
         return status;
     walltime_to_record(&ctx->walltime, asked->since_ms, &question->from_ms, &unused);
     walltime_to_record(&ctx->walltime, asked->until_ms, &unused, &question->until_ms);
+    question->until_ms--;                       /* the last instant that belongs to it */
     if (question->until_ms < question->from_ms) /* the clock was set over all of it */
         question->until_ms = question->from_ms;
     return EXIT_ANSWERED;

@@ -67,10 +67,10 @@ extern const struct command cmd_report, cmd_netstat, cmd_diff, cmd_list, cmd_who
     {                                                          \
         OPT_UNTIL, REPEAT_NOT, 0, "until", "TIME", "end (now)" \
     }
-#define ROW_NETNS                                                    \
-    {                                                                \
-        OPT_NETNS, REPEAT_NOT, 0, "netns", "NAME",                   \
-            "only this network namespace: a name, own, inode:NUMBER" \
+#define ROW_NETNS                                                                     \
+    {                                                                                 \
+        OPT_NETNS, REPEAT_NOT, 0, "netns", "NAME",                                    \
+            "only this network namespace: a name, own, inode:NUMBER\nor net:[NUMBER]" \
     }
 #define ROW_NO_PAGER                                           \
     {                                                          \

@@ -23,6 +23,8 @@ struct context {
     int64_t now_ms;           /* when the program started, or began this repetition; wall time */
     uint64_t repetition;      /* tables of this command shown so far */
     pid_t pager;              /* where stdout leads; 0: none */
+    int terminal_fd;          /* where it led before; meaningful with a pager; owned */
+    bool no_pager;            /* it could not be run */
     bool repeats;             /* the command shows its table again and again */
     bool utc;                 /* --utc */
     bool color;               /* colour may be used on stdout */

@@ -75,11 +75,11 @@ static void put_series(const struct trend *trend, const struct trend_series *ser
 static void put_all(const struct trend *trend)
 {
     for (enum measure measure = 0; measure < MEASURES; measure++) {
-        openmetrics_gauge(stdout, families[measure].name, families[measure].help);
+        openmetrics_family(stdout, families[measure].name, OPENMETRICS_GAUGE, NULL,
+                           families[measure].help);
         for (size_t i = 0; i < trend->series.n; i++)
             put_series(trend, &trend->series.items[i], measure);
     }
-    openmetrics_end(stdout);
 }
 
 int export_metrics(struct context *ctx, int64_t since_ms, int64_t until_ms, int64_t step_ms)
@@ -91,6 +91,7 @@ int export_metrics(struct context *ctx, int64_t since_ms, int64_t until_ms, int6
         .step_ms = step_ms ? step_ms : choose_step(until_ms - since_ms),
         .by = TREND_BY_NETNS | TREND_BY_PORT | TREND_BY_ROLE | TREND_BY_STATE,
     };
+    struct metric_steps steps;
     struct err err = {0};
     int status, r = trend_ask(ctx->db, &ctx->walltime, &question, &trend, &err);
 
@@ -100,6 +101,11 @@ int export_metrics(struct context *ctx, int64_t since_ms, int64_t until_ms, int6
         return cannot_answer("%s", err.text);
     db_end(ctx->db); /* whoever reads it may take his time */
     put_all(&trend);
+    steps = (struct metric_steps){trend.since_ms, trend.until_ms, trend.step_ms};
+    status = export_counters(ctx, &steps);
+    if (status != EXIT_ANSWERED)
+        return status;
+    openmetrics_end(stdout);
     status = output_finish();
     if (status != EXIT_ANSWERED)
         return status;

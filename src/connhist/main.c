@@ -156,18 +156,28 @@ static int enter(struct context *ctx, int argc, char **argv)
     return wrong_usage("which command? See connhist --help");
 }
 
-int main(int argc, char **argv)
+/* Whether it is all done: else it is to be done again without a pager. */
+static bool run(bool no_pager, int argc, char **argv, int *ret_status)
 {
     const struct clock clock = clock_system();
-    struct context ctx = {.format = FORMAT_TABLE};
+    struct context ctx = {.format = FORMAT_TABLE, .no_pager = no_pager};
+    bool shown;
+
+    ctx.now_ms = clock_realtime_ns(&clock) / NS_PER_MS;
+    config_init(&ctx.config);
+    *ret_status = enter(&ctx, argc, argv);
+    shown = pager_finish(&ctx);
+    context_finish(&ctx);
+    return shown;
+}
+
+int main(int argc, char **argv)
+{
     int status;
 
     /* Only the character set is the person's: numbers keep their '.'. */
     setlocale(LC_CTYPE, "");
-    ctx.now_ms = clock_realtime_ns(&clock) / NS_PER_MS;
-    config_init(&ctx.config);
-    status = enter(&ctx, argc, argv);
-    pager_finish(&ctx);
-    context_finish(&ctx);
+    if (!run(false, argc, argv, &status))
+        run(true, argc, argv, &status);
     return status;
 }

@@ -23,13 +23,22 @@ static const struct column columns[] = {
     {"interface", NULL, false},
     {"protocol", "PROTOCOL", false, .gives = 5},
     {"counter", "COUNTER", false},
+    {"since_ms", NULL, true},
+    {"until_ms", NULL, true},
     {"grew", "GREW", true},
+    {"gap_grew", "IN GAP", true, .gives = 3},
     {"per_second", "PER SECOND", true, .gives = 4},
     {"at_least", "AT LEAST", false},
     {"meaning", "MEANING", false, .words = true, .least = 20, .gives = 6},
 };
 
-enum { COLUMNS = SUM(columns), COLUMN_INTERFACE = 2, COLUMN_PROTOCOL = 3, COLUMN_MEANING = 8 };
+enum {
+    COLUMNS = SUM(columns),
+    COLUMN_INTERFACE = 2,
+    COLUMN_PROTOCOL = 3,
+    COLUMN_GAP = 8,
+    COLUMN_MEANING = 11
+};
 
 /* By protocol, then in the kernel's own order. */
 static int compare(const void *left, const void *right)
@@ -75,7 +84,10 @@ static int put(struct writer *writer, const struct growth *growth, const char *t
         cell_text(interface),
         is_counter ? cell_text(counter_protocol_name(one->protocol)) : cell_null(),
         cell_text(name),
+        cell_time(growth->from_ms),
+        cell_time(growth->until_ms),
         cell_int(one->grown.grew),
+        cell_int(one->grown.gap_grew),
         rate_cell(growth, one->grown.grew),
         cell_text(is_least(&one->grown) ? "yes" : "no"),
         is_counter ? cell_text(counter_words(one->name)) : cell_null(),
@@ -108,6 +120,15 @@ static int put_counters(struct writer *writer, const struct context *ctx,
     return r;
 }
 
+static void add(struct grown *sum, const struct grown *one)
+{
+    if (__builtin_add_overflow(sum->grew, one->grew, &sum->grew))
+        sum->grew = INT64_MAX;
+    if (__builtin_add_overflow(sum->gap_grew, one->gap_grew, &sum->gap_grew))
+        sum->gap_grew = INT64_MAX;
+    sum->turns |= one->turns;
+}
+
 /* One by one, or the sum of all by what they count. */
 static int put_stats(struct writer *writer, const struct context *ctx,
                      const struct table_choice *choice, const struct growth *growth, size_t *rows)
@@ -127,10 +148,7 @@ static int put_stats(struct writer *writer, const struct context *ctx,
                 strcmp(split(growth->items[j].name, other), name) != 0)
                 continue;
             done |= j < i;
-            if (__builtin_add_overflow(one.grown.grew, growth->items[j].grown.grew,
-                                       &one.grown.grew))
-                one.grown.grew = INT64_MAX;
-            one.grown.turns |= growth->items[j].grown.turns;
+            add(&one.grown, &growth->items[j].grown);
         }
         if (done || (choice->each && !worth_showing(ctx, choice, &one)))
             continue;
@@ -138,6 +156,22 @@ static int put_stats(struct writer *writer, const struct context *ctx,
         ++*rows;
     }
     return r;
+}
+
+static void choose_columns(const struct table_choice *choice, const struct growth *growth,
+                           bool interfaces, struct column ret[static COLUMNS])
+{
+    bool gap = false;
+
+    for (size_t i = 0; i < growth->n; i++)
+        gap |= growth->items[i].grown.gap_grew > 0;
+    memcpy(ret, columns, sizeof(columns));
+    if (!gap)
+        ret[COLUMN_GAP].heading = NULL;
+    if (interfaces)
+        ret[COLUMN_PROTOCOL].heading = ret[COLUMN_MEANING].heading = NULL;
+    if (interfaces && choice->each)
+        ret[COLUMN_INTERFACE].heading = "INTERFACE";
 }
 
 static int put_table(struct writer *writer, const struct context *ctx,
@@ -159,11 +193,7 @@ static int put_table(struct writer *writer, const struct context *ctx,
     size_t rows = 0;
     int r;
 
-    memcpy(shown, columns, sizeof(shown));
-    if (interfaces)
-        shown[COLUMN_PROTOCOL].heading = shown[COLUMN_MEANING].heading = NULL;
-    if (interfaces && choice->each)
-        shown[COLUMN_INTERFACE].heading = "INTERFACE";
+    choose_columns(choice, growth, interfaces, shown);
     if (ctx->format == FORMAT_TABLE)
         printf("%s\n", !interfaces    ? "Statistics by protocol"
                        : choice->each ? "Network interfaces"
@@ -203,9 +233,9 @@ static void tell_lacks(const struct growth *growth, const struct coverage *cover
             coverage->gaps.n, coverage->gaps.n == 1 ? "" : "s");
     if (resets)
         complain(
-            "%zu counters began again from 0 meanwhile (a reboot, a new interface): they grew at "
+            "%zu counter%s began again from 0 meanwhile (a reboot, a new interface): %s grew at "
             "least by what is shown",
-            resets);
+            resets, resets == 1 ? "" : "s", resets == 1 ? "it" : "they");
 }
 
 static int put_all(struct context *ctx, const struct table_choice *choice,
@@ -240,21 +270,27 @@ static void cleanup_coverage(struct coverage *coverage)
     coverage_finish(coverage);
 }
 
-static int no_two_readings(struct context *ctx, int64_t since_ms, int64_t until_ms)
+static int no_two_readings(struct context *ctx, const struct growth *growth, int64_t since_ms,
+                           int64_t until_ms)
 {
-    char since[TIME_TEXT_MAX], until[TIME_TEXT_MAX], begin[TIME_TEXT_MAX];
-    int64_t begin_ms;
-    int status = question_record_begin(ctx, &begin_ms);
+    char first[TIME_TEXT_MAX], last[TIME_TEXT_MAX];
 
-    if (status != EXIT_ANSWERED)
-        return status;
-    if (begin_ms == TIME_UNKNOWN)
-        return cannot_answer("nothing is recorded yet in %s", db_path(ctx->db));
-    return cannot_answer("counters are read once a minute, and there are not two readings from %s "
-                         "to %s to compare: the record begins at %s",
-                         time_format(since_ms, ctx->utc, false, since),
-                         time_format(until_ms, ctx->utc, false, until),
-                         time_format(begin_ms, ctx->utc, false, begin));
+    if (growth->first_ms == TIME_UNKNOWN || until_ms < growth->first_ms)
+        return table_nothing(ctx, growth->netns, "counters", until_ms, growth->first_ms);
+    time_format(growth->first_ms, ctx->utc, true, first);
+    time_format(growth->last_ms, ctx->utc, true, last);
+    if (growth->first_ms == growth->last_ms)
+        return cannot_answer(
+            "counters were read only once, at %s: there is nothing to compare that "
+            "reading with",
+            first);
+    if (since_ms >= growth->last_ms)
+        return cannot_answer("counters are read once a minute: the last reading is of %s, and none "
+                             "follows yet to compare it with",
+                             last);
+    return cannot_answer("there are not two readings of counters to compare: the first is of %s, "
+                         "the last of %s",
+                         first, last);
 }
 
 int netstat_tables_grown(struct context *ctx, const struct table_choice *choice)
@@ -271,7 +307,7 @@ int netstat_tables_grown(struct context *ctx, const struct table_choice *choice)
         return status;
     r = counters_grown(ctx->db, &ctx->walltime, &choice->filter, since_ms, until_ms, &growth, &err);
     if (r == 0 && growth.from_ms == TIME_UNKNOWN)
-        return no_two_readings(ctx, since_ms, until_ms);
+        return no_two_readings(ctx, &growth, since_ms, until_ms);
     if (r == 0)
         r = coverage_load_in(ctx->db, &ctx->walltime, &choice->filter, growth.record_from_ms,
                              growth.record_until_ms + 1, &coverage, NULL, NULL, &err);

@@ -68,6 +68,14 @@ static int put_interface(struct writer *writer, const struct tables *tables,
     return writer_row(writer, cells);
 }
 
+/* As RX-DRP of netstat -i and "drop" of /proc/net/dev: what the device had no room for, too. */
+static int64_t discards(const struct interface_stats *stats)
+{
+    int64_t sum;
+
+    return __builtin_add_overflow(stats->rx_dropped, stats->rx_missed, &sum) ? INT64_MAX : sum;
+}
+
 static int put_ways(struct writer *writer, const struct interface *interface)
 {
     const struct interface_stats *stats = &interface->stats;
@@ -80,7 +88,7 @@ static int put_ways(struct writer *writer, const struct interface *interface)
         of(interface, stats->rx_bytes),
         of(interface, stats->rx_packets),
         of(interface, stats->rx_multicast),
-        of(interface, stats->rx_dropped),
+        of(interface, discards(stats)),
         of(interface, stats->rx_errors),
     };
     const struct cell sent[SUM(way_columns)] = {
@@ -132,7 +140,7 @@ static int put_total(struct writer *writer, bool people, const struct tables *ta
                                             : cell_null(),
          cell_null()},
         {"multicast", "Multicast packets", cell_int(sum.rx_multicast), cell_null()},
-        {"discards", "Discards", cell_int(sum.rx_dropped), cell_int(sum.tx_dropped)},
+        {"discards", "Discards", cell_int(discards(&sum)), cell_int(sum.tx_dropped)},
         {"errors", "Errors", cell_int(sum.rx_errors), cell_int(sum.tx_errors)},
     };
     int r = 0;

@@ -48,20 +48,39 @@ static void tell_reading(const struct context *ctx, const struct table_choice *c
             "before");
 }
 
-static int no_reading(struct context *ctx, int64_t at_ms)
+int table_nothing(struct context *ctx, const char *netns, const char *what, int64_t at_ms,
+                  int64_t first_ms)
 {
-    char at[TIME_TEXT_MAX], begin[TIME_TEXT_MAX];
-    int64_t begin_ms;
-    int status = question_record_begin(ctx, &begin_ms);
+    char at[TIME_TEXT_MAX], first[TIME_TEXT_MAX], of[NETNS_NAME_MAX + 32] = "";
 
-    if (status != EXIT_ANSWERED)
-        return status;
-    if (begin_ms == TIME_UNKNOWN)
-        return cannot_answer("nothing is recorded yet in %s", db_path(ctx->db));
-    return cannot_answer("no counters, interfaces or routes were recorded at or before %s: the "
-                         "record begins at %s",
-                         time_format(at_ms, ctx->utc, false, at),
-                         time_format(begin_ms, ctx->utc, false, begin));
+    if (*netns)
+        snprintf(of, sizeof(of), " of network namespace %s", netns);
+    if (first_ms == TIME_UNKNOWN)
+        return cannot_answer("no %s%s are recorded in %s", what, of, db_path(ctx->db));
+    return cannot_answer("no %s%s were recorded at or before %s: the first reading is of %s", what,
+                         of, time_format(at_ms, ctx->utc, true, at),
+                         time_format(first_ms, ctx->utc, true, first));
+}
+
+static void cleanup_growth(struct growth *growth)
+{
+    growth_finish(growth);
+}
+
+static int no_reading(struct context *ctx, const struct table_choice *choice)
+{
+    static const char what[] = "counters, interfaces or routes";
+    _cleanup_(cleanup_growth) struct growth none = {0};
+    char at[TIME_TEXT_MAX], first[TIME_TEXT_MAX];
+    struct err err = {0};
+
+    if (counters_extent(ctx->db, &ctx->walltime, &choice->filter, &none, &err) < 0)
+        return cannot_answer("%s", err.text);
+    if (none.first_ms == TIME_UNKNOWN || choice->at_ms < none.first_ms)
+        return table_nothing(ctx, none.netns, what, choice->at_ms, none.first_ms);
+    return cannot_answer("%s could not be read at or before %s, though something was from %s on",
+                         what, time_format(choice->at_ms, ctx->utc, true, at),
+                         time_format(none.first_ms, ctx->utc, true, first));
 }
 
 static void cleanup_tables(struct tables *tables)
@@ -88,7 +107,7 @@ int netstat_tables_at(struct context *ctx, struct table_choice *choice)
     if (r < 0)
         return cannot_answer("%s", err.text);
     if (!reading.found)
-        return no_reading(ctx, choice->at_ms);
+        return no_reading(ctx, choice);
     db_end(ctx->db);
     choice->reading = &reading;
     tell_reading(ctx, choice);

@@ -17,17 +17,21 @@
 #define INTERVAL_LEAST_MS 100
 #define COUNT_MOST        1000000000
 
-/* "2", "0.5": what netstat takes, seconds; else a duration with its unit. */
+/* "2", "0.5", ".5", "1.": what netstat and sleep(1) take, seconds; else a duration with its unit. */
 static int read_interval(const char *text, int64_t *ret_ms)
 {
-    bool bare = *text && text[strspn(text, "0123456789.")] == '\0';
+    size_t length = strlen(text);
+    bool bare = text[strspn(text, "0123456789.")] == '\0' && text[strcspn(text, "0123456789")];
+    bool has_point = bare && length > 1 && text[length - 1] == '.';
     char with_unit[32];
     struct err err = {0};
     int64_t ms = 0;
 
-    if (bare && strlen(text) + 2 > sizeof(with_unit))
+    if (bare && length + 3 > sizeof(with_unit))
         return wrong_usage("INTERVAL %s is too long", text);
-    snprintf(with_unit, sizeof(with_unit), "%ss", bare ? text : "");
+    if (bare)
+        snprintf(with_unit, sizeof(with_unit), "%s%.*ss", *text == '.' ? "0" : "",
+                 (int)(length - has_point), text);
     if (duration_parse(bare ? with_unit : text, &ms, &err) < 0)
         return wrong_usage(
             "INTERVAL %s is neither seconds (2, 0.5) nor a duration (500ms, 1m); see "

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,6 +10,7 @@
 #define SUM(a) (sizeof(a) / sizeof((a)[0]))
 
 #define PREFIX_TEXT_MAX (ADDRESS_TEXT_MAX + 4)
+#define MTU_TEXT_MAX    16
 
 /* A row for each way that a route leads. */
 enum {
@@ -16,11 +18,31 @@ enum {
     COLUMN_DESTINATION = 5,
     COLUMN_FROM = 6,
     COLUMN_GATEWAY = 8,
-    COLUMN_WEIGHT = 12,
-    COLUMN_TOS = 18,
-    COLUMN_NEXTHOP_ID = 19,
-    COLUMN_INCOMING = 20,
-    COLUMN_ENCAP = 21,
+    COLUMN_WEIGHT = 13,
+    COLUMN_MTU = 17,
+    COLUMN_ADVMSS = 19,
+    COLUMN_TOS = 26,
+    COLUMN_NEXTHOP_ID = 27,
+    COLUMN_INCOMING = 28,
+    COLUMN_ENCAP = 29,
+};
+
+/* On a terminal that is too narrow, the highest goes first: what few routes have, then what tells
+ * least of where packets go. */
+enum {
+    GIVES_METRIC = 1,
+    GIVES_FLAGS,
+    GIVES_FROM,
+    GIVES_SOURCE,
+    GIVES_MTU,
+    GIVES_ADVMSS,
+    GIVES_PROTOCOL,
+    GIVES_SCOPE,
+    GIVES_NEXTHOP_ID,
+    GIVES_INCOMING,
+    GIVES_WEIGHT,
+    GIVES_TOS,
+    GIVES_ENCAP,
 };
 
 static const struct column columns[] = {
@@ -30,23 +52,31 @@ static const struct column columns[] = {
     {"route_table_id", NULL, true},
     {"family", NULL, false},
     {"destination", "DESTINATION", false, .least = 18, .tight = 12},
-    {"from", "FROM", false, .least = 18},
-    {"type", "TYPE", false, .gives = 3},
-    {"gateway", "GATEWAY", false, .least = 15},
+    {"from", "FROM", false, .least = 18, .gives = GIVES_FROM},
+    {"type", "TYPE", false, .words = true, .least = 11, .tight = 5},
+    {"gateway", "GATEWAY", false, .least = 15, .tight = 11},
     {"interface", "INTERFACE", false, .least = 9},
     {"ifindex", NULL, true},
-    {"metric", "METRIC", true, .gives = 4},
-    {"weight", "WEIGHT", true},
+    {"metric", "METRIC", true, .gives = GIVES_METRIC},
+    {"rank", NULL, true},
+    {"weight", "WEIGHT", true, .gives = GIVES_WEIGHT},
     {"way", NULL, true},
     {"ways", NULL, true},
-    {"source", "SOURCE", false, .least = 15, .gives = 6},
-    {"protocol", "PROTOCOL", false, .gives = 8},
-    {"scope", "SCOPE", false, .gives = 9},
-    {"tos", "TOS", true},
-    {"nexthop_id", "NEXTHOP ID", true, .gives = 5},
-    {"incoming", "INCOMING", false},
-    {"encap", "ENCAP", true},
-    {"flags", "FLAGS", false, .least = 8, .gives = 7},
+    {"source", "SOURCE", false, .least = 15, .gives = GIVES_SOURCE},
+    {"mtu_bytes", "MTU", true, .gives = GIVES_MTU},
+    {"mtu_lock", NULL, false},
+    {"advmss_bytes", "MSS", true, .gives = GIVES_ADVMSS},
+    {"max_window_bytes", NULL, true},
+    {"initcwnd", NULL, true},
+    {"initrwnd", NULL, true},
+    {"pref", NULL, false},
+    {"protocol", "PROTOCOL", false, .gives = GIVES_PROTOCOL},
+    {"scope", "SCOPE", false, .gives = GIVES_SCOPE},
+    {"tos", "TOS", true, .gives = GIVES_TOS},
+    {"nexthop_id", "NEXTHOP ID", true, .gives = GIVES_NEXTHOP_ID},
+    {"incoming", "INCOMING", false, .gives = GIVES_INCOMING},
+    {"encap", "ENCAP", true, .gives = GIVES_ENCAP},
+    {"flags", "FLAGS", false, .least = 8, .gives = GIVES_FLAGS},
 };
 
 enum { COLUMNS = SUM(columns) };
@@ -62,6 +92,8 @@ struct sight {
     bool nexthops; /* a route's ways are a next hop object's */
     bool incoming; /* a route is for packets that came in somewhere only */
     bool encaps;   /* a route puts packets into others */
+    bool mtus;     /* a route has an MTU of its own */
+    bool advmss;   /* a route has a segment size of its own */
 };
 
 static bool chosen(const struct table_choice *choice, const struct route *route)
@@ -93,26 +125,28 @@ static void look(const struct table_choice *choice, const struct route_table *ro
         sight->nexthops |= route->nexthop_id > 0;
         sight->incoming |= route->iif > 0;
         sight->encaps |= route->encap > 0;
+        sight->mtus |= route->mtu_bytes > 0;
+        sight->advmss |= route->advmss_bytes > 0;
     }
 }
 
 static void choose_columns(const struct sight *sight, struct column ret[static COLUMNS])
 {
+    const struct {
+        unsigned column;
+        bool worth;
+    } some[] = {
+        {COLUMN_TABLE, sight->tables},        {COLUMN_FROM, sight->sources},
+        {COLUMN_WEIGHT, sight->weights},      {COLUMN_MTU, sight->mtus},
+        {COLUMN_ADVMSS, sight->advmss},       {COLUMN_TOS, sight->services},
+        {COLUMN_NEXTHOP_ID, sight->nexthops}, {COLUMN_INCOMING, sight->incoming},
+        {COLUMN_ENCAP, sight->encaps},
+    };
+
     memcpy(ret, columns, sizeof(columns));
-    if (!sight->tables)
-        ret[COLUMN_TABLE].heading = NULL;
-    if (!sight->sources)
-        ret[COLUMN_FROM].heading = NULL;
-    if (!sight->weights)
-        ret[COLUMN_WEIGHT].heading = NULL;
-    if (!sight->services)
-        ret[COLUMN_TOS].heading = NULL;
-    if (!sight->nexthops)
-        ret[COLUMN_NEXTHOP_ID].heading = NULL;
-    if (!sight->incoming)
-        ret[COLUMN_INCOMING].heading = NULL;
-    if (!sight->encaps)
-        ret[COLUMN_ENCAP].heading = NULL;
+    for (size_t i = 0; i < SUM(some); i++)
+        if (!some[i].worth)
+            ret[some[i].column].heading = NULL;
 }
 
 /* "10.0.0.0/8"; for people "default", which is IPv4's, and no bits behind a single address. */
@@ -145,6 +179,23 @@ static struct cell known(uint32_t number)
     return number ? cell_int(number) : cell_null();
 }
 
+/* Weighed against no other way, a weight says nothing to people. */
+static struct cell weight_cell(const struct sight *sight, const struct route *route,
+                               const struct route_hop *hop)
+{
+    return hop && !(sight->people && route->n_hops == 1) ? cell_int(hop->weight) : cell_null();
+}
+
+/* "lock 1300" for people, as in ip(8). */
+static struct cell mtu_cell(const struct sight *sight, const struct route *route,
+                            char buf[static MTU_TEXT_MAX])
+{
+    if (!sight->people || !route->mtu_locked)
+        return known(route->mtu_bytes);
+    snprintf(buf, MTU_TEXT_MAX, "lock %" PRIu32, route->mtu_bytes);
+    return cell_text(buf);
+}
+
 /* The host's own name goes first, as in ip(8). */
 static const char *table_name(const struct sight *sight, uint32_t table,
                               char buf[static ROUTE_NAME_MAX])
@@ -161,7 +212,7 @@ static int put_way(struct writer *writer, const struct sight *sight, const struc
     char table[ROUTE_NAME_MAX], type[ROUTE_NAME_MAX], protocol[ROUTE_NAME_MAX];
     char scope[ROUTE_NAME_MAX], flags[ROUTE_FLAGS_TEXT_MAX], to[PREFIX_TEXT_MAX],
         from[PREFIX_TEXT_MAX];
-    char gateway[ADDRESS_TEXT_MAX], source[ADDRESS_TEXT_MAX];
+    char gateway[ADDRESS_TEXT_MAX], source[ADDRESS_TEXT_MAX], mtu[MTU_TEXT_MAX];
     const struct cell cells[COLUMNS] = {
         cell_text("routes"),
         cell_text(tables->netns),
@@ -178,14 +229,22 @@ static int put_way(struct writer *writer, const struct sight *sight, const struc
         hop ? interface_cell(tables, hop->ifindex) : cell_null(),
         hop ? known(hop->ifindex) : cell_null(),
         cell_int(route->metric),
-        hop ? cell_int(hop->weight) : cell_null(),
+        cell_int(route->rank),
+        weight_cell(sight, route, hop),
         hop ? cell_int((int64_t)way) : cell_null(),
         cell_int(route->n_hops),
         route->has_prefsrc ? cell_text(address_format(route->family, &route->prefsrc, source))
                            : cell_null(),
+        mtu_cell(sight, route, mtu),
+        route->mtu_bytes ? cell_text(route->mtu_locked ? "yes" : "no") : cell_null(),
+        known(route->advmss_bytes),
+        known(route->max_window_bytes),
+        known(route->initcwnd),
+        known(route->initrwnd),
+        cell_text(route_pref_name(route->pref)),
         cell_text(route_protocol_name(route->protocol, protocol)),
         cell_text(route_scope_name(route->scope, scope)),
-        cell_int(route->tos),
+        sight->people ? known(route->tos) : cell_int(route->tos),
         known(route->nexthop_id),
         interface_cell(tables, route->iif),
         known(route->encap),

@@ -40,6 +40,11 @@ int netstat_tables_run(struct context *ctx);
 int netstat_tables_at(struct context *ctx, struct table_choice *choice);
 int netstat_tables_grown(struct context *ctx, const struct table_choice *choice);
 
+/* Says why there is nothing of what ("counters") at or before at_ms in a namespace: first_ms is when it
+ * was read first (TIME_UNKNOWN: never). Times are wall times. Returns an exit status. */
+int table_nothing(struct context *ctx, const char *netns, const char *what, int64_t at_ms,
+                  int64_t first_ms);
+
 /* Writes the tables chosen. Returns an exit status. */
 int netstat_tables_put(const struct context *ctx, const struct table_choice *choice,
                        const struct tables *tables);

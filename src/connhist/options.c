@@ -70,6 +70,26 @@ static const struct option_row *syntax_row(const struct syntax *syntax, int valu
     return NULL;
 }
 
+/* getopt takes what begins one option alone for it. "--state, --statistics" when it begins more; ""
+ * when not. Returns buf. */
+static const char *begun_by(const struct syntax *syntax, const char *name, char *buf, size_t size)
+{
+    size_t used = 0, found = 0, length = strlen(name);
+
+    *buf = '\0';
+    for (size_t i = 0; i < syntax->n; i++) {
+        if (length == 0 || strncmp(syntax->names[i], name, length) != 0)
+            continue;
+        found++;
+        if (used < size)
+            used += (size_t)snprintf(buf + used, size - used, "%s--%s", used ? ", " : "",
+                                     syntax->names[i]);
+    }
+    if (found < 2)
+        *buf = '\0';
+    return buf;
+}
+
 /* What an option that is not known, or was not understood, is here; NULL: nobody knows. */
 static const char *hint_for(const struct syntax *syntax, char letter, const char *name)
 {
@@ -82,13 +102,15 @@ static const char *hint_for(const struct syntax *syntax, char letter, const char
 
 static int unknown_long(const struct syntax *syntax, const char *word, struct err *err)
 {
-    char name[64];
+    char name[64], several[192];
     const char *near, *hint;
 
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
     hint = hint_for(syntax, '\0', name);
     if (hint)
         return err_set(err, -EINVAL, "unknown option --%s: %s", name, hint);
+    if (*begun_by(syntax, name, several, sizeof(several)))
+        return err_set(err, -EINVAL, "--%s is ambiguous: %s", name, several);
     near = nearest_word(name, syntax->names, syntax->n);
     if (near)
         return err_set(err, -EINVAL, "unknown option --%s, did you mean --%s?", name, near);

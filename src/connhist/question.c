@@ -234,8 +234,10 @@ static int read_netns(const char *text, struct filter *filter)
     if (!*text)
         return wrong_usage(
             "--netns wants a name, or inode:4026531840; the recorder's own is `own`");
-    if (strncmp(text, "inode:", 6) == 0 && parse_u64(text + 6, 0, UINT64_MAX, &inode) < 0)
-        return wrong_usage("--netns %s is no namespace; write a name or inode:4026531840", text);
+    if (filter_netns_number(text, &inode) < 0)
+        return wrong_usage("--netns %s is no namespace; write a name, inode:4026531840 or "
+                           "net:[4026531840]",
+                           text);
     filter->netns = text;
     return EXIT_ANSWERED;
 }

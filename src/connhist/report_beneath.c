@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "connhist/base/timetext.h"
 #include "connhist/model/life.h"
 #include "connhist/model/service.h"
 #include "connhist/store/db.h"
@@ -94,14 +95,22 @@ struct part beneath_part(const struct beneath *beneath)
                          .n_rows = beneath->n};
 }
 
-void beneath_print(const struct beneath *beneath)
+void beneath_print(const struct context *ctx, const struct beneath *beneath)
 {
+    char from[TIME_TEXT_MAX], until[TIME_TEXT_MAX];
+
+    time_format(beneath->growth.from_ms, ctx->utc, true, from);
+    time_format(beneath->growth.until_ms, ctx->utc, true, until);
     for (size_t i = 0; i < beneath->n; i++) {
         const struct grown_counter *one = beneath->moved[i];
         const char *words = counter_words(one->name);
 
-        if (i == 0)
-            printf("\nCounters of the whole network namespace that moved meanwhile:\n");
+        if (i == 0) {
+            putchar('\n');
+            context_say("Counters of the whole network namespace that moved between the readings "
+                        "of %s and %s:",
+                        from, until);
+        }
         printf("  %-28s %s%lld%s%s\n", one->name, is_least(one) ? "at least " : "+",
                (long long)one->grown.grew, words ? "  " : "", words ? words : "");
     }

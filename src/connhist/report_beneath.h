@@ -33,4 +33,4 @@ void beneath_finish(struct beneath *beneath);
 struct part beneath_part(const struct beneath *beneath);
 
 /* For people: a line for each. */
-void beneath_print(const struct beneath *beneath);
+void beneath_print(const struct context *ctx, const struct beneath *beneath);

@@ -33,7 +33,12 @@ static const struct column gauge_columns[] = {
     {"max", "MAX", true},     {"last", "LAST", true},
 };
 
-enum { COUNTER_COLUMNS = SUM(counter_columns), GAUGE_COLUMNS = SUM(gauge_columns), COLUMN_GAP = 4 };
+enum {
+    COUNTER_COLUMNS = SUM(counter_columns),
+    GAUGE_COLUMNS = SUM(gauge_columns),
+    COLUMN_TIME = 0,
+    COLUMN_GAP = 4
+};
 
 int report_counter_check(struct context *ctx)
 {
@@ -87,6 +92,10 @@ static int find_name(struct context *ctx, struct counter_names *names)
     if (names->n > 1)
         return wrong_usage("--counter %s may be %s: write more of the name", word,
                            join(names, told, names->n, text));
+    if (*names->interface)
+        return wrong_usage("--counter %s: no interface %s was ever recorded%s%s", word,
+                           names->interface, names->n_near ? "; there are " : "",
+                           join(names, names->n_near, names->n_interfaces, text));
     told = names->n_near < NEAR_TOLD ? names->n_near : NEAR_TOLD;
     return wrong_usage("--counter %s: no counter of this name was ever read%s%s", word,
                        told ? "; there are " : "", join(names, told, told, text));
@@ -119,21 +128,22 @@ static int put_step(struct writer *writer, const struct counter_steps *steps, si
 }
 
 /* Most records have no gap: then people need no column for it. */
-static void choose_columns(const struct counter_steps *steps,
+static void choose_columns(const struct counter_steps *steps, bool gauge,
                            struct column ret[static COUNTER_COLUMNS])
 {
-    bool gap = false;
+    bool gap = gauge;
 
     for (size_t i = 0; i < steps->n; i++)
         gap |= steps->items[i].gap_grew > 0;
-    memcpy(ret, counter_columns, sizeof(counter_columns));
+    memcpy(ret, gauge ? gauge_columns : counter_columns,
+           gauge ? sizeof(gauge_columns) : sizeof(counter_columns));
+    ret[COLUMN_TIME].heading = coverage_time_heading(steps->tier, TIER_MINUTES);
     if (!gap)
         ret[COLUMN_GAP].heading = NULL;
 }
 
 static int put_steps(struct context *ctx, const struct counter_steps *steps,
-                     const struct coverage *coverage, const char *name, bool gauge,
-                     int64_t until_ms)
+                     const struct coverage *coverage, const char *name, bool gauge)
 {
     _cleanup_(cleanup_writer_free) struct writer *writer = NULL;
     struct column columns[COUNTER_COLUMNS];
@@ -141,18 +151,19 @@ static int put_steps(struct context *ctx, const struct counter_steps *steps,
         {"counter", cell_text(name)},
         {"kind", cell_text(counter_kind_name(gauge ? COUNTER_GAUGE : COUNTER_TOTAL))},
         {"since_ms", cell_time(steps->since_ms)},
-        {"until_ms", cell_time(until_ms)},
+        {"until_ms", cell_time(steps->until_ms)},
         {"step_ms", cell_int(steps->step_ms)},
+        {"tier", cell_text(tier_name(steps->tier))},
     };
     const struct document document = {.schema = "connhist/report-counter/1",
                                       .fields = fields,
                                       .n_fields = SUM(fields),
                                       .coverage = coverage,
-                                      .columns = gauge ? gauge_columns : columns,
+                                      .columns = columns,
                                       .n_columns = gauge ? GAUGE_COLUMNS : COUNTER_COLUMNS};
     int r, status = context_writer(ctx, &writer);
 
-    choose_columns(steps, columns);
+    choose_columns(steps, gauge, columns);
     if (status != EXIT_ANSWERED)
         return status;
     if (ctx->format == FORMAT_TABLE)
@@ -167,14 +178,13 @@ static int put_steps(struct context *ctx, const struct counter_steps *steps,
 }
 
 static int put_chart(const struct context *ctx, const struct counter_steps *steps,
-                     const struct coverage *coverage, const char *name, bool gauge,
-                     int64_t until_ms)
+                     const struct coverage *coverage, const char *name, bool gauge)
 {
     const struct chart_options options = report_chart_options(ctx);
     const char *words = counter_words(name);
     char title[TITLE_MAX];
     const struct counter_chart chart = {
-        .steps = steps, .coverage = coverage, .title = title, .until_ms = until_ms, .gauge = gauge};
+        .steps = steps, .coverage = coverage, .title = title, .gauge = gauge};
 
     snprintf(title, sizeof(title), "%s%s%s", name, words ? ": " : "", words ? words : "");
     counter_chart_print(&chart, &options);
@@ -198,7 +208,6 @@ static int ask(struct context *ctx, const struct filter *filter, int64_t since_m
     int64_t step_ms = 0, from_ms, first_ms, last_ms;
     struct counter_names names = {0};
     const char *name = names.names[0];
-    char tier[TIME_TEXT_MAX];
     struct err err = {0};
     int r, status = question_duration(ctx, OPT_STEP, COUNTING_PERIOD_MS, &step_ms);
 
@@ -210,22 +219,18 @@ static int ask(struct context *ctx, const struct filter *filter, int64_t since_m
                       &err);
     if (r == -EINVAL)
         return wrong_usage("%s", err.text);
-    walltime_to_record(&ctx->walltime, since_ms, &from_ms, &last_ms);
-    walltime_to_record(&ctx->walltime, until_ms, &first_ms, &last_ms);
+    walltime_to_record(&ctx->walltime, steps.since_ms, &from_ms, &last_ms);
+    walltime_to_record(&ctx->walltime, steps.until_ms, &first_ms, &last_ms);
     if (r == 0)
         r = coverage_load_in(ctx->db, &ctx->walltime, filter, from_ms, last_ms, &coverage, NULL,
                              NULL, &err);
     if (r < 0)
         return cannot_answer("%s", err.text);
     db_end(ctx->db);
-    if (steps.tier_ms > steps.step_ms) {
-        duration_format(steps.tier_ms, tier);
-        complain("some of that time is kept by periods of %s: each is told in the step in which it "
-                 "begins",
-                 tier);
-    }
-    status = ctx->chart ? put_chart(ctx, &steps, &coverage, name, names.gauge, until_ms)
-                        : put_steps(ctx, &steps, &coverage, name, names.gauge, until_ms);
+    status = ctx->chart ? put_chart(ctx, &steps, &coverage, name, names.gauge)
+                        : put_steps(ctx, &steps, &coverage, name, names.gauge);
+    if (status == EXIT_ANSWERED && steps.shortest_ms > 0)
+        coverage_tell_tier(ctx, steps.shortest_ms, steps.since_ms, steps.until_ms, steps.step_ms);
     if (status == EXIT_ANSWERED && !ctx->chart)
         coverage_warn(ctx, &coverage);
     return status;

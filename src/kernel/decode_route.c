@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/icmpv6.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -98,6 +99,63 @@ static int decode_hop_attribute(const struct nlattr *attr, struct route *route,
     }
 }
 
+/* RTA_METRICS has RTAX_* inside; those that are 0 the kernel does not tell. */
+static int decode_metrics(const struct nlattr *attr, struct route *route)
+{
+    struct attr_walk walk = {mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr)};
+    const struct nlattr *metric;
+    uint32_t locks = 0;
+    int r;
+
+    while ((r = attr_next(&walk, &metric)) > 0) {
+        switch (mnl_attr_get_type(metric)) {
+        case RTAX_LOCK:
+            r = decode_u32(metric, &locks);
+            break;
+        case RTAX_MTU:
+            r = decode_u32(metric, &route->mtu_bytes);
+            break;
+        case RTAX_ADVMSS:
+            r = decode_u32(metric, &route->advmss_bytes);
+            break;
+        case RTAX_WINDOW:
+            r = decode_u32(metric, &route->max_window_bytes);
+            break;
+        case RTAX_INITCWND:
+            r = decode_u32(metric, &route->initcwnd);
+            break;
+        case RTAX_INITRWND:
+            r = decode_u32(metric, &route->initrwnd);
+            break;
+        default:
+            break;
+        }
+        if (r < 0)
+            return r;
+    }
+    route->mtu_locked = route->mtu_bytes && locks & (1U << RTAX_MTU);
+    return r;
+}
+
+static int decode_pref(const struct nlattr *attr, struct route *route)
+{
+    if (mnl_attr_get_payload_len(attr) < sizeof(uint8_t))
+        return -EPROTO;
+    switch (mnl_attr_get_u8(attr)) {
+    case ICMPV6_ROUTER_PREF_LOW:
+        route->pref = ROUTE_PREF_LOW;
+        return 0;
+    case ICMPV6_ROUTER_PREF_MEDIUM:
+        route->pref = ROUTE_PREF_MEDIUM;
+        return 0;
+    case ICMPV6_ROUTER_PREF_HIGH:
+        route->pref = ROUTE_PREF_HIGH;
+        return 0;
+    default: /* RFC 4191 reserves the fourth */
+        return 0;
+    }
+}
+
 static int decode_attribute(const struct nlattr *attr, struct reading *reading)
 {
     struct route *route = &reading->route;
@@ -122,6 +180,10 @@ static int decode_attribute(const struct nlattr *attr, struct reading *reading)
         return decode_u32(attr, &route->iif);
     case RTA_OIF:
         return decode_u32(attr, &reading->hop.ifindex);
+    case RTA_PREF:
+        return decode_pref(attr, route);
+    case RTA_METRICS:
+        return decode_metrics(attr, route);
     case RTA_MULTIPATH:
         reading->multipath = attr;
         return 0;
@@ -212,6 +274,16 @@ static int decode_head(const void *payload, size_t n, struct reading *reading)
     return 0;
 }
 
+static int decode_ways(const struct reading *reading, struct route *route,
+                       struct route_hop_vec *hops)
+{
+    if (route_leads_nowhere(route->type)) /* of those IPv6 tells lo as the interface */
+        return 0;
+    if (reading->multipath)
+        return decode_multipath(reading->multipath, route, hops);
+    return reading->hop.family || reading->hop.ifindex ? vec_push(hops, reading->hop) : 0;
+}
+
 int decode_route(const void *payload, size_t n, struct route *ret, struct route_hop_vec *ret_hops)
 {
     struct reading reading;
@@ -229,10 +301,8 @@ int decode_route(const void *payload, size_t n, struct route *ret, struct route_
         if (r < 0)
             return r;
     }
-    if (r == 0 && reading.multipath)
-        r = decode_multipath(reading.multipath, &reading.route, ret_hops);
-    else if (r == 0 && (reading.hop.family || reading.hop.ifindex))
-        r = vec_push(ret_hops, reading.hop);
+    if (r == 0)
+        r = decode_ways(&reading, &reading.route, ret_hops);
     if (r < 0)
         return r;
     reading.route.n_hops = (uint32_t)ret_hops->n;

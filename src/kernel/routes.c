@@ -86,6 +86,6 @@ int routes_read(struct route_table *ret, struct err *err)
     }
     if (r < 0 && r != -EINTR)
         route_table_clear(ret);
-    route_table_sort(ret);
+    route_table_rank(ret);
     return r;
 }

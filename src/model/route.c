@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define SUM(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -79,16 +80,22 @@ static int compare_places(const struct route *a, const struct route *b)
     if (!r)
         r = order(a->source_bits, b->source_bits);
     if (!r)
-        r = order(a->tos, b->tos);
+        r = order(b->tos, a->tos); /* those for any packet behind the others, as the kernel asks */
     return r ? r : order(a->metric, b->metric);
 }
 
 static int compare_rest(const struct route *a, const struct route *b)
 {
-    const uint64_t of_a[] = {a->type,  a->protocol, a->scope,       a->iif,   a->nexthop_id,
-                             a->encap, a->flags,    a->has_prefsrc, a->n_hops};
-    const uint64_t of_b[] = {b->type,  b->protocol, b->scope,       b->iif,   b->nexthop_id,
-                             b->encap, b->flags,    b->has_prefsrc, b->n_hops};
+    const uint64_t of_a[] = {
+        a->rank,       a->type,         a->protocol,         a->scope,    a->iif,      a->encap,
+        a->flags,      a->nexthop_id,   a->has_prefsrc,      a->n_hops,   a->initcwnd, a->mtu_bytes,
+        a->mtu_locked, a->advmss_bytes, a->max_window_bytes, a->initrwnd, a->pref,
+    };
+    const uint64_t of_b[] = {
+        b->rank,       b->type,         b->protocol,         b->scope,    b->iif,      b->encap,
+        b->flags,      b->nexthop_id,   b->has_prefsrc,      b->n_hops,   b->initcwnd, b->mtu_bytes,
+        b->mtu_locked, b->advmss_bytes, b->max_window_bytes, b->initrwnd, b->pref,
+    };
 
     for (size_t i = 0; i < SUM(of_a); i++)
         if (of_a[i] != of_b[i])
@@ -121,21 +128,53 @@ int route_compare(const struct route_table *table_a, const struct route *a,
     return r;
 }
 
-/* Routes that are alike but for their ways stay in the kernel's order. */
-static int compare(const void *left, const void *right)
+static int compare(const void *a, const void *b, void *table)
 {
-    const struct route *a = left, *b = right;
-    int r = compare_places(a, b);
-
-    if (!r)
-        r = compare_rest(a, b);
-    return r ? r : order(a->first_hop, b->first_hop);
+    return route_compare(table, a, table, b);
 }
 
 void route_table_sort(struct route_table *table)
 {
     if (table->n)
-        qsort(table->items, table->n, sizeof(table->items[0]), compare);
+        qsort_r(table->items, table->n, sizeof(table->items[0]), compare, table);
+}
+
+/* fe80::/10 and ff00::/8. */
+static bool interface_decides(const struct route *route)
+{
+    const uint8_t *bytes = route->destination.bytes;
+
+    return route->family == AF_INET6 &&
+           (bytes[0] == 0xff || (bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80));
+}
+
+void route_table_rank(struct route_table *table)
+{
+    uint32_t rank = 0;
+
+    for (size_t i = 0; i < table->n; i++)
+        table->items[i].rank = (uint32_t)i;
+    route_table_sort(table); /* now those alike stand together, in their order */
+    for (size_t i = 0; i < table->n; i++) {
+        struct route *route = &table->items[i];
+
+        rank = i && compare_places(route - 1, route) == 0 ? rank + 1 : 0;
+        route->rank = interface_decides(route) ? 0 : rank;
+    }
+    route_table_sort(table);
+}
+
+bool route_leads_nowhere(unsigned type)
+{
+    return type == ROUTE_BLACKHOLE || type == ROUTE_UNREACHABLE || type == ROUTE_PROHIBIT ||
+           type == ROUTE_THROW;
+}
+
+const char *route_pref_name(unsigned pref)
+{
+    static const char *const names[] = {NULL, "low", "medium", "high"};
+
+    return pref < SUM(names) ? names[pref] : NULL;
 }
 
 struct name {

@@ -13,7 +13,7 @@
 #define TIDY_PACE  (COUNTED_NAMES_MAX / 8) /* new ones from one time to the next */
 #define NONE       UINT32_MAX
 
-/* Names of the interfaces that are now. */
+/* Names of the interfaces that were counted last. */
 struct present {
     VEC_FIELDS(const char *);
 };
@@ -33,8 +33,8 @@ static int find_present(const struct counting_state *state, struct present *ret)
     for (size_t i = 0; i < state->spaces.n; i++) {
         const struct counted_space *space = state->spaces.items[i];
 
-        for (size_t j = 0; j < space->interfaces.n; j++)
-            if (vec_push(ret, space->interfaces.items[j].interface.name) < 0)
+        for (size_t j = 0; j < space->counted.n; j++)
+            if (vec_push(ret, space->counted.items[j].name) < 0)
                 return -1;
     }
     if (ret->n)

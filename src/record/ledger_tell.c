@@ -135,13 +135,17 @@ int ledger_end_life(struct ledger *ledger, uint32_t index, int64_t ended_ms)
 int ledger_lose_life(struct ledger *ledger, uint32_t index, int64_t ended_ms)
 {
     struct entry *entry = lives_get(&ledger->lives, index);
-    struct life life = life_of(ledger, entry, ended_ms);
+    struct life life;
     int r = 0;
 
-    /* what the file has with the end of a TIME_WAIT that was foreseen stays */
-    if (!(entry->flags & ENTRY_PLANNED) &&
-        (ledger_is_for_file(ledger, entry) || (entry->flags & ENTRY_TOLD)))
+    if (entry->flags & ENTRY_PLANNED) { /* its TIME_WAIT may last, but nobody sees it there */
+        life = ended_life(ledger, entry, ended_ms);
+        if (life.planned_ms != ended_ms)
+            r = tell_life(ledger, entry, &ledger->batch->amended, &life);
+    } else if (ledger_is_for_file(ledger, entry) || (entry->flags & ENTRY_TOLD)) {
+        life = life_of(ledger, entry, ended_ms);
         r = tell_life(ledger, entry, &ledger->batch->closed, &life);
+    }
     if (r < 0)
         return r;
     if (entry->ending)

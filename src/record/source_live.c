@@ -9,6 +9,7 @@
 #include "connhist/kernel/host.h"
 #include "connhist/kernel/interfaces.h"
 #include "connhist/kernel/routes.h"
+#include "connhist/kernel/rtnl_changes.h"
 #include "connhist/kernel/sock_diag.h"
 #include "connhist/kernel/tunnels.h"
 #include "connhist/record/source.h"
@@ -234,16 +235,29 @@ static int live_kernel_ports(void *ctx, struct tunnel_port *ret, size_t max)
 
 /* A walk that went on while things changed may show a route or an interface twice or not at all:
  * nothing is concluded from that. */
-static void live_counters(void *ctx, struct counted_tables *ret)
+static void live_counters(void *ctx, unsigned what, struct counted_tables *ret)
 {
     (void)ctx;
     ret->routes.limit = COUNTING_ROUTES_MAX;
-    if (counters_read(&ret->counters, NULL) < 0)
-        ret->lacks |= COUNTED_LACKS_COUNTERS;
-    if (interfaces_read(&ret->interfaces, NULL) < 0)
-        ret->lacks |= COUNTED_LACKS_INTERFACES;
-    if (routes_read(&ret->routes, NULL) < 0)
-        ret->lacks |= COUNTED_LACKS_ROUTES;
+    if (what & COUNTED_COUNTERS && counters_read(&ret->counters, NULL) < 0)
+        ret->lacks |= COUNTED_COUNTERS;
+    /* An interface that goes down is told of before its routes have gone. Its change and the walk over
+     * interfaces hold the same lock (RTNL), so after that walk they have. */
+    if (what & COUNTED_INTERFACES && interfaces_read(&ret->interfaces, NULL) < 0)
+        ret->lacks |= COUNTED_INTERFACES;
+    if (what & COUNTED_ROUTES && routes_read(&ret->routes, NULL) < 0)
+        ret->lacks |= COUNTED_ROUTES;
+}
+
+static bool live_tables_changed(void *ctx)
+{
+    const struct live *live = ctx;
+    bool changed = true; /* unless it is told otherwise */
+
+    if (live->entered->changes_fd < 0)
+        return false;
+    rtnl_changes_take(live->entered->changes_fd, &changed, NULL);
+    return changed;
 }
 
 static void live_gone(void *ctx, const uint32_t *inodes, size_t n)
@@ -282,6 +296,7 @@ static const struct source_ops live_ops = {
     .owners = live_owners,
     .kernel_ports = live_kernel_ports,
     .counters = live_counters,
+    .tables_changed = live_tables_changed,
     .gone = live_gone,
     .check_owner = live_check_owner,
     .free = live_free,

@@ -11,6 +11,7 @@
 
 #include "connhist/base/cleanup.h"
 #include "connhist/kernel/host.h"
+#include "connhist/kernel/rtnl_changes.h"
 
 #define KNOWN_MAX        1024
 #define DESCRIPTORS_KEPT 32 /* for dumps, owners and the file; the rest may hold namespaces */
@@ -20,10 +21,20 @@ static void space_free(struct space *space)
     if (!space)
         return;
     sock_events_close(space->events);
+    cleanup_close(&space->changes_fd);
     free(space);
 }
 
 DEFINE_CLEANUP(struct space *, space_free)
+
+static struct space *space_new(void)
+{
+    struct space *space = calloc(1, sizeof(*space));
+
+    if (space)
+        space->changes_fd = -1;
+    return space;
+}
 
 int spaces_return(struct spaces *spaces, struct err *err)
 {
@@ -37,6 +48,8 @@ int spaces_return(struct spaces *spaces, struct err *err)
 /* Listens in the namespace that this thread is in. */
 static int listen_here(struct spaces *spaces, struct space *space, size_t bytes, struct err *err)
 {
+    /* without it interfaces and routes are read once a minute */
+    space->changes_fd = rtnl_changes_open(NULL);
     if (!spaces->options.event_buffer_bytes)
         return 0;
     space->buffer_wished = bytes;
@@ -74,7 +87,7 @@ static int keep(struct spaces *spaces, struct space **space)
 
 static int open_own(struct spaces *spaces, struct err *err)
 {
-    _cleanup_(cleanup_space_free) struct space *own = calloc(1, sizeof(*own));
+    _cleanup_(cleanup_space_free) struct space *own = space_new();
     int r;
 
     if (!own)
@@ -218,7 +231,7 @@ static void open_inside(struct spaces *spaces, struct space *space, size_t bytes
 static int open_found(struct spaces *spaces, const struct netns_found *found, bool is_new,
                       struct err *err)
 {
-    _cleanup_(cleanup_space_free) struct space *space = calloc(1, sizeof(*space));
+    _cleanup_(cleanup_space_free) struct space *space = space_new();
     int r;
 
     if (!space)
@@ -229,8 +242,7 @@ static int open_found(struct spaces *spaces, const struct netns_found *found, bo
     spaces_name_it(&space->ref, found);
     if (!spaces_is_wanted(spaces, &space->ref, found))
         return -EEXIST;
-    if (spaces->options.event_buffer_bytes &&
-        !host_has_descriptors(spaces->home_fd, DESCRIPTORS_KEPT))
+    if (!host_has_descriptors(spaces->home_fd, DESCRIPTORS_KEPT))
         return err_set(err, -EMFILE, "too few open files are allowed (ulimit -n, LimitNOFILE=)");
     r = netns_enter(NULL, found, err);
     if (r < 0)
@@ -272,12 +284,14 @@ static void let_go(struct spaces *spaces, struct space *space, enum netns_standi
     space->leaving = true;
     space->standing = (uint8_t)standing;
     pthread_mutex_unlock(&spaces->lock);
+    /* it would keep the namespace, and nobody reads it any more */
+    cleanup_close(&space->changes_fd);
+    space->changes_fd = -1;
 }
 
-/* One whose events are listened to can't lose its inode number to another. Without, nothing holds
- * it, and who has the number now is another if it has another name of the kernel's. What a list
- * lacks that is not whole is let go, too, unless its sign still stands, for it may be gone; but
- * nobody knows. */
+/* One that is listened to can't lose its inode number to another. Without, nothing holds it, and who
+ * has the number now is another if it has another name of the kernel's. What a list lacks that is not
+ * whole is let go, too, unless its sign still stands, for it may be gone; but nobody knows. */
 static void compare(struct spaces *spaces)
 {
     bool whole = netns_list_is_whole(&spaces->list);

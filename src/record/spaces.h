@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The network namespaces that the live source records: found, opened, listened to, let go.
  *
- * Each but the own one is held by its netlink socket for events alone, which keeps it alive with
- * its devices. A dump opens a second one and closes it (see spaces_enter()). */
+ * Each but the own one is held by its netlink sockets, that for events and that for changes of its
+ * tables, which keep it alive with its devices. A dump opens a second one and closes it (see spaces_enter()). */
 #pragma once
 
 #include <pthread.h>
@@ -21,6 +21,7 @@ struct space {
     uint64_t n_heard;           /* events so far */
     uint64_t n_heard_before;    /* at the last dump */
     struct netns_found found;   /* what shows it; meaningless for the own one */
+    int changes_fd;             /* tells that interfaces or routes changed; -1: none, or let go */
     bool leaving;               /* it is let go: read what waits, then close */
     uint8_t standing;           /* enum netns_standing: if leaving, why */
 };

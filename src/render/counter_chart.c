@@ -138,7 +138,8 @@ void counter_chart_print(const struct counter_chart *chart, const struct chart_o
         fputs(column_mark(&frame, chart, i, summary.max), frame.layout.out);
     chart_line_end(&frame);
     print_facts(&frame, chart);
-    chart_axis(&frame, chart->steps->since_ms, chart->until_ms);
-    chart_legend(&frame, chart->steps->step_ms, true, TIER_TICKS);
+    chart_axis(&frame, chart->steps->since_ms, chart->steps->until_ms);
+    chart_legend(&frame, chart->steps->step_ms, true,
+                 chart->steps->tier > TIER_MINUTES ? chart->steps->tier : TIER_TICKS);
     chart_foot(&frame, 0, chart->coverage);
 }

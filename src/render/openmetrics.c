@@ -3,9 +3,13 @@
 
 #include <inttypes.h>
 
-void openmetrics_gauge(FILE *out, const char *name, const char *help)
+void openmetrics_family(FILE *out, const char *name, enum openmetrics_type type, const char *unit,
+                        const char *help)
 {
-    fprintf(out, "# TYPE %s gauge\n# HELP %s %s\n", name, name, help);
+    fprintf(out, "# TYPE %s %s\n", name, type == OPENMETRICS_COUNTER ? "counter" : "gauge");
+    if (unit)
+        fprintf(out, "# UNIT %s %s\n", name, unit);
+    fprintf(out, "# HELP %s %s\n", name, help);
 }
 
 /* A name from outside can't end its quotes or its line. */

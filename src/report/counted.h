@@ -10,9 +10,26 @@
 #include "connhist/report/filter.h"
 
 struct db;
+struct growth; /* report/tables_past.h */
 
 #define COUNTED_HOUR_MS INT64_C(3600000)
 #define COUNTED_DAY_MS  (24 * COUNTED_HOUR_MS)
+
+/* What is counted of each interface: interface.NAME.rx_bytes ... */
+#define COUNTED_STATS(X) \
+    X(rx_bytes)          \
+    X(tx_bytes)          \
+    X(rx_packets)        \
+    X(tx_packets)        \
+    X(rx_errors)         \
+    X(tx_errors)         \
+    X(rx_dropped)        \
+    X(tx_dropped)        \
+    X(rx_multicast)      \
+    X(rx_missed)         \
+    X(rx_nohandler)      \
+    X(tx_collisions)     \
+    X(tx_carrier)
 
 /* A namespace while it was recorded, record time. */
 struct counted_span {
@@ -45,8 +62,16 @@ struct counted_piece {
 typedef void (*counted_cover_fn)(void *arg, int64_t at_ms, uint32_t readings, int64_t covered_ms);
 
 /* Calls fn for those of a namespace's counters, in order of time. */
-int counted_cover_each(struct db *db, int64_t netns, const struct counted_piece *piece,
-                       counted_cover_fn fn, void *arg, struct err *err);
+int counted_cover_each(struct db *db, const struct counted_spans *spans, int64_t netns,
+                       const struct counted_piece *piece, counted_cover_fn fn, void *arg,
+                       struct err *err);
+
+/* The last reading that told a namespace's counters at or before an instant, or the first one at or
+ * after it, of those that are kept. netns 0: of any of them. 1: there is one. */
+int counted_reading_before(struct db *db, const struct counted_spans *spans, int64_t netns,
+                           int64_t at_ms, int64_t *ret, struct err *err);
+int counted_reading_after(struct db *db, const struct counted_spans *spans, int64_t netns,
+                          int64_t at_ms, int64_t *ret, struct err *err);
 
 /* An hour or a day in which a namespace's counters were read. Record time. */
 struct counted_period {
@@ -60,7 +85,15 @@ int counted_period_before(struct db *db, const struct counted_spans *spans, int6
                           int64_t at_ms, struct counted_period *ret, struct err *err);
 int counted_period_first(struct db *db, const struct counted_spans *spans, int64_t netns,
                          int64_t at_ms, struct counted_period *ret, struct err *err);
+/* That which an instant lies in, or else the next one. */
+int counted_period_at(struct db *db, const struct counted_spans *spans, int64_t netns,
+                      int64_t at_ms, struct counted_period *ret, struct err *err);
 
 /* Cuts (from_ms, until_ms] in pieces: days where they are whole, then hours, then readings. Returns
  * how many, at most 5. */
 unsigned counted_cut(int64_t from_ms, int64_t until_ms, struct counted_piece ret[static 5]);
+
+/* Of the interfaces' counters in a growth it keeps those of interfaces that were there between its
+ * readings, and adds those that never moved. rows_from_ms: behind that record time its rows begin. */
+int grown_choose_interfaces(struct db *db, const struct counted_spans *spans, int64_t rows_from_ms,
+                            struct growth *growth, struct err *err);

@@ -6,44 +6,83 @@
 #include "connhist/model/counting.h"
 #include "connhist/store/db.h"
 
-/* Readings of the namespace, with the interval of the run that took each. A namespace that is gone was
- * not read any more by the snapshot that found it so. */
+/* Whether a reading told of the namespace's counters. One that is gone was not read any more by the
+ * snapshot that found it so. */
+#define WAS_READ                                                                                   \
+    "NOT EXISTS (SELECT 1 FROM reading_lacks AS l WHERE l.at_ms = r.at_ms AND l.netns = ?1 AND "   \
+    "l.lacks & 1) AND EXISTS (SELECT 1 FROM netns_spans AS s WHERE s.netns = ?1 AND s.from_ms <= " \
+    "r.at_ms AND (s.until_ms IS NULL OR s.until_ms > r.at_ms OR (s.until_ms = r.at_ms AND "        \
+    "(s.ended <> 1 OR EXISTS (SELECT 1 FROM counter_cover AS c WHERE c.tier = 2 AND c.netns = ?1 " \
+    "AND c.at_ms = r.at_ms / 3600000 * 3600000 AND c.last_ms >= r.at_ms)))))"
+
+/* With the interval of the run that took each. */
 static const char readings_sql[] =
     "SELECT r.at_ms, coalesce((SELECT g.interval_ms FROM recordings AS g WHERE g.started_ms <= "
     "r.at_ms ORDER BY g.id DESC LIMIT 1), 0) FROM readings AS r WHERE r.at_ms >= ?2 AND r.at_ms < "
-    "?3 AND NOT EXISTS (SELECT 1 FROM reading_lacks AS l WHERE l.at_ms = r.at_ms AND l.netns = ?1 "
-    "AND l.lacks & 1) AND EXISTS (SELECT 1 FROM netns_spans AS s WHERE s.netns = ?1 AND s.from_ms "
-    "<= r.at_ms AND (s.until_ms IS NULL OR s.until_ms > r.at_ms OR (s.until_ms = r.at_ms AND "
-    "(s.ended <> 1 OR EXISTS (SELECT 1 FROM counter_cover AS c WHERE c.tier = 2 AND c.netns = ?1 "
-    "AND c.at_ms = r.at_ms / 3600000 * 3600000 AND c.last_ms >= r.at_ms))))) ORDER BY r.at_ms";
-static const char before_sql[] =
-    "SELECT max(coalesce((SELECT max(r.at_ms) FROM readings AS r WHERE r.at_ms < ?2 AND EXISTS "
-    "(SELECT 1 FROM netns_spans AS s WHERE s.netns = ?1 AND s.from_ms <= r.at_ms AND (s.until_ms "
-    "IS NULL OR s.until_ms >= r.at_ms)) AND NOT EXISTS (SELECT 1 FROM reading_lacks AS l WHERE "
-    "l.at_ms = r.at_ms AND l.netns = ?1 AND l.lacks & 1)), -1), coalesce((SELECT c.last_ms FROM "
-    "counter_cover AS c WHERE c.tier = 2 AND c.netns = ?1 AND c.at_ms < ?2 / 3600000 * 3600000 "
-    "ORDER BY c.at_ms DESC LIMIT 1), -1))";
+    "?3 AND " WAS_READ " ORDER BY r.at_ms";
+static const char before_sql[] = "SELECT r.at_ms FROM readings AS r WHERE r.at_ms >= ?2 AND "
+                                 "r.at_ms <= ?3 AND " WAS_READ " ORDER BY r.at_ms DESC LIMIT 1";
+static const char after_sql[] = "SELECT r.at_ms FROM readings AS r WHERE r.at_ms >= ?2 AND "
+                                "r.at_ms <= ?3 AND " WAS_READ " ORDER BY r.at_ms LIMIT 1";
 
-static int last_before(struct db *db, int64_t netns, int64_t at_ms, int64_t *ret, struct err *err)
+static int find_reading(struct db *db, const struct counted_spans *spans, int64_t netns,
+                        int64_t at_ms, bool after, int64_t *ret, struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    int r = db_prepare(db, before_sql, &stmt, err);
+    bool found = false;
+    int r = db_prepare(db, after ? after_sql : before_sql, &stmt, err);
 
-    if (r < 0)
-        return r;
-    stmt_bind_i64(stmt, 1, netns);
-    stmt_bind_i64(stmt, 2, at_ms);
-    r = stmt_step(stmt, err);
-    *ret = r > 0 ? stmt_i64(stmt, 0) : -1;
+    for (size_t i = 0; i < spans->n && r >= 0; i++) {
+        const struct counted_span *span = &spans->items[i];
+
+        if (netns && span->netns != netns)
+            continue;
+        stmt_reset(stmt);
+        stmt_bind_i64(stmt, 1, span->netns);
+        stmt_bind_i64(stmt, 2, after && at_ms > span->from_ms ? at_ms : span->from_ms);
+        stmt_bind_i64(stmt, 3, !after && at_ms < span->until_ms ? at_ms : span->until_ms);
+        r = stmt_step(stmt, err);
+        if (r <= 0 || (found && (stmt_i64(stmt, 0) < *ret) != after))
+            continue;
+        *ret = stmt_i64(stmt, 0);
+        found = true;
+    }
+    return r < 0 ? r : found;
+}
+
+int counted_reading_before(struct db *db, const struct counted_spans *spans, int64_t netns,
+                           int64_t at_ms, int64_t *ret, struct err *err)
+{
+    return find_reading(db, spans, netns, at_ms, false, ret, err);
+}
+
+int counted_reading_after(struct db *db, const struct counted_spans *spans, int64_t netns,
+                          int64_t at_ms, int64_t *ret, struct err *err)
+{
+    return find_reading(db, spans, netns, at_ms, true, ret, err);
+}
+
+/* Also where it is gone, and its hour or day left. -1: there is none. */
+static int last_before(struct db *db, const struct counted_spans *spans, int64_t netns,
+                       int64_t at_ms, int64_t *ret, struct err *err)
+{
+    struct counted_period period;
+    int r = counted_reading_before(db, spans, netns, at_ms - 1, ret, err);
+
+    if (r != 0)
+        return r < 0 ? r : 0;
+    r = counted_period_before(db, spans, netns, at_ms, &period, err);
+    *ret = r > 0 ? period.last_ms : -1;
     return r < 0 ? r : 0;
 }
 
-static int each_reading(struct db *db, int64_t netns, const struct counted_piece *piece,
-                        counted_cover_fn fn, void *arg, struct err *err)
+static int each_reading(struct db *db, const struct counted_spans *spans, int64_t netns,
+                        const struct counted_piece *piece, counted_cover_fn fn, void *arg,
+                        struct err *err)
 {
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     int64_t before_ms;
-    int r = last_before(db, netns, piece->from_ms, &before_ms, err);
+    int r = last_before(db, spans, netns, piece->from_ms, &before_ms, err);
 
     if (r == 0)
         r = db_prepare(db, readings_sql, &stmt, err);
@@ -62,8 +101,9 @@ static int each_reading(struct db *db, int64_t netns, const struct counted_piece
     return r;
 }
 
-int counted_cover_each(struct db *db, int64_t netns, const struct counted_piece *piece,
-                       counted_cover_fn fn, void *arg, struct err *err)
+int counted_cover_each(struct db *db, const struct counted_spans *spans, int64_t netns,
+                       const struct counted_piece *piece, counted_cover_fn fn, void *arg,
+                       struct err *err)
 {
     static const char sql[] = "SELECT at_ms, readings, covered_ms FROM counter_cover WHERE "
                               "tier = ?4 AND netns = ?1 AND at_ms >= ?2 AND at_ms < ?3";
@@ -71,7 +111,7 @@ int counted_cover_each(struct db *db, int64_t netns, const struct counted_piece 
     int r;
 
     if (piece->tier == 1)
-        return each_reading(db, netns, piece, fn, arg, err);
+        return each_reading(db, spans, netns, piece, fn, arg, err);
     r = db_prepare(db, sql, &stmt, err);
     if (r < 0)
         return r;
@@ -124,5 +164,17 @@ int counted_period_first(struct db *db, const struct counted_spans *spans, int64
                               "AND netns = ?2 AND last_ms >= ?3 AND at_ms >= ?3 - 86400000 "
                               "ORDER BY at_ms LIMIT 1";
 
-    return find_period(db, netns, at_ms < spans->hours_from_ms ? 3 : 2, sql, at_ms, ret, err);
+    return find_period(db, netns, at_ms - at_ms % COUNTED_DAY_MS < spans->hours_from_ms ? 3 : 2,
+                       sql, at_ms, ret, err);
+}
+
+int counted_period_at(struct db *db, const struct counted_spans *spans, int64_t netns,
+                      int64_t at_ms, struct counted_period *ret, struct err *err)
+{
+    static const char sql[] = "SELECT at_ms, first_ms, last_ms FROM counter_cover WHERE tier = ?1 "
+                              "AND netns = ?2 AND at_ms > ?3 ORDER BY at_ms LIMIT 1";
+    bool days = at_ms - at_ms % COUNTED_DAY_MS < spans->hours_from_ms;
+
+    return find_period(db, netns, days ? 3 : 2, sql,
+                       at_ms - (days ? COUNTED_DAY_MS : COUNTED_HOUR_MS), ret, err);
 }

@@ -2,11 +2,13 @@
 /* Which counter a word means. */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "connhist/base/cleanup.h"
 #include "connhist/base/strutil.h"
 #include "connhist/report/tables_past.h"
 #include "connhist/store/db.h"
+#include "counted.h"
 
 static const char *last_part(const char *name)
 {
@@ -62,38 +64,100 @@ static unsigned distance(const char *a, const char *b)
     return row[n];
 }
 
+/* Interfaces that never moved have no names in the file, and are as well known. */
+#define STAT_VALUE(stat) ", ('" #stat "')"
+static const char names_sql[] = "WITH stats (stat) AS (VALUES (NULL)" COUNTED_STATS(
+    STAT_VALUE) ") "
+                "SELECT name, kind, protocol = 0 AS links FROM counter_names UNION "
+                "SELECT 'interface.' || i.name || '.' || s.stat, 0, 1 FROM (SELECT DISTINCT name "
+                "FROM "
+                "interfaces WHERE has_stats) AS i, stats AS s WHERE s.stat IS NOT NULL ORDER BY "
+                "links, name";
+
+#define PREFIX "interface."
+
+/* "eth0" of "interface.eth0.rx_bytes"; false: it is not of an interface. */
+static bool interface_of(const char *name, char ret[static COUNTER_NAME_MAX])
+{
+    const char *begin, *dot;
+
+    if (strncasecmp(name, PREFIX, strlen(PREFIX)) != 0)
+        return false;
+    begin = name + strlen(PREFIX);
+    dot = strrchr(begin, '.');
+    snprintf(ret, COUNTER_NAME_MAX, "%.*s", (int)(dot ? (size_t)(dot - begin) : strlen(begin)),
+             begin);
+    return *ret != '\0';
+}
+
+/* How unlike a name is what was asked for: its end before its begin. */
+static unsigned unlikeness(const char *name, const char *word)
+{
+    const char *end = last_part(name), *word_end = last_part(word);
+    char head[COUNTER_NAME_MAX], word_head[COUNTER_NAME_MAX];
+    unsigned heads, ends = distance(end, word_end);
+
+    snprintf(head, sizeof(head), "%.*s", (int)(end - name), name);
+    snprintf(word_head, sizeof(word_head), "%.*s", (int)(word_end - word), word);
+    heads = distance(head, word_head);
+    return (ends < 2 * COUNTER_NAME_MAX ? ends : 2 * COUNTER_NAME_MAX) * COUNTER_NAME_MAX +
+           (heads < COUNTER_NAME_MAX ? heads : COUNTER_NAME_MAX - 1);
+}
+
+static void keep_near(struct counter_names *ret, unsigned distances[static COUNTER_NAMES_MAX],
+                      const char *name, unsigned d)
+{
+    size_t at = ret->n_near;
+
+    while (at > 0 && distances[at - 1] > d)
+        at--;
+    if (at == COUNTER_NAMES_MAX)
+        return;
+    ret->n_near += ret->n_near < COUNTER_NAMES_MAX;
+    for (size_t i = ret->n_near - 1; i > at; i--) {
+        distances[i] = distances[i - 1];
+        memcpy(ret->names[i], ret->names[i - 1], COUNTER_NAME_MAX);
+    }
+    distances[at] = d;
+    snprintf(ret->names[at], COUNTER_NAME_MAX, "%s", name);
+}
+
+/* Of an interface that there never was, those that there are; else names that are like it. */
 static int find_near(struct db *db, const char *word, struct counter_names *ret, struct err *err)
 {
-    static const char sql[] = "SELECT name FROM counter_names WHERE protocol > 0 ORDER BY name";
     unsigned distances[COUNTER_NAMES_MAX];
+    char asked[COUNTER_NAME_MAX] = "", last[COUNTER_NAME_MAX] = "", one[COUNTER_NAME_MAX];
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    int r = db_prepare(db, sql, &stmt, err);
+    bool of_interface = interface_of(word, asked), known = false;
+    int r = db_prepare(db, names_sql, &stmt, err);
 
+    while (r >= 0 && of_interface && !known && (r = stmt_step(stmt, err)) > 0)
+        known = interface_of(stmt_text(stmt, 0), one) && strcasecmp(one, asked) == 0;
+    if (r >= 0)
+        stmt_reset(stmt);
+    snprintf(ret->interface, sizeof(ret->interface), "%s", of_interface && !known ? asked : "");
     while (r >= 0 && (r = stmt_step(stmt, err)) > 0) {
-        unsigned d = distance(last_part(stmt_text(stmt, 0)), last_part(word));
-        size_t at = ret->n_near;
+        const char *name = stmt_text(stmt, 0);
+        bool is_link = interface_of(name, one);
 
-        while (at > 0 && distances[at - 1] > d)
-            at--;
-        if (at == COUNTER_NAMES_MAX)
+        if (of_interface && !(is_link && (!known || strcasecmp(one, asked) == 0)))
             continue;
-        ret->n_near += ret->n_near < COUNTER_NAMES_MAX;
-        for (size_t i = ret->n_near - 1; i > at; i--) {
-            distances[i] = distances[i - 1];
-            memcpy(ret->names[i], ret->names[i - 1], COUNTER_NAME_MAX);
+        if (!of_interface || known) {
+            keep_near(ret, distances, name, unlikeness(name, word));
+        } else if (strcmp(one, last) != 0) { /* its counters follow each other */
+            keep_near(ret, distances, one, distance(one, asked));
+            snprintf(last, sizeof(last), "%s", one);
+            ret->n_interfaces++;
         }
-        distances[at] = d;
-        snprintf(ret->names[at], COUNTER_NAME_MAX, "%s", stmt_text(stmt, 0));
     }
     return r;
 }
 
 int counter_names_find(struct db *db, const char *word, struct counter_names *ret, struct err *err)
 {
-    static const char sql[] = "SELECT name, kind FROM counter_names ORDER BY name";
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     unsigned best = 1;
-    int r = db_prepare(db, sql, &stmt, err);
+    int r = db_prepare(db, names_sql, &stmt, err);
 
     *ret = (struct counter_names){0};
     while (r >= 0 && (r = stmt_step(stmt, err)) > 0) {

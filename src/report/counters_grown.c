@@ -65,63 +65,40 @@ static int add_piece(struct db *db, int64_t netns, const struct counted_piece *p
     return r;
 }
 
-/* Reads one time. 1: there is one. */
-static int ask(struct db *db, const char *sql, int64_t first, int64_t second, int64_t *ret,
-               struct err *err)
-{
-    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    int r = db_prepare(db, sql, &stmt, err);
-
-    if (r < 0)
-        return r;
-    stmt_bind_i64(stmt, 1, first);
-    stmt_bind_i64(stmt, 2, second);
-    r = stmt_step(stmt, err);
-    if (r > 0)
-        *ret = stmt_i64(stmt, 0);
-    return r;
-}
-
-static const char before_sql[] =
-    "SELECT at_ms FROM readings WHERE at_ms >= ?1 AND at_ms <= ?2 ORDER BY at_ms DESC LIMIT 1";
-static const char after_sql[] =
-    "SELECT at_ms FROM readings WHERE at_ms >= ?1 AND at_ms <= ?2 ORDER BY at_ms LIMIT 1";
-
 /* Where readings are gone, hours or days begin or end the span. All 1: there is one. */
-static int period_before(struct db *db, const struct counted_spans *spans, int64_t at_ms,
-                         struct counted_period *ret, struct err *err)
+typedef int (*period_fn)(struct db *db, const struct counted_spans *spans, int64_t netns,
+                         int64_t at_ms, struct counted_period *ret, struct err *err);
+
+/* Of all namespaces the latest one, or the earliest one. */
+static int find_period(struct db *db, const struct counted_spans *spans, period_fn fn, bool latest,
+                       int64_t at_ms, struct counted_period *ret, struct err *err)
 {
     int found = 0;
 
     for (size_t i = 0; i < spans->n; i++) {
         struct counted_period one;
-        int r = counted_period_before(db, spans, spans->items[i].netns, at_ms, &one, err);
+        int r = fn(db, spans, spans->items[i].netns, at_ms, &one, err);
 
         if (r < 0)
             return r;
-        if (r > 0 && (!found || one.last_ms > ret->last_ms))
+        if (r > 0 &&
+            (!found || (latest ? one.last_ms > ret->last_ms : one.first_ms < ret->first_ms)))
             *ret = one;
         found |= r;
     }
     return found;
+}
+
+static int period_before(struct db *db, const struct counted_spans *spans, int64_t at_ms,
+                         struct counted_period *ret, struct err *err)
+{
+    return find_period(db, spans, counted_period_before, true, at_ms, ret, err);
 }
 
 static int period_first(struct db *db, const struct counted_spans *spans, int64_t at_ms,
                         struct counted_period *ret, struct err *err)
 {
-    int found = 0;
-
-    for (size_t i = 0; i < spans->n; i++) {
-        struct counted_period one;
-        int r = counted_period_first(db, spans, spans->items[i].netns, at_ms, &one, err);
-
-        if (r < 0)
-            return r;
-        if (r > 0 && (!found || one.first_ms < ret->first_ms))
-            *ret = one;
-        found |= r;
-    }
-    return found;
+    return find_period(db, spans, counted_period_first, false, at_ms, ret, err);
 }
 
 /* Two readings, and (from_ms, until_ms] of the rows that tell what grew between them. Record time. */
@@ -129,12 +106,18 @@ struct between {
     int64_t from_ms, until_ms;
 };
 
-static int choose_begin(struct db *db, const struct counted_spans *spans, int64_t first_ms,
-                        int64_t since_ms, int64_t until_ms, struct growth *ret,
-                        struct between *between, struct err *err)
+/* Of the hour that a reading is in, all are there. */
+static bool has_hour(const struct counted_spans *spans, int64_t at_ms)
+{
+    return at_ms - at_ms % COUNTED_HOUR_MS >= spans->minutes_from_ms;
+}
+
+/* The last reading not after since_ms; of a record that begins later the first one. */
+static int choose_begin(struct db *db, const struct counted_spans *spans, int64_t since_ms,
+                        struct growth *ret, struct between *between, struct err *err)
 {
     struct counted_period period;
-    int r = ask(db, before_sql, first_ms, since_ms, &ret->record_from_ms, err);
+    int r = counted_reading_before(db, spans, 0, since_ms, &ret->record_from_ms, err);
 
     between->from_ms = ret->record_from_ms;
     if (r != 0)
@@ -146,7 +129,6 @@ static int choose_begin(struct db *db, const struct counted_spans *spans, int64_
     }
     if (r != 0)
         return r;
-    /* the record begins later */
     r = period_first(db, spans, since_ms, &period, err);
     if (r > 0 && period.from_ms < spans->minutes_from_ms) {
         ret->record_from_ms = period.first_ms;
@@ -154,45 +136,61 @@ static int choose_begin(struct db *db, const struct counted_spans *spans, int64_
         return 1;
     }
     if (r >= 0)
-        r = ask(db, after_sql, since_ms > first_ms ? since_ms : first_ms, until_ms,
-                &ret->record_from_ms, err);
+        r = counted_reading_after(db, spans, 0, since_ms, &ret->record_from_ms, err);
     between->from_ms = ret->record_from_ms;
     return r;
 }
 
+/* The last one where none follows the end. */
+static int choose_last(struct db *db, const struct counted_spans *spans, int64_t until_ms,
+                       struct growth *ret, struct between *between, struct err *err)
+{
+    struct counted_period period;
+    int r = counted_reading_before(db, spans, 0, until_ms, &ret->record_until_ms, err);
+
+    between->until_ms = ret->record_until_ms;
+    if (r < 0 || (r > 0 && has_hour(spans, ret->record_until_ms)))
+        return r;
+    r = period_before(db, spans, until_ms, &period, err);
+    if (r > 0) {
+        ret->record_until_ms = period.last_ms;
+        between->until_ms = period.end_ms - 1;
+    }
+    return r;
+}
+
+/* The first reading not before until_ms; of periods the last reading in that which until_ms ends or
+ * lies in. */
 static int choose_end(struct db *db, const struct counted_spans *spans, int64_t until_ms,
                       struct growth *ret, struct between *between, struct err *err)
 {
     struct counted_period period;
-    int r = ask(db, before_sql, between->from_ms + 1, until_ms, &ret->record_until_ms, err);
+    int found = counted_reading_after(db, spans, 0, until_ms, &ret->record_until_ms, err), r;
 
     between->until_ms = ret->record_until_ms;
-    if (r != 0)
+    if (found < 0 || (found > 0 && has_hour(spans, until_ms)))
+        return found;
+    r = find_period(db, spans, counted_period_at, false, until_ms - 1, &period, err);
+    if (r < 0)
         return r;
-    r = period_before(db, spans, until_ms, &period, err);
-    if (r <= 0 || period.end_ms - 1 <= between->from_ms || period.last_ms <= ret->record_from_ms)
-        return r < 0 ? r : 0;
-    ret->record_until_ms = period.last_ms;
-    between->until_ms = period.end_ms - 1;
-    return 1;
+    if (r > 0 && period.from_ms < spans->minutes_from_ms) {
+        ret->record_until_ms = period.last_ms;
+        between->until_ms = period.end_ms - 1;
+        return r;
+    }
+    return found ? found : choose_last(db, spans, until_ms, ret, between, err);
 }
 
 /* The readings of a span. 1: there are two. */
 static int choose(struct db *db, const struct counted_spans *spans, int64_t since_ms,
                   int64_t until_ms, struct growth *ret, struct between *between, struct err *err)
 {
-    int64_t first_ms = INT64_MAX, last_ms = 0;
-    int r;
+    int r = choose_begin(db, spans, since_ms, ret, between, err);
 
-    for (size_t i = 0; i < spans->n; i++) {
-        if (spans->items[i].from_ms < first_ms)
-            first_ms = spans->items[i].from_ms;
-        if (spans->items[i].until_ms > last_ms)
-            last_ms = spans->items[i].until_ms;
-    }
-    until_ms = until_ms < last_ms ? until_ms : last_ms;
-    r = choose_begin(db, spans, first_ms, since_ms, until_ms, ret, between, err);
-    return r > 0 ? choose_end(db, spans, until_ms, ret, between, err) : r;
+    if (r <= 0 || ret->record_from_ms > until_ms)
+        return r < 0 ? r : 0;
+    r = choose_end(db, spans, until_ms, ret, between, err);
+    return r < 0 ? r : r > 0 && ret->record_until_ms > ret->record_from_ms;
 }
 
 static int collect(struct db *db, const struct sums *sums, struct growth *ret, struct err *err)
@@ -218,6 +216,18 @@ static int collect(struct db *db, const struct sums *sums, struct growth *ret, s
     return r;
 }
 
+/* One more than the highest number of a name. */
+static int count_names(struct db *db, size_t *ret, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = db_prepare(db, "SELECT coalesce(max(id), 0) FROM counter_names", &stmt, err);
+
+    if (r == 0)
+        r = stmt_step(stmt, err);
+    *ret = 1 + (r > 0 ? (size_t)(stmt_i64(stmt, 0) & 0xfffff) : 0);
+    return r < 0 ? r : 0;
+}
+
 static bool is_first_of(const struct counted_spans *spans, size_t at)
 {
     for (size_t i = 0; i < at; i++)
@@ -232,13 +242,10 @@ static int add_up(struct db *db, const struct counted_spans *spans, const struct
     _cleanup_(finish_sums) struct sums sums = {0};
     struct counted_piece pieces[5];
     unsigned n = counted_cut(between->from_ms, between->until_ms, pieces);
-    int64_t highest = 0;
-    int r = ask(db, "SELECT coalesce(max(id), 0) FROM counter_names WHERE ?1 = ?2", 0, 0, &highest,
-                err);
+    int r = count_names(db, &sums.n, err);
 
     if (r < 0)
         return r;
-    sums.n = (size_t)(highest & 0xfffff) + 1;
     sums.items = calloc(sums.n, sizeof(*sums.items));
     if (!sums.items)
         return err_errno(err, -ENOMEM, "reading the counters");
@@ -246,7 +253,54 @@ static int add_up(struct db *db, const struct counted_spans *spans, const struct
     for (size_t i = 0; i < spans->n && r >= 0; i++)
         for (unsigned j = 0; is_first_of(spans, i) && j < n && r >= 0; j++)
             r = add_piece(db, spans->items[i].netns, &pieces[j], &sums, err);
-    return r < 0 ? r : collect(db, &sums, ret, err);
+    if (r >= 0)
+        r = collect(db, &sums, ret, err);
+    return r < 0 ? r : grown_choose_interfaces(db, spans, between->from_ms, ret, err);
+}
+
+/* When counters were read first and last. */
+static int find_extent(struct db *db, const struct walltime *walltime,
+                       const struct counted_spans *spans, struct growth *ret, struct err *err)
+{
+    struct counted_period period;
+    int64_t first_ms = 0, last_ms = 0;
+    int r = period_first(db, spans, 0, &period, err);
+
+    if (r > 0)
+        first_ms = period.first_ms;
+    else if (r == 0)
+        r = counted_reading_after(db, spans, 0, 0, &first_ms, err);
+    if (r <= 0)
+        return r;
+    ret->first_ms = walltime_of_record(walltime, first_ms);
+    r = counted_reading_before(db, spans, 0, INT64_MAX, &last_ms, err);
+    if (r == 0) {
+        r = period_before(db, spans, INT64_MAX, &period, err);
+        last_ms = period.last_ms;
+    }
+    if (r > 0)
+        ret->last_ms = walltime_of_record(walltime, last_ms);
+    return r < 0 ? r : 0;
+}
+
+static void begin(const struct counted_spans *spans, struct growth *ret)
+{
+    *ret = (struct growth){.from_ms = TIME_UNKNOWN,
+                           .until_ms = TIME_UNKNOWN,
+                           .first_ms = TIME_UNKNOWN,
+                           .last_ms = TIME_UNKNOWN};
+    if (spans->n)
+        snprintf(ret->netns, sizeof(ret->netns), "%s", spans->items[spans->n - 1].name);
+}
+
+int counters_extent(struct db *db, const struct walltime *walltime, const struct filter *filter,
+                    struct growth *ret, struct err *err)
+{
+    _cleanup_(counted_spans_finish) struct counted_spans spans = {0};
+    int r = counted_spans_load(&spans, db, filter, err);
+
+    begin(&spans, ret);
+    return r < 0 || spans.n == 0 ? r : find_extent(db, walltime, &spans, ret, err);
 }
 
 int counters_grown(struct db *db, const struct walltime *walltime, const struct filter *filter,
@@ -257,17 +311,16 @@ int counters_grown(struct db *db, const struct walltime *walltime, const struct 
     struct between between = {0};
     int r = counted_spans_load(&spans, db, filter, err);
 
-    *ret = (struct growth){.from_ms = TIME_UNKNOWN, .until_ms = TIME_UNKNOWN};
+    begin(&spans, ret);
     if (r < 0 || spans.n == 0)
         return r;
     walltime_to_record(walltime, since_ms, &since_record, &first_ms);
     walltime_to_record(walltime, until_ms, &first_ms, &until_record);
     r = choose(db, &spans, since_record, until_record, ret, &between, err);
     if (r <= 0)
-        return r;
+        return r < 0 ? r : find_extent(db, walltime, &spans, ret, err);
     ret->from_ms = walltime_of_record(walltime, ret->record_from_ms);
     ret->until_ms = walltime_of_record(walltime, ret->record_until_ms);
-    snprintf(ret->netns, sizeof(ret->netns), "%s", spans.items[spans.n - 1].name);
     return add_up(db, &spans, &between, ret, err);
 }
 

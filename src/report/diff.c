@@ -7,6 +7,7 @@
 
 #include "connhist/model/history.h"
 #include "connhist/model/life.h"
+#include "connhist/model/offload.h"
 #include "connhist/store/db.h"
 #include "socket_row.h"
 
@@ -31,6 +32,8 @@ struct diff {
     struct row_maker maker;               /* owns what rows point to */
     struct filter all;                    /* what is read: who has changed matches once alone */
     const struct diff_question *question; /* not owned */
+    struct db *db;                        /* while it is read; not owned */
+    struct stmt *seen_neither;            /* likewise; owned */
     int64_t from_ms;                      /* the earlier snapshot, wall time */
     struct {
         VEC_FIELDS(struct change);
@@ -178,15 +181,50 @@ static bool other_owner(const struct socket_row *a, const struct socket_row *b)
            differ(before->container, after->container);
 }
 
-/* Another life need not be another socket: one that a walk missed begins a new one, without an opening
- * that is known. No socket outlives its boot. */
-static bool other_socket(const struct diff *diff, const struct socket_row *a,
-                         const struct socket_row *b)
+static bool other_offload(const struct socket_row *a, const struct socket_row *b)
 {
+    return a->offload != OFFLOAD_UNKNOWN && b->offload != OFFLOAD_UNKNOWN &&
+           a->offload != b->offload;
+}
+
+/* How many complete snapshots saw neither of two lives with the same endpoints, at most 2. */
+static int between_lives(struct diff *diff, const struct socket_row *a, const struct socket_row *b,
+                         struct err *err)
+{
+    static const char sql[] = "SELECT count(*) FROM (SELECT 1 FROM snapshots WHERE start_ms >= ?1 "
+                              "AND start_ms < ?2 AND status = 0 LIMIT 2)";
+    int64_t from_ms, end_ms, unused_ms;
+    int r = diff->seen_neither ? 0 : db_prepare(diff->db, sql, &diff->seen_neither, err);
+
+    if (r < 0)
+        return r;
+    walltime_to_record(diff->maker.walltime, a->closed_ms, &from_ms, &unused_ms);
+    walltime_to_record(diff->maker.walltime, b->first_seen_ms, &unused_ms, &end_ms);
+    stmt_reset(diff->seen_neither);
+    stmt_bind_i64(diff->seen_neither, 1, from_ms);
+    stmt_bind_i64(diff->seen_neither, 2, end_ms);
+    r = stmt_step(diff->seen_neither, err);
+    return r < 0 ? r : (int)stmt_i64(diff->seen_neither, 0);
+}
+
+/* Another life need not be another socket: one that a walk missed begins a new one, without an opening
+ * that is known. No walk misses one twice in a row, and none that was missed changes hands meanwhile.
+ * No socket outlives its boot. 1: it is another. */
+static int other_socket(struct diff *diff, const struct socket_row *a, const struct socket_row *b,
+                        struct err *err)
+{
+    int r;
+
     if (diff->rebooted)
-        return true;
-    return a->first_seen_ms != b->first_seen_ms && b->opened_ms != TIME_UNKNOWN &&
-           b->opened_ms > diff->from_ms;
+        return 1;
+    if (a->first_seen_ms == b->first_seen_ms)
+        return 0;
+    if (b->opened_ms != TIME_UNKNOWN && b->opened_ms > diff->from_ms)
+        return 1;
+    if (a->closed_ms == TIME_UNKNOWN || a->closed_ms >= b->first_seen_ms)
+        return 0;
+    r = between_lives(diff, a, b, err);
+    return r < 0 ? r : r >= (other_owner(a, b) ? 1 : 2);
 }
 
 /* Takes up two sockets with the same endpoints, or one without its like (the other is NULL). */
@@ -194,10 +232,11 @@ static int compare(struct diff *diff, const struct socket_row *before,
                    const struct socket_row *after, struct err *err)
 {
     bool was = matches(diff, before), is = matches(diff, after);
+    int other = before && after && (was || is) ? other_socket(diff, before, after, err) : 0;
     struct change change = {0};
 
-    if (!was && !is)
-        return 0;
+    if (other < 0 || (!was && !is))
+        return other;
     diff->sums.before += was;
     diff->sums.after += is;
     if (before)
@@ -209,9 +248,10 @@ static int compare(struct diff *diff, const struct socket_row *before,
     else if (!after)
         change.bits = DIFF_CLOSED;
     else
-        change.bits = (other_socket(diff, before, after) ? (unsigned)DIFF_REPLACED : 0U) |
+        change.bits = (other ? (unsigned)DIFF_REPLACED : 0U) |
                       (other_owner(before, after) ? (unsigned)DIFF_OWNER : 0U) |
-                      (before->state != after->state ? (unsigned)DIFF_STATE : 0U);
+                      (before->state != after->state ? (unsigned)DIFF_STATE : 0U) |
+                      (other_offload(before, after) ? (unsigned)DIFF_OFFLOAD : 0U);
     diff->sums.opened += change.bits == DIFF_OPENED;
     diff->sums.closed += change.bits == DIFF_CLOSED;
     diff->sums.changed += change.bits > DIFF_CLOSED;
@@ -356,13 +396,17 @@ static int load(struct diff *diff, struct db *db, const struct snapshot_choice *
         r = read_table(diff, db, from->record_ms, &before, err);
     if (r == 0)
         r = read_table(diff, db, to->record_ms, &after, err);
+    diff->db = db;
+    if (r == 0)
+        r = merge(diff, &before, &after, err);
+    stmt_free(diff->seen_neither);
+    diff->seen_neither = NULL;
     if (r < 0)
         return r;
     db_end(db);
-    r = merge(diff, &before, &after, err);
-    if (r == 0 && diff->changes.n > 1)
+    if (diff->changes.n > 1)
         qsort(diff->changes.items, diff->changes.n, sizeof(struct change), compare_changes);
-    return r;
+    return 0;
 }
 
 int diff_load(struct db *db, const struct walltime *walltime, const struct diff_question *question,

@@ -173,14 +173,34 @@ bool filter_endpoints(const struct filter *filter, uint8_t family, const struct 
            (!filter->has_peer || prefix_contains(&filter->peer, family, remote));
 }
 
+int filter_netns_number(const char *text, uint64_t *ret)
+{
+    static const struct {
+        const char *begin, *end;
+    } forms[] = {{"inode:", ""}, {"net:[", "]"}};
+
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        size_t head = strlen(forms[i].begin), tail = strlen(forms[i].end), length = strlen(text);
+        char number[24];
+
+        if (strncmp(text, forms[i].begin, head) != 0)
+            continue;
+        if (length < head + tail || length - head - tail >= sizeof(number) ||
+            strcmp(text + length - tail, forms[i].end) != 0)
+            return -EINVAL;
+        snprintf(number, sizeof(number), "%.*s", (int)(length - head - tail), text + head);
+        return parse_u64(number, 0, UINT64_MAX, ret) < 0 ? -EINVAL : 1;
+    }
+    return 0;
+}
+
 bool filter_netns(const struct filter *filter, const char *name, uint64_t inode)
 {
     uint64_t number;
 
     if (!filter->netns)
         return true;
-    if (strncmp(filter->netns, "inode:", 6) == 0 &&
-        parse_u64(filter->netns + 6, 0, UINT64_MAX, &number) == 0)
+    if (filter_netns_number(filter->netns, &number) > 0)
         return number == inode;
     if (strcmp(filter->netns, FILTER_NETNS_OWN) == 0)
         return !*name;

@@ -26,7 +26,7 @@ struct list {
     struct sampled_reader sampled;        /* owned */
     const struct list_question *question; /* not owned */
     int64_t from_ms;                      /* record time */
-    int64_t until_ms;                     /* record time */
+    int64_t until_ms;                     /* record time: the span's last instant */
     int64_t settled_ms;                   /* record time: ends up to here stay as they are */
     struct {
         VEC_FIELDS(struct found_life);
@@ -255,6 +255,7 @@ int sockets_list(struct db *db, const struct walltime *walltime,
         return err_set(err, -EINVAL, "the end of the time asked for lies before its begin");
     if (question->open_only && question->closed_by)
         return err_set(err, -EINVAL, "what is open and what was closed exclude each other");
+    list.until_ms--;
     if (list.until_ms < list.from_ms) /* the clock was set over all of it */
         list.until_ms = list.from_ms;
     r = row_maker_init(&list.maker, db, walltime, &question->filter, err);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "times.h"
+
 #define COMPACT_FIRST 4096
 
 struct series_key series_key_make(unsigned by, const struct service_key *service, uint8_t state)
@@ -42,17 +44,7 @@ void sweep_init(struct sweep *sweep, const struct moments *moments)
 
 size_t sweep_index(const struct sweep *sweep, size_t low, int64_t at_ms)
 {
-    size_t high = sweep->n_times;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (sweep->times[middle] < at_ms)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return times_index(sweep->times, sweep->n_times, low, at_ms);
 }
 
 /* FNV-1a. */

@@ -24,9 +24,9 @@ static void finish_values(struct values *values)
 
 static unsigned lacks_of(unsigned which)
 {
-    return (which & TABLE_COUNTERS ? (unsigned)COUNTED_LACKS_COUNTERS : 0U) |
-           (which & TABLE_INTERFACES ? (unsigned)COUNTED_LACKS_INTERFACES : 0U) |
-           (which & TABLE_ROUTES ? (unsigned)COUNTED_LACKS_ROUTES : 0U);
+    return (which & TABLE_COUNTERS ? (unsigned)COUNTED_COUNTERS : 0U) |
+           (which & TABLE_INTERFACES ? (unsigned)COUNTED_INTERFACES : 0U) |
+           (which & TABLE_ROUTES ? (unsigned)COUNTED_ROUTES : 0U);
 }
 
 /* The last reading of a namespace, or where readings are gone that of the hour or the day before: its
@@ -45,15 +45,57 @@ static int choose_in(struct db *db, struct stmt *stmt, const struct counted_span
     stmt_bind_i64(stmt, 3, span->netns);
     r = stmt_step(stmt, err);
     if (r > 0)
-        ret->values_ms = ret->record_ms = stmt_i64(stmt, 0);
+        ret->values_ms = ret->record_ms = ret->minute_ms = stmt_i64(stmt, 0);
     if (r != 0)
         return r;
     r = counted_period_before(db, spans, span->netns, at_ms, &period, err);
     if (r <= 0 || period.last_ms < span->from_ms)
         return r < 0 ? r : 0;
     ret->by_period_ms = period.end_ms - period.from_ms;
-    ret->record_ms = period.last_ms;
+    ret->record_ms = ret->minute_ms = period.last_ms;
     ret->values_ms = period.end_ms - 1;
+    return 1;
+}
+
+/* The last time in (?2, ?3] at which a namespace's rows changed, without readings that lacked some of
+ * them; 0: there is none. Each part finds its rows by the index. */
+#define READ_WHOLE(what)                                                     \
+    "NOT EXISTS (SELECT 1 FROM reading_lacks AS l WHERE l.at_ms = " what " " \
+    "AND l.netns = ?1 AND l.lacks & 6)"
+#define LAST_END(table)                                                   \
+    "coalesce((SELECT c.until_ms FROM " table " AS c WHERE c.netns = ?1 " \
+    "AND c.until_ms > ?2 AND c.until_ms <= ?3 AND " READ_WHOLE(           \
+        "c.until_ms") " "                                                 \
+                      "ORDER BY c.until_ms DESC LIMIT 1), 0)"
+#define LAST_BEGIN(table, until)                                                        \
+    "coalesce((SELECT max(c.from_ms) FROM " table " AS c WHERE c.netns = ?1 AND " until \
+    " AND c.from_ms > ?2 AND c.from_ms <= ?3 AND " READ_WHOLE("c.from_ms") "), 0)"
+#define LAST_OF(table) \
+    LAST_END(table)    \
+    ", " LAST_BEGIN(table, "c.until_ms IS NULL") ", " LAST_BEGIN(table, "c.until_ms > ?2")
+
+/* Routes, and interfaces, whose names they are shown by, are also read when they change. 1: there is a
+ * reading or a change. */
+static int choose_change(struct db *db, const struct counted_span *span, int64_t at_ms,
+                         bool has_reading, struct reading_choice *ret, struct err *err)
+{
+    static const char sql[] = "SELECT max(" LAST_OF("routes") ", " LAST_OF("interfaces") ")";
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = db_prepare(db, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, span->netns);
+    stmt_bind_i64(stmt, 2, has_reading ? ret->record_ms : span->from_ms - 1);
+    stmt_bind_i64(stmt, 3, at_ms);
+    r = stmt_step(stmt, err);
+    if (r < 0)
+        return r;
+    if (stmt_i64(stmt, 0) == 0)
+        return has_reading;
+    ret->record_ms = stmt_i64(stmt, 0);
+    if (!has_reading)
+        ret->minute_ms = ret->record_ms;
     return 1;
 }
 
@@ -70,12 +112,15 @@ static int choose(struct db *db, const struct counted_spans *spans, int64_t at_m
     for (size_t i = 0; i < spans->n && r >= 0; i++) {
         const struct counted_span *span = &spans->items[i];
         struct reading_choice one;
+        int64_t last_ms;
 
         if (span->from_ms > at_ms)
             continue;
         stmt_bind_i64(stmt, 4, (int64_t)lacks_of(which));
-        r = choose_in(db, stmt, spans, span, span->until_ms < at_ms ? span->until_ms : at_ms, &one,
-                      err);
+        last_ms = span->until_ms < at_ms ? span->until_ms : at_ms;
+        r = choose_in(db, stmt, spans, span, last_ms, &one, err);
+        if (r >= 0 && lacks_of(which) == COUNTED_ROUTES)
+            r = choose_change(db, span, last_ms, r > 0, &one, err);
         if (r > 0 && (!ret->found || one.record_ms >= ret->record_ms))
             *ret = one;
     }
@@ -192,12 +237,18 @@ static int load_counters(struct db *db, const struct reading_choice *choice, str
     return r;
 }
 
+/* The rows of a namespace (?1) at an instant (?2), found by their index. */
+#define THAT_WERE(table)                                        \
+    "WHERE id IN (SELECT id FROM " table                        \
+    " WHERE netns = ?1 AND until_ms IS NULL AND from_ms <= ?2 " \
+    "UNION ALL SELECT id FROM " table " WHERE netns = ?1 AND until_ms > ?2 AND from_ms <= ?2)"
+
 static int load_interfaces(struct db *db, const struct reading_choice *choice,
                            struct interface_list *ret, struct err *err)
 {
     static const char sql[] =
-        "SELECT ifindex, name, flags, operstate, mtu, type, has_stats FROM interfaces WHERE netns "
-        "= ?1 AND from_ms <= ?2 AND (until_ms IS NULL OR until_ms > ?2)";
+        "SELECT ifindex, name, flags, operstate, mtu, type, has_stats FROM interfaces " THAT_WERE(
+            "interfaces");
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     int r = db_prepare(db, sql, &stmt, err);
 
@@ -267,7 +318,15 @@ static void read_route(struct stmt *stmt, struct route *route)
                             .nexthop_id = (uint32_t)stmt_i64(stmt, 13),
                             .iif = (uint32_t)stmt_i64(stmt, 14),
                             .flags = (uint32_t)stmt_i64(stmt, 15),
-                            .encap = (uint16_t)stmt_i64(stmt, 16)};
+                            .encap = (uint16_t)stmt_i64(stmt, 16),
+                            .rank = (uint32_t)stmt_i64(stmt, 17),
+                            .mtu_bytes = (uint32_t)stmt_i64(stmt, 18),
+                            .mtu_locked = stmt_i64(stmt, 19) != 0,
+                            .advmss_bytes = (uint32_t)stmt_i64(stmt, 20),
+                            .max_window_bytes = (uint32_t)stmt_i64(stmt, 21),
+                            .initcwnd = (uint32_t)stmt_i64(stmt, 22),
+                            .initrwnd = (uint32_t)stmt_i64(stmt, 23),
+                            .pref = (uint8_t)stmt_i64(stmt, 24)};
     read_address(stmt, 3, &route->destination, NULL);
     read_address(stmt, 5, &route->source, NULL);
     route->has_prefsrc = read_address(stmt, 7, &route->prefsrc, NULL);
@@ -278,8 +337,8 @@ static int load_routes(struct db *db, const struct reading_choice *choice, struc
 {
     static const char sql[] =
         "SELECT id, family, route_table, destination, bits, source, source_bits, prefsrc, type, "
-        "metric, protocol, scope, tos, nexthop_id, iif, flags, encap FROM routes WHERE netns = ?1 "
-        "AND from_ms <= ?2 AND (until_ms IS NULL OR until_ms > ?2)";
+        "metric, protocol, scope, tos, nexthop_id, iif, flags, encap, rank, mtu, mtu_lock, advmss, "
+        "max_window, initcwnd, initrwnd, pref FROM routes " THAT_WERE("routes");
     static const char ways_sql[] = "SELECT gateway, ifindex, weight, flags FROM route_ways "
                                    "WHERE route = ?1 ORDER BY way";
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL, *ways = NULL;
@@ -337,7 +396,7 @@ int tables_at(struct db *db, const struct walltime *walltime, const struct filte
               struct err *err)
 {
     _cleanup_(counted_spans_finish) struct counted_spans spans = {0};
-    int64_t first_ms, last_ms, late_ms = 0, unused_ms = 0, ended_ms = INT64_MAX;
+    int64_t first_ms, last_ms, read_ms, late_ms = 0, unused_ms = 0, ended_ms = INT64_MAX;
     int r = counted_spans_load(&spans, db, filter, err);
 
     *choice = (struct reading_choice){0};
@@ -352,8 +411,13 @@ int tables_at(struct db *db, const struct walltime *walltime, const struct filte
         return r;
     choice->reading_ms = walltime_of_record(walltime, choice->record_ms);
     choice->distance_ms = at_ms - choice->reading_ms;
-    choice->in_gap = last_ms < first_ms || last_ms > ended_ms ||
-                     last_ms - choice->record_ms > late_ms + choice->by_period_ms;
+    late_ms += choice->by_period_ms;
+    /* a change is no reading that was due, unless none came any more */
+    read_ms =
+        choice->record_ms - choice->minute_ms > late_ms ? choice->record_ms : choice->minute_ms;
+    choice->in_gap = last_ms < first_ms || last_ms > ended_ms || last_ms - read_ms > late_ms;
+    if (choice->record_ms > choice->minute_ms)
+        choice->by_period_ms = 0;
     for (size_t i = 0; i < spans.n; i++)
         if (spans.items[i].netns == choice->netns)
             snprintf(ret->netns, sizeof(ret->netns), "%s", spans.items[i].name);

@@ -19,6 +19,10 @@ struct check {
     int64_t found;   /* lines told */
     int64_t unsound; /* snapshots whose counts don't add up */
     int64_t first_unsound_ms;
+    int64_t unlike; /* counts of minutes that are not those of their snapshots */
+    struct {
+        int64_t at_ms, service, state;
+    } first_unlike;
     int64_t denied; /* stretches of hours that lack what closed in them */
     int64_t first_denied_ms;
     int64_t done, total; /* steps */
@@ -121,12 +125,43 @@ static int note_unsound(void *arg, int64_t start_ms)
     return 0;
 }
 
+static int note_unlike(void *arg, int64_t at_ms, int64_t service, int64_t state)
+{
+    struct check *check = arg;
+
+    if (check->unlike++ == 0) {
+        check->first_unlike.at_ms = at_ms;
+        check->first_unlike.service = service;
+        check->first_unlike.state = state;
+    }
+    return 0;
+}
+
+static void tell_unlike(struct check *check)
+{
+    char row[64] = "";
+
+    if (check->unlike == 0)
+        return;
+    if (check->first_unlike.service)
+        snprintf(row, sizeof(row), "service %lld, state %lld, ",
+                 (long long)check->first_unlike.service, (long long)check->first_unlike.state);
+    find(check,
+         "%s: %lld count%s of minutes unlike those of their snapshots: %stier 1, %sat_ms %lld",
+         check->first_unlike.service ? "tally_rollups" : "cover_rollups", (long long)check->unlike,
+         check->unlike > 1 ? "s" : "", check->unlike > 1 ? "the first is " : "", row,
+         (long long)check->first_unlike.at_ms);
+}
+
 static int check_counts(struct check *check, struct err *err)
 {
+    const struct counts_faults faults = {
+        .unsound = note_unsound, .unlike = note_unlike, .arg = check};
     int r;
 
     step(check, "counts");
-    r = senses_each_unsound(check->db, check->edition, note_unsound, check, err);
+    r = senses_each_counts_fault(check->db, check->edition, &faults, err);
+    tell_unlike(check);
     if (check->unsound > 0)
         find(check,
              "tallies: the counts of %lld complete snapshots are not those of their sockets, the "

@@ -270,7 +270,7 @@ static int put_counters(struct store *store, const struct share *share,
 {
     _cleanup_(finish_known) struct known known = {.any = share->known,
                                                   .anew = one->anew && had_readings};
-    int r = one->full ? load_known(store, share->netns, &known, err) : 0;
+    int r = one->full & COUNTED_COUNTERS ? load_known(store, share->netns, &known, err) : 0;
 
     for (uint32_t i = 0; i < one->n_counters && r >= 0; i++) {
         struct counter_change change = changes[i];
@@ -279,13 +279,15 @@ static int put_counters(struct store *store, const struct share *share,
         r = find_name(store, &change, naming, &id, err);
         if (r >= 0 && id)
             orphans_note(store, STMT_FIND_COUNTER, id);
-        if (r < 0 || !id || change.named || (one->full && !follow(&known, id, &change)))
+        if (r < 0 || !id || change.named ||
+            (one->full & COUNTED_COUNTERS && !follow(&known, id, &change)))
             continue;
         r = put_value(store, share, id, &change, err);
     }
-    if (r >= 0 && one->full && !one->lacks)
+    if (r >= 0 && one->full & COUNTED_COUNTERS &&
+        !(one->lacks & (COUNTED_COUNTERS | COUNTED_INTERFACES)))
         r = put_rest(store, share, &known, err);
-    if (r >= 0 && !(one->lacks & COUNTED_LACKS_COUNTERS))
+    if (r >= 0 && !(one->lacks & COUNTED_COUNTERS))
         r = put_cover(store, share, err);
     return r;
 }
@@ -317,10 +319,11 @@ int counting_write(struct store *store, const struct batch_ids *ids, const struc
         int64_t netns = lives_netns(ids, one->netns);
         struct share share = {.netns = netns, .at_ms = at_ms};
 
-        r = find_share(store, one, last_ms, &share, err);
-        if (r >= 0 && one->lacks)
+        if (!one->again)
+            r = find_share(store, one, last_ms, &share, err);
+        if (r >= 0 && one->lacks && !one->again)
             r = WRITER_RUN(store, STMT_ADD_READING_LACK, lack_sql, err, at_ms, netns, one->lacks);
-        if (r >= 0)
+        if (r >= 0 && !one->again)
             r = put_counters(store, &share, one, counting->counters.items + counter, last_ms >= 0,
                              &naming, err);
         if (r >= 0)

@@ -8,19 +8,19 @@
 #include "sql.h"
 #include "writer.h"
 
-/* A namespace that is told in full. */
+/* Interfaces or routes of a namespace that are told in full. */
 struct retold {
     int64_t netns;
     int64_t before; /* what the file had has lower numbers; 0: it is not told in full */
     bool keeps;     /* what is as it was goes on, and gets the number by which it will end */
 };
 
-static struct retold retell(int64_t netns, const struct counted_netns *one, unsigned lack,
+static struct retold retell(int64_t netns, const struct counted_netns *one, unsigned part,
                             int64_t first_number)
 {
     struct retold retold = {.netns = netns};
 
-    if (one->full && !(one->lacks & lack)) {
+    if (one->full & ~one->lacks & part) {
         retold.before = first_number;
         retold.keeps = !one->anew;
     }
@@ -83,8 +83,8 @@ int counting_put_interfaces(struct store *store, int64_t netns, int64_t at_ms,
     static const char end_sql[] = "UPDATE interfaces SET until_ms = ?2 WHERE id = ?1";
     static const char all_sql[] =
         "UPDATE interfaces SET until_ms = ?2 WHERE netns = ?1 AND until_ms IS NULL AND id < ?3";
-    const struct retold retold = retell(netns, one, COUNTED_LACKS_INTERFACES,
-                                        one->n_interfaces ? changes[0].number : INT64_MAX);
+    const struct retold retold =
+        retell(netns, one, COUNTED_INTERFACES, one->n_interfaces ? changes[0].number : INT64_MAX);
     int r = 0;
 
     for (uint32_t i = 0; i < one->n_interfaces && r >= 0; i++) {
@@ -124,31 +124,41 @@ static int put_ways(struct store *store, const struct route_change *change,
     return r;
 }
 
+/* Of a statement whose first two values are others: from the third on what a route is known by. */
+static void bind_route(sqlite3_stmt *stmt, int64_t first, int64_t second, const struct route *route)
+{
+    size_t n = address_bytes(route->family);
+
+    SQL_BIND(stmt, first, second, route->family, route->table, route->bits, route->source_bits,
+             route->type, route->metric, route->protocol, route->scope, route->tos,
+             route->nexthop_id, route->iif, route->flags, route->encap, route->rank,
+             route->mtu_bytes, route->mtu_locked, route->advmss_bytes, route->max_window_bytes,
+             route->initcwnd, route->initrwnd, route->pref);
+    sql_bind_bytes(stmt, 24, route->destination.bytes, n);
+    sql_bind_bytes(stmt, 25, route->source.bytes, n);
+    if (route->has_prefsrc)
+        sql_bind_bytes(stmt, 26, route->prefsrc.bytes, n);
+    else
+        sqlite3_bind_null(stmt, 26);
+}
+
 static int put_route(struct store *store, int64_t netns, int64_t at_ms,
                      const struct route_change *change, const struct route_hop *hops,
                      struct err *err)
 {
     static const char sql[] =
         "INSERT OR REPLACE INTO routes (id, netns, family, route_table, bits, source_bits, type, "
-        "metric, protocol, scope, tos, nexthop_id, iif, flags, encap, from_ms, destination, "
-        "source, prefsrc) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, "
-        "?15, ?16, ?17, ?18, ?19)";
-    const struct route *route = &change->route;
-    size_t n = address_bytes(route->family);
+        "metric, protocol, scope, tos, nexthop_id, iif, flags, encap, rank, mtu, mtu_lock, advmss, "
+        "max_window, initcwnd, initrwnd, pref, destination, source, prefsrc, from_ms) VALUES (?1, "
+        "?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, "
+        "?21, ?22, ?23, ?24, ?25, ?26, ?27)";
     sqlite3_stmt *stmt;
     int r = writer_stmt(store, STMT_ADD_ROUTE, sql, &stmt, err);
 
     if (r < 0)
         return r;
-    SQL_BIND(stmt, change->number, netns, route->family, route->table, route->bits,
-             route->source_bits, route->type, route->metric, route->protocol, route->scope,
-             route->tos, route->nexthop_id, route->iif, route->flags, route->encap, at_ms);
-    sql_bind_bytes(stmt, 17, route->destination.bytes, n);
-    sql_bind_bytes(stmt, 18, route->source.bytes, n);
-    if (route->has_prefsrc)
-        sql_bind_bytes(stmt, 19, route->prefsrc.bytes, n);
-    else
-        sqlite3_bind_null(stmt, 19);
+    bind_route(stmt, change->number, netns, &change->route);
+    sqlite3_bind_int64(stmt, 27, at_ms);
     r = sql_run(stmt, err);
     return r < 0 ? r : put_ways(store, change, hops, err);
 }
@@ -197,23 +207,16 @@ static int find_route(struct store *store, const struct retold *retold,
         "SELECT id FROM routes WHERE netns = ?1 AND until_ms IS NULL AND id < ?2 AND family = ?3 "
         "AND route_table = ?4 AND bits = ?5 AND source_bits = ?6 AND type = ?7 AND metric = ?8 AND "
         "protocol = ?9 AND scope = ?10 AND tos = ?11 AND nexthop_id = ?12 AND iif = ?13 AND "
-        "flags = ?14 AND encap = ?15 AND destination = ?16 AND source = ?17 AND prefsrc IS ?18";
+        "flags = ?14 AND encap = ?15 AND rank = ?16 AND mtu = ?17 AND mtu_lock = ?18 AND "
+        "advmss = ?19 AND max_window = ?20 AND initcwnd = ?21 AND initrwnd = ?22 AND pref = ?23 "
+        "AND destination = ?24 AND source = ?25 AND prefsrc IS ?26";
     const struct route *route = &change->route;
-    size_t n = address_bytes(route->family);
     sqlite3_stmt *stmt;
     int r = writer_stmt(store, STMT_FIND_ROUTE, sql, &stmt, err);
 
     if (r < 0)
         return r;
-    SQL_BIND(stmt, retold->netns, retold->before, route->family, route->table, route->bits,
-             route->source_bits, route->type, route->metric, route->protocol, route->scope,
-             route->tos, route->nexthop_id, route->iif, route->flags, route->encap);
-    sql_bind_bytes(stmt, 16, route->destination.bytes, n);
-    sql_bind_bytes(stmt, 17, route->source.bytes, n);
-    if (route->has_prefsrc)
-        sql_bind_bytes(stmt, 18, route->prefsrc.bytes, n);
-    else
-        sqlite3_bind_null(stmt, 18);
+    bind_route(stmt, retold->netns, retold->before, route);
     while ((r = sql_step(stmt, err)) > 0) {
         *ret = sqlite3_column_int64(stmt, 0);
         r = has_ways(store, *ret, hops + route->first_hop, route->n_hops, err);
@@ -250,7 +253,7 @@ int counting_put_routes(struct store *store, int64_t netns, int64_t at_ms,
     static const char all_sql[] =
         "UPDATE routes SET until_ms = ?2 WHERE netns = ?1 AND until_ms IS NULL AND id < ?3";
     const struct retold retold =
-        retell(netns, one, COUNTED_LACKS_ROUTES, one->n_routes ? changes[0].number : INT64_MAX);
+        retell(netns, one, COUNTED_ROUTES, one->n_routes ? changes[0].number : INT64_MAX);
     int r = 0;
 
     for (uint32_t i = 0; i < one->n_routes && r >= 0; i++) {

@@ -14,6 +14,17 @@ _Static_assert((int)DB_INTEGER == SQLITE_INTEGER && (int)DB_FLOAT == SQLITE_FLOA
 
 int reader_fail(struct db *db, int rc, struct err *err)
 {
+    int r = reader_fail_user(db, rc, err);
+
+    if (r != -EINVAL)
+        return r;
+    err_prefix(err, r, "the file is not as this connhist expects it");
+    err->code = -EPROTO;
+    return -EPROTO;
+}
+
+int reader_fail_user(struct db *db, int rc, struct err *err)
+{
     if ((rc & 0xff) == SQLITE_INTERRUPT && db->late)
         return err_set(err, -ETIMEDOUT, "it took too long and was given up");
     if ((rc & 0xff) == SQLITE_INTERRUPT)
@@ -127,7 +138,9 @@ int stmt_step(struct stmt *stmt, struct err *err)
     }
     if (rc == SQLITE_ROW)
         return 1;
-    r = rc == SQLITE_DONE ? 0 : reader_fail(stmt->db, rc, err);
+    r = 0;
+    if (rc != SQLITE_DONE)
+        r = stmt->user ? reader_fail_user(stmt->db, rc, err) : reader_fail(stmt->db, rc, err);
     stmt_reset(stmt);
     return r;
 }

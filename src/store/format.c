@@ -25,7 +25,49 @@ static int read_header(sqlite3 *db, int64_t *ret_id, int64_t *ret_edition, int64
     return r;
 }
 
-int format_check(sqlite3 *db, int *ret_edition, struct err *err)
+static int lacks(sqlite3 *db, int edition, const struct schema_part *part, struct err *err)
+{
+    return err_set(err, -EPROTO,
+                   "%s is of edition %d, but lacks %s%s%s%s: an unreleased connhist made it, or it "
+                   "was changed by hand; move it away, and a new one is begun",
+                   sqlite3_db_filename(db, "main"), edition, part->column ? "" : "the view ",
+                   part->name, part->column ? "." : "", part->column ? part->column : "");
+}
+
+/* Views come with the schema, as tables do, so that this does not grow with the file. 1: there is. */
+static int has_view(sqlite3 *db, const char *name, struct err *err)
+{
+    static const char sql[] = "SELECT 1 FROM sqlite_schema WHERE type = 'view' AND name = ?1";
+    _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    int r = sql_prepare(db, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    sql_bind_string(stmt, 1, name);
+    return sql_step(stmt, err);
+}
+
+/* Whether all is there that statements name: else each of them would fail by itself, in SQLite's words. */
+static int check_parts(sqlite3 *db, int edition, struct err *err)
+{
+    for (int i = 0; i < schema_parts_n; i++) {
+        const struct schema_part *part = &schema_parts[i];
+        int r;
+
+        if (edition < part->first || edition > part->last)
+            continue;
+        if (part->column)
+            r = sqlite3_table_column_metadata(db, "main", part->name, part->column, NULL, NULL,
+                                              NULL, NULL, NULL) == SQLITE_OK;
+        else
+            r = has_view(db, part->name, err);
+        if (r <= 0)
+            return r < 0 ? r : lacks(db, edition, part, err);
+    }
+    return 0;
+}
+
+static int check(sqlite3 *db, int *ret_edition, struct err *err)
 {
     const char *path = sqlite3_db_filename(db, "main");
     int64_t id = 0, edition = 0, tables = 0;
@@ -44,8 +86,22 @@ int format_check(sqlite3 *db, int *ret_edition, struct err *err)
     if (edition < 0 || (edition == 0 && id != 0) || (edition > 0 && tables == 0))
         return err_set(err, -EBADMSG, "%s is damaged: edition %lld with %lld tables", path,
                        (long long)edition, (long long)tables);
-    *ret_edition = (int)edition;
-    return 0;
+    r = edition > 0 ? check_parts(db, (int)edition, err) : 0;
+    if (r == 0)
+        *ret_edition = (int)edition;
+    return r;
+}
+
+/* All at one instant: a recorder may be bringing it to a newer edition. */
+int format_check(sqlite3 *db, int *ret_edition, struct err *err)
+{
+    int r = sql_exec(db, "BEGIN", err);
+
+    if (r < 0)
+        return r;
+    r = check(db, ret_edition, err);
+    sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    return r;
 }
 
 static int apply(sqlite3 *db, int number, struct err *err)

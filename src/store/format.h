@@ -6,9 +6,9 @@
 
 #include "connhist/base/err.h"
 
-/* Tells whose file this is. *ret_edition: PRAGMA user_version; 0: it is empty.
- * -EMEDIUMTYPE: no SQLite database, or one of another program; -EPROTO: from a newer connhist;
- * -EBADMSG: damaged. */
+/* Tells whose file this is. *ret_edition: PRAGMA user_version; 0: it is empty. No transaction may be
+ * open. -EMEDIUMTYPE: no SQLite database, or one of another program; -EPROTO: from a newer connhist, or
+ * something lacks that its edition has; -EBADMSG: damaged. */
 int format_check(sqlite3 *db, int *ret_edition, struct err *err);
 
 /* Applies the migrations behind `edition`, each in a transaction of its own. */

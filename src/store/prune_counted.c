@@ -8,8 +8,8 @@
 int prune_readings(struct step *step, struct err *err)
 {
     static const char sql[] =
-        "DELETE FROM readings WHERE at_ms < ?1 AND at_ms <= coalesce((SELECT r.at_ms FROM "
-        "readings AS r ORDER BY r.at_ms LIMIT 1 OFFSET ?2), ?1)";
+        "DELETE FROM readings WHERE at_ms <= coalesce((SELECT r.at_ms FROM readings AS r WHERE "
+        "r.at_ms < ?1 ORDER BY r.at_ms LIMIT 1 OFFSET ?2), ?1 - 1)";
     static const char lacks_sql[] =
         "DELETE FROM reading_lacks WHERE (at_ms, netns) IN (SELECT l.at_ms, l.netns FROM "
         "reading_lacks AS l WHERE l.at_ms < ?1 ORDER BY l.at_ms LIMIT ?2)";
@@ -27,84 +27,105 @@ int prune_readings(struct step *step, struct err *err)
 
 int prune_counters(struct step *step, struct err *err)
 {
-    return prune_groups(
-        step, STMT_GROUP_COUNTER,
-        "SELECT netns, 0 FROM counters WHERE netns > ?1 AND ?2 >= -1 AND ?3 = 1 ORDER BY netns "
-        "LIMIT 1",
-        STMT_PRUNE_COUNTER,
-        "DELETE FROM counters WHERE netns = ?1 AND ?2 >= -1 AND ?3 = 1 AND at_ms < ?4 AND at_ms "
-        "<= coalesce((SELECT c.at_ms FROM counters AS c WHERE c.netns = ?1 "
-        "ORDER BY c.at_ms LIMIT 1 OFFSET ?5 - 1), ?4)",
-        err);
+    static const struct prune_group group = {
+        .next = STMT_GROUP_COUNTER,
+        .next_sql = "SELECT netns, 0 FROM counters WHERE netns > ?1 AND ?2 >= -1 AND ?3 = 1 ORDER "
+                    "BY netns LIMIT 1",
+        .drop = STMT_PRUNE_COUNTER,
+        .drop_sql = "DELETE FROM counters WHERE netns = ?1 AND ?2 >= -1 AND ?3 = 1 AND at_ms <= "
+                    "coalesce((SELECT c.at_ms FROM counters AS c WHERE c.netns = ?1 AND c.at_ms "
+                    "< ?4 ORDER BY c.at_ms LIMIT 1 OFFSET ?5 - 1), ?4 - 1)",
+    };
+
+    return prune_groups(step, &group, err);
 }
 
-/* The last value of each counter stays in its day: it holds until there is another, as long as the
- * namespace is recorded. */
-int prune_counter_rollups(struct step *step, struct err *err)
+#define NEXT_COUNTED(table)                                                                \
+    "SELECT netns, 0 FROM " table " WHERE tier = ?3 AND netns > ?1 AND ?2 >= -1 ORDER BY " \
+    "netns LIMIT 1"
+#define OLDEST_COUNTED(table, n)                                                             \
+    "at_ms <= coalesce((SELECT c.at_ms FROM " table " AS c WHERE c.tier = ?3 AND c.netns = " \
+    "?1 AND c.at_ms < ?4 ORDER BY c.at_ms LIMIT 1 OFFSET " n " - 1), ?4 - 1)"
+
+int prune_counter_hours(struct step *step, struct err *err)
 {
-    return prune_groups(
-        step, STMT_GROUP_COUNTER_ROLLUP,
-        "SELECT netns, 0 FROM counter_rollups WHERE tier = ?3 AND netns > ?1 AND ?2 >= -1 "
-        "ORDER BY netns LIMIT 1",
-        STMT_PRUNE_COUNTER_ROLLUP,
-        "DELETE FROM counter_rollups WHERE tier = ?3 AND netns = ?1 AND ?2 >= -1 AND at_ms < ?4 "
-        "AND (?3 = 3 OR at_ms <= coalesce((SELECT c.at_ms FROM counter_rollups AS c WHERE c.tier = "
-        "?3 AND c.netns = ?1 ORDER BY c.at_ms LIMIT 1 OFFSET ?5 - 1), ?4)) AND (?3 = 2 "
-        "OR NOT EXISTS (SELECT 1 FROM netns_spans AS s WHERE s.netns = ?1 AND s.until_ms IS NULL) "
-        "OR EXISTS (SELECT 1 FROM counter_rollups AS l WHERE l.tier = ?3 AND l.netns = ?1 "
-        "AND l.at_ms > counter_rollups.at_ms AND l.counter = counter_rollups.counter))",
-        err);
+    static const struct prune_group group = {
+        .next = STMT_GROUP_COUNTER_ROLLUP,
+        .next_sql = NEXT_COUNTED("counter_rollups"),
+        .drop = STMT_PRUNE_COUNTER_HOURS,
+        .drop_sql = "DELETE FROM counter_rollups WHERE tier = ?3 AND netns = ?1 AND ?2 >= -1 "
+                    "AND " OLDEST_COUNTED("counter_rollups", "?5"),
+    };
+
+    return prune_groups(step, &group, err);
+}
+
+/* The last value of each counter stays in its day: it holds until there is another, as long as the namespace is
+ * recorded. So what is looked through at once has more rows than there are counters. */
+int prune_counter_days(struct step *step, struct err *err)
+{
+#define OLDEST_DAYS OLDEST_COUNTED("counter_rollups", "(SELECT count(*) FROM counter_names) + ?5")
+    static const struct prune_group group = {
+        .next = STMT_GROUP_COUNTER_ROLLUP,
+        .next_sql = NEXT_COUNTED("counter_rollups"),
+        .drop = STMT_PRUNE_COUNTER_DAYS,
+        .visits = STEP_VISITS,
+        .drop_sql = "DELETE FROM counter_rollups WHERE tier = ?3 AND netns = ?1 AND ?2 >= -1 "
+                    "AND " OLDEST_DAYS " AND (NOT EXISTS (SELECT 1 FROM netns_spans AS s WHERE "
+                    "s.netns = ?1 AND s.until_ms IS NULL) OR (at_ms, counter) NOT IN (SELECT "
+                    "max(at_ms), counter FROM counter_rollups WHERE tier = ?3 AND netns = ?1 "
+                    "AND " OLDEST_DAYS " GROUP BY counter))",
+    };
+
+    return prune_groups(step, &group, err);
 }
 
 /* How far they were read. */
 int prune_counter_cover(struct step *step, struct err *err)
 {
-    return prune_groups(
-        step, STMT_GROUP_COUNTER_COVER,
-        "SELECT netns, 0 FROM counter_cover WHERE tier = ?3 AND netns > ?1 AND ?2 >= -1 "
-        "ORDER BY netns LIMIT 1",
-        STMT_PRUNE_COUNTER_COVER,
-        "DELETE FROM counter_cover WHERE tier = ?3 AND netns = ?1 AND ?2 >= -1 AND at_ms < ?4 AND "
-        "at_ms <= coalesce((SELECT c.at_ms FROM counter_cover AS c WHERE c.tier = ?3 AND c.netns = "
-        "?1 ORDER BY c.at_ms LIMIT 1 OFFSET ?5 - 1), ?4)",
-        err);
+    static const struct prune_group group = {
+        .next = STMT_GROUP_COUNTER_COVER,
+        .next_sql = NEXT_COUNTED("counter_cover"),
+        .drop = STMT_PRUNE_COUNTER_COVER,
+        .drop_sql = "DELETE FROM counter_cover WHERE tier = ?3 AND netns = ?1 AND ?2 >= -1 "
+                    "AND " OLDEST_COUNTED("counter_cover", "?5"),
+    };
+
+    return prune_groups(step, &group, err);
 }
 
-/* Interfaces and routes that were other than they are. */
-static int prune_spans_of(struct step *step, enum writer_stmt which, const char *sql,
-                          struct err *err)
-{
-    int r = WRITER_RUN(step->store, which, sql, err, step->tier->from_ms, STEP_ROWS);
-    int rows = r < 0 ? 0 : sqlite3_changes(step->store->db);
-
-    step->rows += rows;
-    return r < 0 ? r : rows < STEP_ROWS;
-}
+/* Interfaces and routes that were other than they are, and those of namespaces that ended. */
+#define GONE(table)                                                                       \
+    "(SELECT g.id FROM " table " AS g WHERE g.netns = ?1 AND ?2 >= -1 AND ?3 >= 0 AND "   \
+    "g.until_ms < ?4 UNION ALL SELECT g.id FROM " table " AS g WHERE g.netns = ?1 AND "   \
+    "g.until_ms IS NULL AND (SELECT s.until_ms FROM netns_spans AS s WHERE s.netns = ?1 " \
+    "ORDER BY s.from_ms DESC LIMIT 1) < ?4 LIMIT ?5)"
 
 int prune_interfaces(struct step *step, struct err *err)
 {
-    return prune_spans_of(
-        step, STMT_PRUNE_INTERFACES,
-        "DELETE FROM interfaces WHERE id IN (SELECT i.id FROM interfaces AS i WHERE coalesce("
-        "i.until_ms, (SELECT iif(count(*) = count(s.until_ms), max(s.until_ms), NULL) FROM "
-        "netns_spans "
-        "AS s WHERE s.netns = i.netns)) < ?1 LIMIT ?2)",
-        err);
+    static const struct prune_group group = {
+        .next = STMT_GROUP_INTERFACE,
+        .next_sql = "SELECT netns, 0 FROM interfaces WHERE netns > ?1 AND ?2 >= -1 AND ?3 >= 0 "
+                    "ORDER BY netns LIMIT 1",
+        .drop = STMT_PRUNE_INTERFACES,
+        .drop_sql = "DELETE FROM interfaces WHERE id IN " GONE("interfaces"),
+    };
+
+    return prune_groups(step, &group, err);
 }
 
 /* A route goes with its ways: those go first, so that a crash leaves none without a route. */
 int prune_routes(struct step *step, struct err *err)
 {
-#define GONE_ROUTES                                                                    \
-    "(SELECT i.id FROM routes AS i WHERE coalesce(i.until_ms, (SELECT iif(count(*) = " \
-    "count(s.until_ms), max(s.until_ms), NULL) FROM netns_spans AS s WHERE s.netns = " \
-    "i.netns)) < ?1 "                                                                  \
-    "ORDER BY i.id LIMIT ?2)"
-    int r = WRITER_RUN(step->store, STMT_PRUNE_ROUTE_WAYS,
-                       "DELETE FROM route_ways WHERE route IN " GONE_ROUTES, err,
-                       step->tier->from_ms, STEP_ROWS);
+    static const struct prune_group group = {
+        .next = STMT_GROUP_ROUTE,
+        .next_sql = "SELECT netns, 0 FROM routes WHERE netns > ?1 AND ?2 >= -1 AND ?3 >= 0 "
+                    "ORDER BY netns LIMIT 1",
+        .hanging = STMT_PRUNE_ROUTE_WAYS,
+        .hanging_sql = "DELETE FROM route_ways WHERE route IN " GONE("routes"),
+        .drop = STMT_PRUNE_ROUTES,
+        .drop_sql = "DELETE FROM routes WHERE id IN " GONE("routes"),
+    };
 
-    return r < 0 ? r
-                 : prune_spans_of(step, STMT_PRUNE_ROUTES,
-                                  "DELETE FROM routes WHERE id IN " GONE_ROUTES, err);
+    return prune_groups(step, &group, err);
 }

@@ -9,11 +9,15 @@
 #include "sql.h"
 #include "writer.h"
 
-#define STEP_HOURS  40  /* of each kind in a step: they take up to a page */
-#define STEP_VISITS 200 /* services and the like that a step looks at */
+#define STEP_HOURS 40 /* of each kind in a step: they take up to a page */
+#define STEP_RUNS  40
 /* With the whole key SQLite goes right behind a group; without, it steps over each of its rows. */
 #define BEHIND_ALL "9223372036854775807"
-#define STEP_DOWN  6 /* steps are so many times as large on the way down to a smaller size */
+/* One bound, so that SQLite reads no row beyond it. */
+#define OLDEST(table, group)                                             \
+    "at_ms <= coalesce((SELECT t.at_ms FROM " table " AS t WHERE " group \
+    " AND t.at_ms < ?4 ORDER BY t.at_ms LIMIT 1 OFFSET ?5 - 1), ?4 - 1)"
+#define STEP_DOWN 6 /* steps are so many times as large on the way down to a smaller size */
 
 static bool is_spent(const struct step *step)
 {
@@ -75,30 +79,34 @@ static int next_at(struct step *step, enum writer_stmt which, const char *sql, s
     return 1;
 }
 
-/* Removes rows of what at says; sql is bound to it, the tier and how many. */
-static int drop_at(struct step *step, enum writer_stmt which, const char *sql, struct err *err)
+/* Removes rows of what at says. */
+static int drop_at(struct step *step, const struct prune_group *group, struct err *err)
 {
-    int r, rows;
+    const int64_t values[] = {step->tier->at[0], step->tier->at[1], step->number, step->from_ms,
+                              STEP_ROWS};
+    int r = 0, rows;
 
     do {
-        r = WRITER_RUN(step->store, which, sql, err, step->tier->at[0], step->tier->at[1],
-                       step->number, step->tier->from_ms, STEP_ROWS);
+        if (group->hanging_sql)
+            r = writer_run(step->store, group->hanging, group->hanging_sql, values, 5, err);
+        if (r >= 0)
+            r = writer_run(step->store, group->drop, group->drop_sql, values, 5, err);
         rows = r < 0 ? 0 : sqlite3_changes(step->store->db);
         step->rows += rows;
     } while (rows >= STEP_ROWS && !is_spent(step));
     return r < 0 ? r : rows < STEP_ROWS;
 }
 
-int prune_groups(struct step *step, enum writer_stmt next, const char *next_sql,
-                 enum writer_stmt drop, const char *drop_sql, struct err *err)
+int prune_groups(struct step *step, const struct prune_group *group, struct err *err)
 {
     while (!is_spent(step)) {
         int64_t before[] = {step->tier->at[0], step->tier->at[1]};
-        int r = next_at(step, next, next_sql, err);
+        int r = next_at(step, group->next, group->next_sql, err);
 
+        step->visits += group->visits;
         if (r <= 0)
             return r < 0 ? r : 1;
-        r = drop_at(step, drop, drop_sql, err);
+        r = drop_at(step, group, err);
         if (r < 0)
             return r;
         if (r == 0) { /* more of the same is left */
@@ -113,8 +121,8 @@ int prune_groups(struct step *step, enum writer_stmt next, const char *next_sql,
 static int prune_hours(struct step *step, struct err *err)
 {
     static const char sql[] =
-        "DELETE FROM hours WHERE key >= ?1 AND key <= ?2 AND key <= coalesce((SELECT h.key FROM "
-        "hours AS h WHERE h.key >= ?1 ORDER BY h.key LIMIT 1 OFFSET ?3), ?2)";
+        "DELETE FROM hours WHERE key >= ?1 AND key <= coalesce((SELECT h.key FROM hours AS h WHERE "
+        "h.key BETWEEN ?1 AND ?2 ORDER BY h.key LIMIT 1 OFFSET ?3), ?2)";
     int rows = 0, r = 0;
 
     for (int kind = 1; kind < HOURS_KINDS && r >= 0; kind++) {
@@ -130,78 +138,86 @@ static int prune_hours(struct step *step, struct err *err)
 /* A listener's queue holds until its next row: the last one before is kept. */
 static int prune_queues(struct step *step, struct err *err)
 {
-    return prune_groups(
-        step, STMT_GROUP_QUEUE,
-        "SELECT life, 0 FROM queues WHERE life > ?1 AND ?2 >= -1 AND ?3 < 0 ORDER BY life LIMIT 1",
-        STMT_THIN_QUEUE,
-        "DELETE FROM queues WHERE life = ?1 AND ?2 >= -1 AND ?3 < 0 AND at_ms < (SELECT "
-        "max(q.at_ms) "
-        "FROM queues AS q WHERE q.life = ?1 AND q.at_ms <= ?4) AND at_ms <= coalesce((SELECT "
-        "q.at_ms "
-        "FROM queues AS q WHERE q.life = ?1 ORDER BY q.at_ms LIMIT 1 OFFSET ?5 - 1), ?4)",
-        err);
+#define LAST_QUEUE "(SELECT max(q.at_ms) FROM queues AS q WHERE q.life = ?1 AND q.at_ms <= ?4)"
+    static const struct prune_group group = {
+        .next = STMT_GROUP_QUEUE,
+        .next_sql = "SELECT life, 0 FROM queues WHERE life > ?1 AND ?2 >= -1 AND ?3 < 0 ORDER BY "
+                    "life LIMIT 1",
+        .drop = STMT_THIN_QUEUE,
+        .drop_sql =
+            "DELETE FROM queues WHERE life = ?1 AND ?2 >= -1 AND ?3 < 0 AND at_ms <= "
+            "coalesce((SELECT t.at_ms FROM queues AS t WHERE t.life = ?1 AND t.at_ms < " LAST_QUEUE
+            " ORDER BY t.at_ms LIMIT 1 OFFSET ?5 - 1), " LAST_QUEUE " - 1)",
+    };
+
+    return prune_groups(step, &group, err);
 }
 
 static int prune_tallies(struct step *step, struct err *err)
 {
-    return prune_groups(
-        step, STMT_GROUP_TALLY,
-        "SELECT service, state FROM tallies WHERE (service, state, at_ms) > (?1, ?2, " BEHIND_ALL
-        ") "
-        "AND ?3 = 0 ORDER BY service, state, at_ms LIMIT 1",
-        STMT_PRUNE_TALLY,
-        "DELETE FROM tallies WHERE service = ?1 AND state = ?2 AND ?3 = 0 AND at_ms < ?4 AND at_ms "
-        "<= "
-        "coalesce((SELECT t.at_ms FROM tallies AS t WHERE t.service = ?1 AND t.state = ?2 "
-        "ORDER BY t.at_ms LIMIT 1 OFFSET ?5 - 1), ?4)",
-        err);
+    static const struct prune_group group = {
+        .next = STMT_GROUP_TALLY,
+        .next_sql = "SELECT service, state FROM tallies WHERE (service, state, at_ms) > (?1, "
+                    "?2, " BEHIND_ALL ") AND ?3 = 0 ORDER BY service, state, at_ms LIMIT 1",
+        .drop = STMT_PRUNE_TALLY,
+        .drop_sql = "DELETE FROM tallies WHERE service = ?1 AND state = ?2 AND ?3 = 0 AND " OLDEST(
+            "tallies", "t.service = ?1 AND t.state = ?2"),
+    };
+
+    return prune_groups(step, &group, err);
 }
+
+#define STATE_GROUPS(table)                                                                    \
+    "SELECT service, state FROM " table " WHERE tier = ?3 AND (service, state, at_ms) > (?1, " \
+    "?2, " BEHIND_ALL ") ORDER BY service, state, at_ms LIMIT 1"
+#define STATE_OLDEST(table)                                                              \
+    "DELETE FROM " table " WHERE tier = ?3 AND service = ?1 AND state = ?2 AND " OLDEST( \
+        table, "t.tier = ?3 AND t.service = ?1 AND t.state = ?2")
 
 static int prune_rollups(struct step *step, struct err *err)
 {
-    return prune_groups(
-        step, STMT_GROUP_ROLLUP,
-        "SELECT service, state FROM tally_rollups WHERE tier = ?3 AND (service, state, at_ms) > "
-        "(?1, ?2, " BEHIND_ALL ") ORDER BY service, state, at_ms LIMIT 1",
-        STMT_PRUNE_ROLLUP,
-        "DELETE FROM tally_rollups WHERE tier = ?3 AND service = ?1 AND state = ?2 AND at_ms < ?4 "
-        "AND at_ms <= coalesce((SELECT t.at_ms FROM tally_rollups AS t WHERE t.tier = ?3 "
-        "AND t.service = ?1 AND t.state = ?2 ORDER BY t.at_ms LIMIT 1 OFFSET ?5 - 1), ?4)",
-        err);
+    static const struct prune_group group = {
+        .next = STMT_GROUP_ROLLUP,
+        .next_sql = STATE_GROUPS("tally_rollups"),
+        .drop = STMT_PRUNE_ROLLUP,
+        .drop_sql = STATE_OLDEST("tally_rollups"),
+    };
+
+    return prune_groups(step, &group, err);
 }
 
 static int prune_netns_tallies(struct step *step, struct err *err)
 {
-    return prune_groups(
-        step, STMT_GROUP_NETNS,
-        "SELECT service, state FROM netns_tallies WHERE tier = ?3 AND (service, state, at_ms) > "
-        "(?1, ?2, " BEHIND_ALL ") ORDER BY service, state, at_ms LIMIT 1",
-        STMT_PRUNE_NETNS,
-        "DELETE FROM netns_tallies WHERE tier = ?3 AND service = ?1 AND state = ?2 AND at_ms < ?4 "
-        "AND at_ms <= coalesce((SELECT t.at_ms FROM netns_tallies AS t WHERE t.tier = ?3 "
-        "AND t.service = ?1 AND t.state = ?2 ORDER BY t.at_ms LIMIT 1 OFFSET ?5 - 1), ?4)",
-        err);
+    static const struct prune_group group = {
+        .next = STMT_GROUP_NETNS,
+        .next_sql = STATE_GROUPS("netns_tallies"),
+        .drop = STMT_PRUNE_NETNS,
+        .drop_sql = STATE_OLDEST("netns_tallies"),
+    };
+
+    return prune_groups(step, &group, err);
 }
 
 static int prune_rates(struct step *step, struct err *err)
 {
-    return prune_groups(
-        step, STMT_GROUP_RATE,
-        "SELECT service, 0 FROM rate_rollups WHERE tier = ?3 AND service > ?1 AND ?2 >= -1 "
-        "ORDER BY service LIMIT 1",
-        STMT_PRUNE_RATE,
-        "DELETE FROM rate_rollups WHERE tier = ?3 AND service = ?1 AND ?2 >= -1 AND at_ms < ?4 "
-        "AND at_ms <= coalesce((SELECT t.at_ms FROM rate_rollups AS t WHERE t.tier = ?3 "
-        "AND t.service = ?1 ORDER BY t.at_ms LIMIT 1 OFFSET ?5 - 1), ?4)",
-        err);
+    static const struct prune_group group = {
+        .next = STMT_GROUP_RATE,
+        .next_sql = "SELECT service, 0 FROM rate_rollups WHERE tier = ?3 AND service > ?1 AND ?2 "
+                    ">= -1 ORDER BY service LIMIT 1",
+        .drop = STMT_PRUNE_RATE,
+        .drop_sql = "DELETE FROM rate_rollups WHERE tier = ?3 AND service = ?1 AND ?2 >= -1 "
+                    "AND " OLDEST("rate_rollups", "t.tier = ?3 AND t.service = ?1"),
+    };
+
+    return prune_groups(step, &group, err);
 }
 
 static int prune_cover(struct step *step, struct err *err)
 {
     static const char sql[] =
-        "DELETE FROM cover_rollups WHERE tier = ?1 AND at_ms < ?2 AND at_ms <= coalesce((SELECT "
-        "t.at_ms FROM cover_rollups AS t WHERE t.tier = ?1 ORDER BY t.at_ms LIMIT 1 OFFSET ?3), "
-        "?2)";
+        "DELETE FROM cover_rollups WHERE tier = ?1 AND at_ms <= coalesce((SELECT t.at_ms FROM "
+        "cover_rollups AS t WHERE t.tier = ?1 AND t.at_ms < ?2 ORDER BY t.at_ms LIMIT 1 OFFSET "
+        "?3), ?2 - 1)";
     static const char netns_sql[] =
         "DELETE FROM netns_covers WHERE (tier, at_ms, netns) IN (SELECT tier, at_ms, netns FROM "
         "netns_covers WHERE tier = ?1 AND at_ms < ?2 LIMIT ?3)";
@@ -222,8 +238,8 @@ static int prune_cover(struct step *step, struct err *err)
 static int prune_snapshots(struct step *step, struct err *err)
 {
     static const char sql[] =
-        "DELETE FROM snapshots WHERE start_ms < ?1 AND start_ms <= coalesce((SELECT s.start_ms "
-        "FROM snapshots AS s ORDER BY s.start_ms LIMIT 1 OFFSET ?2), ?1)";
+        "DELETE FROM snapshots WHERE start_ms <= coalesce((SELECT s.start_ms FROM snapshots AS s "
+        "WHERE s.start_ms < ?1 ORDER BY s.start_ms LIMIT 1 OFFSET ?2), ?1 - 1)";
     static const char incomplete_sql[] =
         "DELETE FROM incomplete WHERE start_ms < "
         "(SELECT min(start_ms) FROM snapshots WHERE start_ms > ?1)";
@@ -241,6 +257,17 @@ static int prune_snapshots(struct step *step, struct err *err)
 
 /* What lacked, where it paused and which runs there were is told as long as there are counts by the hour, or
  * anything finer. */
+static int64_t notes_from(const struct step *step)
+{
+    const struct prune_tier *tiers = step->store->retention.tiers;
+    int64_t from_ms = tiers[TIER_HOURS + 1].from_ms;
+
+    for (int tier = TIER_DETAIL; tier < TIER_HOURS; tier++)
+        if (tiers[tier + 1].from_ms < from_ms)
+            from_ms = tiers[tier + 1].from_ms;
+    return from_ms;
+}
+
 static int prune_notes(struct step *step, struct err *err)
 {
     static const char losses_sql[] = "DELETE FROM losses WHERE id IN (SELECT l.id FROM losses AS l "
@@ -248,36 +275,50 @@ static int prune_notes(struct step *step, struct err *err)
     static const char pauses_sql[] =
         "DELETE FROM pauses WHERE from_ms IN (SELECT p.from_ms FROM pauses AS p "
         "WHERE p.from_ms < ?1 AND p.until_ms < ?1 ORDER BY p.from_ms LIMIT ?2)";
-    static const char runs_sql[] =
-        "DELETE FROM recordings WHERE id IN (SELECT r.id FROM recordings AS r WHERE r.started_ms < "
-        "?1 "
-        "AND (SELECT n.started_ms FROM recordings AS n WHERE n.id > r.id ORDER BY n.id LIMIT 1) < "
-        "?1 "
-        "AND NOT EXISTS (SELECT 1 FROM pauses AS p WHERE r.id IN (p.before, p.after)) "
-        "ORDER BY r.id LIMIT ?2 / 10)";
-    static const char spans_sql[] =
-        "DELETE FROM netns_spans WHERE (netns, from_ms) IN (SELECT s.netns, s.from_ms FROM "
-        "netns_spans AS s WHERE s.until_ms < ?1 LIMIT ?2)";
-    const struct prune_tier *tiers = step->store->retention.tiers;
-    int64_t from_ms = tiers[TIER_HOURS + 1].from_ms;
+    int64_t from_ms = notes_from(step);
     int r, rows = 0;
 
-    for (int tier = TIER_DETAIL; tier < TIER_HOURS; tier++)
-        if (tiers[tier + 1].from_ms < from_ms)
-            from_ms = tiers[tier + 1].from_ms;
     r = WRITER_RUN(step->store, STMT_PRUNE_LOSSES, losses_sql, err, from_ms, STEP_ROWS);
     rows += r < 0 ? 0 : sqlite3_changes(step->store->db);
     if (r >= 0)
         r = WRITER_RUN(step->store, STMT_PRUNE_PAUSES, pauses_sql, err, from_ms, STEP_ROWS);
     rows += r < 0 ? 0 : sqlite3_changes(step->store->db);
-    if (r >= 0)
-        r = WRITER_RUN(step->store, STMT_PRUNE_RUNS, runs_sql, err, from_ms, STEP_ROWS);
-    rows += r < 0 ? 0 : sqlite3_changes(step->store->db);
-    if (r >= 0)
-        r = WRITER_RUN(step->store, STMT_PRUNE_SPANS, spans_sql, err, from_ms, STEP_ROWS);
-    rows += r < 0 ? 0 : sqlite3_changes(step->store->db);
     step->rows += rows;
     return r < 0 ? r : rows == 0;
+}
+
+/* The pauses of before have gone already, but for one that reaches beyond. Runs are numbered in the order of time. */
+static int prune_runs(struct step *step, struct err *err)
+{
+    static const char sql[] =
+        "DELETE FROM recordings WHERE id IN (SELECT r.id FROM recordings AS r WHERE r.id < "
+        "coalesce((SELECT k.id FROM recordings AS k WHERE k.started_ms >= ?1 ORDER BY k.id LIMIT "
+        "1), (SELECT max(k.id) FROM recordings AS k) + 1) "
+        "AND (SELECT n.started_ms FROM recordings AS n WHERE n.id > r.id ORDER BY n.id LIMIT 1) < "
+        "?1 AND NOT EXISTS (SELECT 1 FROM pauses AS p WHERE p.from_ms < ?1 AND r.id IN (p.before, "
+        "p.after)) ORDER BY r.id LIMIT ?2)";
+    int r = WRITER_RUN(step->store, STMT_PRUNE_RUNS, sql, err, notes_from(step), STEP_RUNS);
+    int rows = r < 0 ? 0 : sqlite3_changes(step->store->db);
+
+    step->rows += rows;
+    return r < 0 ? r : rows < STEP_RUNS;
+}
+
+static int prune_netns_spans(struct step *step, struct err *err)
+{
+    static const struct prune_group group = {
+        .next = STMT_GROUP_SPAN,
+        .next_sql = "SELECT netns, 0 FROM netns_spans WHERE netns > ?1 AND ?2 >= -1 AND ?3 >= 0 "
+                    "ORDER BY netns LIMIT 1",
+        .drop = STMT_PRUNE_SPANS,
+        .drop_sql = "DELETE FROM netns_spans WHERE netns = ?1 AND ?2 >= -1 AND ?3 >= 0 AND "
+                    "until_ms < ?4 AND from_ms <= coalesce((SELECT t.from_ms FROM netns_spans AS t "
+                    "WHERE t.netns = ?1 AND t.from_ms < ?4 ORDER BY t.from_ms LIMIT 1 OFFSET "
+                    "?5 - 1), ?4 - 1)",
+    };
+
+    step->from_ms = notes_from(step);
+    return prune_groups(step, &group, err);
 }
 
 /* Changes of the wall clock are told as long as there is anything of a time that they are about: no boot that something
@@ -305,14 +346,16 @@ static int prune_part(struct step *step, bool *ret_last, struct err *err)
     static const part_fn ticks[] = {prune_tallies, prune_snapshots};
     static const part_fn minutes[] = {prune_rollups, prune_netns_tallies, prune_rates,
                                       prune_cover,   prune_counters,      prune_readings};
-    static const part_fn hours[] = {prune_rollups,    prune_netns_tallies,   prune_rates,
-                                    prune_cover,      prune_counter_rollups, prune_counter_cover,
-                                    prune_interfaces, prune_routes,          prune_notes};
-    static const part_fn days[] = {prune_rollups, prune_netns_tallies,   prune_rates,
-                                   prune_cover,   prune_counter_rollups, prune_counter_cover,
+    static const part_fn hours[] = {prune_rollups,    prune_netns_tallies, prune_rates,
+                                    prune_cover,      prune_counter_hours, prune_counter_cover,
+                                    prune_interfaces, prune_routes,        prune_notes,
+                                    prune_runs,       prune_netns_spans};
+    static const part_fn days[] = {prune_rollups, prune_netns_tallies, prune_rates,
+                                   prune_cover,   prune_counter_days,  prune_counter_cover,
                                    prune_epochs};
     unsigned part = step->tier->part;
 
+    step->from_ms = step->tier->from_ms;
     if (step->number == TIER_DETAIL) {
         if (part < FILE_CLASSES)
             return prune_class(step, part, err);

@@ -24,10 +24,15 @@ struct stmt {
     struct db *db;
     sqlite3_stmt *stmt;
     int bind_rc; /* first error of a bind since the last reset */
+    bool user;   /* written by whoever asks: what is wrong with it is his */
 };
 
-/* Sets err for a failed call; knows of the deadline. */
+/* Sets err for a failed call; knows of the deadline. -EPROTO in place of -EINVAL: statements of our own
+ * are right, so it is the file that is not as they expect. */
 int reader_fail(struct db *db, int rc, struct err *err);
+
+/* The same for a statement of whoever asks: -EINVAL. */
+int reader_fail_user(struct db *db, int rc, struct err *err);
 
 /* Sets the deadline as db_set_limit() wants it. */
 void reader_start_limit(struct db *db);

@@ -52,9 +52,11 @@ static int check_found(struct repair *repair, const char *path, struct err *err)
                        "%s was written by a newer connhist: it is of edition %d, this program "
                        "knows editions up to %d",
                        path, repair->image.newer, file_edition());
-    if (repair->image.n_missing)
+    if (repair->image.n_missing) {
         repair_tell(repair, "the last %u of %u pages: the file was cut off",
                     repair->image.n_missing, repair->image.n_pages);
+        repair->counts_lost = true;
+    }
     if (repair->image.n_pages < 3)
         return err_set(err, -EMEDIUMTYPE, "%s is too short: nothing of a record is in it", path);
     return find_edition(repair, path, err);

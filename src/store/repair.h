@@ -31,6 +31,7 @@ struct repair {
         VEC_FIELDS(int64_t);
     } numbers; /* of rows on the page at hand */
     int edition;
+    bool counts_lost; /* rows of tallies or of snapshots may be among what is gone */
 };
 
 __attribute__((format(printf, 2, 3))) void repair_tell(struct repair *repair, const char *format,

@@ -46,29 +46,53 @@ static int note(void *arg, int64_t start_ms)
     return sql_run(unsound->stmt, unsound->err);
 }
 
-/* A snapshot whose counts are not all there is not complete: then nobody takes what lacks for 0. */
+/* A snapshot whose counts are not all there is not complete: then nobody takes what lacks for 0. Sums can be right by
+ * chance, as where a socket changed its state and both counts are gone: so all up to the next full counts are in doubt. */
 static int mend_counts(struct repair *repair, struct err *err)
 {
+    static const char sql[] =
+        "UPDATE snapshots SET status = 1 WHERE status = 0 AND start_ms IN (SELECT s.start_ms FROM "
+        "(SELECT DISTINCT coalesce((SELECT a.start_ms FROM snapshots AS a WHERE a.anchor = 1 AND "
+        "a.start_ms <= u.start_ms ORDER BY a.start_ms DESC LIMIT 1), u.start_ms) AS from_ms, "
+        "coalesce((SELECT a.start_ms FROM snapshots AS a WHERE a.anchor = 1 AND a.start_ms > "
+        "u.start_ms ORDER BY a.start_ms LIMIT 1), 9223372036854775807) AS until_ms FROM "
+        "temp.unsound AS u) AS d JOIN snapshots AS s ON s.start_ms >= d.from_ms AND s.start_ms < "
+        "d.until_ms); DROP TABLE temp.unsound";
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
     struct unsound unsound = {.err = err};
+    const struct counts_faults faults = {.unsound = note, .arg = &unsound};
     int r = sql_exec(repair->db, "CREATE TEMP TABLE unsound (start_ms INTEGER PRIMARY KEY)", err);
 
     if (r >= 0)
         r = sql_prepare(repair->db, "INSERT OR IGNORE INTO temp.unsound VALUES (?1)", &stmt, err);
     unsound.stmt = stmt;
     if (r >= 0)
-        r = senses_each_unsound(repair->db, repair->edition, note, &unsound, err);
+        r = senses_each_counts_fault(repair->db, repair->edition, &faults, err);
     if (r >= 0 && unsound.n > 0)
         repair_tell(repair,
-                    "tallies: %lld snapshots between %lld and %lld ms lack counts: they are no "
-                    "longer complete ones",
+                    "tallies: %lld snapshots between %lld and %lld ms lack counts: they and those "
+                    "up to the next full counts are no longer complete ones",
                     (long long)unsound.n, (long long)unsound.first_ms, (long long)unsound.last_ms);
     if (r >= 0)
-        r = sql_exec(repair->db,
-                     "UPDATE snapshots SET status = 1 WHERE start_ms IN (SELECT start_ms FROM "
-                     "temp.unsound); DROP TABLE temp.unsound",
-                     err);
+        r = sql_exec(repair->db, sql, err);
     return r;
+}
+
+/* How many sockets a snapshot saw says nothing of its counts where it was complete in some namespaces alone. So where
+ * counts may be gone none of them is trusted: each is complete in no namespace. */
+static int mend_incomplete(struct repair *repair, struct err *err)
+{
+    int64_t n = 0;
+    int r = sql_query_i64(repair->db, "SELECT count(DISTINCT start_ms) FROM incomplete", &n, err);
+
+    if (r < 0 || n == 0)
+        return r < 0 ? r : 0;
+    repair_tell(repair,
+                "tallies: %lld snapshot%s that %s complete in some namespaces may lack counts: %s "
+                "complete in none",
+                (long long)n, n > 1 ? "s" : "", n > 1 ? "were" : "was",
+                n > 1 ? "they are" : "it is");
+    return sql_exec(repair->db, "DELETE FROM incomplete", err);
 }
 
 /* Where snapshots are gone, or no longer complete, nothing is known. */
@@ -139,6 +163,8 @@ int repair_mend(struct repair *repair, struct err *err)
         r = mend_senses(repair, err);
     if (r >= 0)
         r = mend_counts(repair, err);
+    if (r >= 0 && repair->counts_lost && repair->edition >= 2)
+        r = mend_incomplete(repair, err);
     if (r >= 0 && repair->edition >= 3) /* made again of the sockets that were saved */
         r = sql_exec(repair->db, "DELETE FROM hours", err);
     if (r >= 0 && repair->lost > 0) {

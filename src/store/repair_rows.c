@@ -150,6 +150,10 @@ static void tell_losses(struct repair *repair, const struct targets *targets)
         if (target->index)
             continue;
         repair->lost_pages += target->damaged_pages;
+        repair->counts_lost |=
+            (target->damaged_pages || target->refused) &&
+            (strcmp(target->table, "tallies") == 0 || strcmp(target->table, "snapshots") == 0 ||
+             strcmp(target->table, "incomplete") == 0);
         if (target->damaged_pages)
             repair_tell(repair, "%s: %lld damaged page%s, %lld rows saved", target->table,
                         (long long)target->damaged_pages, target->damaged_pages > 1 ? "s" : "",

@@ -209,5 +209,6 @@ int repair_strays(struct repair *repair, struct targets *targets, struct err *er
         repair_tell(repair, "%lld row%s of an unknown table not saved", (long long)strays.lost_rows,
                     strays.lost_rows > 1 ? "s" : "");
     repair->lost_pages += strays.lost_pages;
+    repair->counts_lost |= strays.lost_pages > 0;
     return 0;
 }

@@ -37,10 +37,19 @@ int senses_place(sqlite3 *db, const struct sense *sense, char ret[static SENSES_
 /* Mends them. */
 int senses_mend(sqlite3 *db, const struct sense *sense, struct err *err);
 
-/* Gives the start of each complete snapshot whose counts, as the rules of connhist-schema(5) read them,
- * are not as many as the sockets that it saw; 0 or what fn returned below 0. */
-int senses_each_unsound(sqlite3 *db, int edition, int (*fn)(void *arg, int64_t start_ms), void *arg,
-                        struct err *err);
+/* Each may return a negative errno to end it. */
+struct counts_faults {
+    /* the start of a complete snapshot whose counts are not as many as the sockets that it saw */
+    int (*unsound)(void *arg, int64_t start_ms);
+    /* a count of a minute that is not what the snapshots of it say; service and state 0: how many snapshots; NULL: minutes
+     * are not looked at */
+    int (*unlike)(void *arg, int64_t at_ms, int64_t service, int64_t state);
+    void *arg;
+};
+
+/* Goes through the counts as they came, as the rules of connhist-schema(5) read them. */
+int senses_each_counts_fault(sqlite3 *db, int edition, const struct counts_faults *faults,
+                             struct err *err);
 
 /* Gives the end of each stretch of hours that does not tell of all that closed in it, or can't be read. */
 int senses_each_denied(sqlite3 *db, int edition, int (*fn)(void *arg, int64_t end_ms), void *arg,

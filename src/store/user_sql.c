@@ -88,7 +88,7 @@ int db_prepare_user(struct db *db, const char *sql, struct stmt **ret, const cha
     rc = sqlite3_prepare_v2(db->db, sql, -1, &stmt, &tail);
     db->user = false;
     if (rc != SQLITE_OK)
-        return db->denied ? refuse(err) : reader_fail(db, rc, err);
+        return db->denied ? refuse(err) : reader_fail_user(db, rc, err);
     if (!stmt) {
         *ret = NULL;
         *ret_tail = tail;
@@ -101,6 +101,7 @@ int db_prepare_user(struct db *db, const char *sql, struct stmt **ret, const cha
     r = reader_wrap(db, stmt, ret, err);
     if (r < 0)
         return r;
+    (*ret)->user = true;
     *ret_tail = tail;
     return 0;
 }

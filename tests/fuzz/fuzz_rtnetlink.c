@@ -45,10 +45,12 @@ static void check_route(const void *payload, size_t n)
             address_cut(route.family, &cut, 32, route.bits);
             assert(memcmp(&cut, &route.destination, sizeof(cut)) == 0);
         }
+        assert(route.pref <= ROUTE_PREF_HIGH && (route.mtu_bytes || !route.mtu_locked));
+        assert(!route_leads_nowhere(route.type) || hops.n == 0);
         for (size_t i = 0; i < hops.n; i++)
             assert(hops.items[i].weight >= 1 && hops.items[i].weight <= 256);
         if (route_table_add(&table, &route, hops.items, hops.n) == 0) {
-            route_table_sort(&table);
+            route_table_rank(&table);
             assert(route_compare(&table, &table.items[0], &table, &table.items[0]) == 0);
         }
     }

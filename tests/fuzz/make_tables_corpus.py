@@ -13,7 +13,7 @@ import sys
 
 CLONE_NEWNET = 0x40000000
 RTM_NEWLINK, RTM_GETLINK, RTM_NEWROUTE, RTM_GETROUTE = 16, 18, 24, 26
-RTA_VIA, RTA_MULTIPATH = 18, 9
+RTA_VIA, RTA_MULTIPATH, RTA_METRICS, RTA_PREF = 18, 9, 8, 20
 HEADER = struct.Struct("=IHHII")
 
 ROUTES = """
@@ -73,6 +73,11 @@ def rtnetlink_inputs():
     yield "broken_way_inside", 1, head + attribute(RTA_MULTIPATH, way[:8] + b"\x20\0\5\0" + way[12:])
     yield "broken_way_cut", 1, head + attribute(RTA_MULTIPATH, way[:-2])
     yield "broken_via", 1, head + attribute(RTA_VIA, struct.pack("=H", 10) + bytes(4))
+    metrics = b"".join(attribute(kind, struct.pack("=I", 1 << kind)) for kind in range(1, 18))
+    yield "metrics", 1, head + attribute(RTA_METRICS, metrics) + attribute(RTA_PREF, b"\x03")
+    yield "broken_metrics", 1, head + attribute(RTA_METRICS, metrics[:-2])
+    yield "broken_metric", 1, head + attribute(RTA_METRICS, attribute(2, b"\x01\x02"))
+    yield "broken_pref", 1, head + attribute(RTA_PREF, b"")
     yield "many_ways", 1, head + attribute(RTA_MULTIPATH, struct.pack("=HBBi", 8, 0, 255, 1) * 600)
 
 

@@ -257,8 +257,9 @@ class Kernel:
                 peer = peer.format(n % 200 + 1)
             state = "ESTABLISHED" if socket.proto == "udp" else ["SYN_SENT", "ESTABLISHED"][n % 2]
             index = self.sockets.index(socket)
+            same = peer == socket.remote and state in (socket.state, "ESTABLISHED")  # nobody can tell
             self.sockets[index] = replace(socket, remote=peer, state=state, seen_uid=False,
-                                          life={"found": False, "held": set()})
+                                          life=socket.life if same else {"found": False, "held": set()})
 
     def hold(self, n):
         """shutdown() without close(): what is left stays, CLOSE, beside the TIME_WAIT, with the same cookie."""

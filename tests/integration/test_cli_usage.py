@@ -207,6 +207,20 @@ def test_a_file_from_a_newer_version_cannot_be_asked(tmp_path):
     assert "999" in refused("--db", path, "report", status=3)
 
 
+@pytest.mark.parametrize("change, lacks", [
+    ("DROP VIEW counter_minutes; DROP TABLE counters", "counters.netns"), ("DROP VIEW listeners", "the view listeners"),
+    ("DROP VIEW counter_minutes; ALTER TABLE counters DROP COLUMN over_gap", "counters.over_gap")])
+def test_a_file_of_an_unfinished_edition_cannot_be_asked(tmp_path, change, lacks):
+    path = tmp_path / "early.db"
+    make_file(path, 1_700_000_000_000)
+    database = sqlite3.connect(path)
+    database.executescript(change)
+    database.close()
+    for args in (["report"], ["list"], ["netstat", "-s", "--at", "now"], ["diff", "--from", "-1h"], ["export", "--format", "openmetrics"],
+                 ["sql", "SELECT 1"]):
+        assert lacks in refused("--db", path, *args, status=3)
+
+
 def test_the_configuration_names_file_and_ports(small, tmp_path):
     config = tmp_path / "connhist.yaml"
     config.write_text(f"database: {small}\nservices:\n  8000/tcp: myservice\n")

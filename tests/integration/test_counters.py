@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Counters, interfaces and routes as they were recorded, held against nstat, ip and /proc at the time."""
 import json
+import sqlite3
 import subprocess
 import time
 
@@ -105,7 +106,8 @@ def ip_routes(both):
                 where = "0.0.0.0/0" if wide == 32 else "::/0"
             elif "/" not in where:
                 where = "%s/%d" % (where, wide)
-            ways = len(route.get("nexthops", ())) or ("dev" in route)
+            nowhere = route.get("type") in ("blackhole", "unreachable", "prohibit", "throw")
+            ways = 0 if nowhere else len(route.get("nexthops", ())) or ("dev" in route)
             found.append((where, route.get("type", "unicast"), str(route.get("table", "main")),
                           route.get("metric", 0), int(ways)))
     return sorted(found, key=str)
@@ -161,6 +163,26 @@ def test_each_instant_has_the_counters_interfaces_and_routes_of_then(netns, db, 
     ways = [row for row in told(db, netns, "-r", "--at", at(past[0][0]))["rows"] if row["destination"] == "10.0.0.0/8"]
     assert [(way["gateway"], way["weight"], way["interface"]) for way in ways] == [
         ("192.0.2.1", 3, "d0"), ("192.0.2.9", 1, "d0")]
+
+
+def test_discards_are_what_linux_and_the_device_dropped(netns, db):
+    """As in /proc/net/dev. No device of a test's misses a packet: what one missed is written into the file."""
+    at_ms = take(netns, db)[0]
+    file = sqlite3.connect(db)
+    for place, (name, value) in enumerate({"rx_dropped": 5, "rx_missed": 7, "tx_dropped": 3}.items()):
+        name = "interface.lo." + name
+        file.execute("INSERT OR IGNORE INTO counter_names (name, kind, protocol, place) VALUES (?, 0, 0, ?)", (name, place))
+        file.execute("INSERT OR REPLACE INTO counters SELECT max(n.id), ?, k.id, ?, 0, 1, 0 FROM netns AS n, counter_names AS k "
+                     "WHERE n.name = '' AND k.name = ?", (at_ms, value, name))
+    file.commit()
+    file.close()
+    total = {row["statistic"]: (row["received"], row["sent"]) for row in told(db, netns, "-e", "--at", at(at_ms))["rows"]}
+    assert total["discards"] == (12, 3)
+    lo, = [row for row in told(db, netns, "-e", "--by", "interface", "--at", at(at_ms))["rows"] if row["interface"] == "lo"]
+    assert (lo["rx_dropped"], lo["rx_missed"], lo["tx_dropped"]) == (5, 7, 3)
+    shown = connhist("--db", db, "netstat", "-e", "--by", "interface", "--at", at(at_ms), netns=netns).stdout.splitlines()
+    heads = next(line.split() for line in shown if line.startswith("INTERFACE"))
+    assert [line.split()[heads.index("DISCARDS")] for line in shown if line.startswith("lo ")] == ["12", "3"]
 
 
 def test_between_two_readings_the_earlier_one_is_shown_with_its_distance(netns, db, past):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Counters, interfaces and routes as they are recorded: a made-up kernel's, over reboots, gaps, restarts and namespaces
 that go and come back; what is added up by hour and day, and what is left of it when readings are gone."""
+import datetime
 import random
 import subprocess
 from collections import defaultdict
@@ -89,6 +90,10 @@ def steps(path, name, since, until, step, *args):
     return strict_json(done.stdout)["rows"]
 
 
+def utc(ms):
+    return datetime.datetime.fromtimestamp(ms / 1000, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
 def by_time(rows, since):
     return {(row["at_ms"] - since) // MINUTE: (row["grew"], row["gap_grew"], row["at_least"]) for row in rows}
 
@@ -114,11 +119,11 @@ def test_growth_over_a_gap_is_told_apart_and_no_step_behind_it_is_higher(path):
     replay(path, kernel.commands)
     rows = steps(path, "TcpExt.ListenOverflows", BEGIN, kernel.wall_ms + 1, "1m")
     found = by_time(rows, BEGIN)
-    assert found[0] == (None, 0, "no")  # nothing is known before the first reading
-    assert all(found[minute] == (6, 0, "no") for minute in range(1, 6))
-    assert all(found[minute] == (None, None, None) for minute in range(6, 15))
-    assert found[15] == (None, 1006, "no")
-    assert found[16] == (0, 0, "no") and all(found[minute] == (6, 0, "no") for minute in range(17, 21))
+    # readings are at full minutes: each tells of the minute before it
+    assert all(found[minute] == (6, 0, "no") for minute in range(0, 5))
+    assert all(found[minute] == (None, None, None) for minute in range(5, 15))
+    assert found[15] == (0, 1006, "no")
+    assert all(found[minute] == (6, 0, "no") for minute in range(16, 20)) and found[20] == (None, None, None)
     assert {row["per_second"] for row in rows} == {None, 0, 0.1}
     # the same by the hour, where a part of it was covered
     row, = steps(path, "TcpExt.ListenOverflows", BEGIN, BEGIN + HOUR - 1, "1h")
@@ -144,8 +149,8 @@ def test_after_a_reboot_growth_is_neither_negative_nor_all_of_it_twice(path):
     kernel.ticks(6)
     replay(path, kernel.commands)
     found = by_time(steps(path, "Tcp.OutRsts", BEGIN, kernel.wall_ms + 1, "1m"), BEGIN)
-    assert found[1] == (5, 0, "no") and found[5] == (None, 40, "yes") and found[6] == (3, 0, "no")
-    assert by_time(steps(path, "Tcp.ActiveOpens", BEGIN, kernel.wall_ms + 1, "1m"), BEGIN)[5] == (None, 30, "yes")
+    assert found[0] == (5, 0, "no") and found[1] == (None, None, None) and found[5] == (3, 40, "yes")
+    assert by_time(steps(path, "Tcp.ActiveOpens", BEGIN, kernel.wall_ms + 1, "1m"), BEGIN)[5] == (0, 30, "yes")
     document = strict_json(connhist("--db", path, "netstat", "-s", "--since", at(BEGIN), "--until", at(kernel.wall_ms),
                                     "--format", "json").stdout)
     grew = {row["counter"]: (row["grew"], row["at_least"]) for row in document["rows"]}
@@ -171,9 +176,9 @@ def test_a_namespace_that_comes_back_goes_on_with_what_grew_meanwhile(path):
     replay(path, kernel.commands)
     found = by_time(steps(path, "Udp.NoPorts", BEGIN, kernel.wall_ms + 1, "1m", "--netns", "n1"), BEGIN)
     assert [found[minute] for minute in range(7)] == [
-        (None, 0, "no"), (2, 0, "no"), *[(None, None, None)] * 3, (None, 30, "no"), (4, 0, "no")]
+        (2, 0, "no"), *[(None, None, None)] * 4, (4, 30, "no"), (None, None, None)]
     own = by_time(steps(path, "Udp.NoPorts", BEGIN, kernel.wall_ms + 1, "1m"), BEGIN)
-    assert [own[minute][0] for minute in range(7)] == [None] + [0] * 6
+    assert [own[minute][0] for minute in range(7)] == [0] * 6 + [None]
 
 
 def test_what_could_not_be_read_is_a_gap(path):
@@ -189,7 +194,7 @@ def test_what_could_not_be_read_is_a_gap(path):
     replay(path, kernel.commands)
     found = by_time(steps(path, "Udp.NoPorts", BEGIN, kernel.wall_ms + 1, "1m"), BEGIN)
     assert [found[minute] for minute in range(6)] == [
-        (None, 0, "no"), (0, 0, "no"), (None, None, None), (None, None, None), (None, 9, "no"), (0, 0, "no")]
+        (0, 0, "no"), (None, None, None), (None, None, None), (None, None, None), (0, 9, "no"), (None, None, None)]
 
 
 def test_a_restart_adds_no_row_for_what_is_as_it_was(path):
@@ -249,7 +254,7 @@ def test_an_interface_that_comes_back_by_its_name_counts_from_0(path):
     kernel.commands.append("interface 8 tun0 1500 1005")
     kernel.ticks(6)
     replay(path, kernel.commands)
-    assert grown(path, "tun0", kernel.wall_ms)[:5] == [0, 0, 0, 1000, 5]
+    assert grown(path, "tun0", kernel.wall_ms)[:4] == [0, 0, 1000, 5]
 
 
 def test_an_interface_that_gets_another_name_goes_on(path):
@@ -265,9 +270,9 @@ def test_an_interface_that_gets_another_name_goes_on(path):
     kernel.commands += ["interface 2 lan 1500 916", "interface 4 eth1 1500 50"]
     kernel.ticks(6)
     replay(path, kernel.commands)
-    assert grown(path, "eth0", kernel.wall_ms)[:6] == [0, 0, 10, 4, 0, 0]
-    assert grown(path, "eth1", kernel.wall_ms)[:6] == [0, 0, 20, 3, 0, 50]
-    assert grown(path, "lan", kernel.wall_ms)[4:6] == [1, 2]
+    assert grown(path, "eth0", kernel.wall_ms)[:5] == [0, 10, 4, 0, 0]
+    assert grown(path, "eth1", kernel.wall_ms)[:5] == [0, 20, 3, 0, 50]
+    assert grown(path, "lan", kernel.wall_ms)[3:5] == [1, 2]
 
 
 def test_after_a_reboot_routes_and_interfaces_are_others(path):
@@ -385,12 +390,20 @@ def test_hours_and_days_are_what_single_readings_make(path, seed):
     ids = dict(query(path, "SELECT id, name FROM counter_names"))
     rows, level = {}, {}
     sums = defaultdict(lambda: [0, 0, 0])
+    middles = {}  # what a reading found belongs to the middle of the time since the one before
+    hours = defaultdict(lambda: [0, 0, defaultdict(int), defaultdict(int)])
+    for (place, at_ms), (before, _, first) in readings.items():
+        covered = at_ms - before if before and at_ms - before <= LATE else 0
+        middles[place, at_ms] = at_ms if first else at_ms - covered // 2
+        hour = hours[place, middles[place, at_ms] // HOUR * HOUR]
+        hour[0], hour[1] = hour[0] + 1, hour[1] + covered
     for netns, at_ms, counter, value, grew, turn, over in query(
             path, "SELECT netns, at_ms, counter, value, grew, turn, over_gap FROM counters ORDER BY at_ms"):
         rows[places[netns], at_ms, ids[counter]] = value, grew, turn
         before = readings.get((places[netns], at_ms), (None,))[0]
         assert grew >= 0
         assert over == (turn != FIRST and before is not None and at_ms - before > LATE)
+        hours[places[netns], middles.get((places[netns], at_ms), at_ms) // HOUR * HOUR][2 + over][ids[counter]] += grew
         for tier, length in (2, HOUR), (3, DAY):
             sum_ = sums[tier, netns, at_ms // length * length, counter]
             sum_[0], sum_[1], sum_[2] = sum_[0] + grew, sum_[1] + grew * over, value
@@ -418,13 +431,13 @@ def test_hours_and_days_are_what_single_readings_make(path, seed):
         for row in asked:
             every = [sum_ for (tier, netns, at_ms, id_), sum_ in sums.items()  # the namespace is another in each boot
                      if (tier, places[netns], at_ms, ids[id_]) == (2, 1, row["at_ms"], name)]
-            one = [sum(sum_[0] for sum_ in every), sum(sum_[1] for sum_ in every), every[-1][2] if every else None]
-            n, covered = cover.get((2, 1, row["at_ms"]), (0, 0))
             if name.startswith("sockstat"):
-                assert row["last"] == one[2] if one[2] is not None else n > 0 or row["last"] is None
+                n = cover.get((2, 1, row["at_ms"]), (0, 0))[0]
+                assert row["last"] == every[-1][2] if every else n > 0 or row["last"] is None
             else:
-                assert row["grew"] == (one[0] - one[1] if covered else None)
-                assert row["gap_grew"] == (one[1] if n else None)
+                n, covered, grew, gap_grew = hours[1, row["at_ms"]]
+                assert row["grew"] == (grew[name] if covered else None)
+                assert row["gap_grew"] == (gap_grew[name] if n else None)
         by_minute = defaultdict(int)
         for row in steps(path, name, BEGIN, BEGIN + 2 * DAY - 1, "30m", "--netns", "n1"):
             by_minute[row["at_ms"] // HOUR * HOUR] += row.get("grew") or 0
@@ -487,7 +500,7 @@ def test_a_counter_that_never_moved_is_an_answer_and_a_typo_is_none(path):
     for word in "TcpExt.ListenOverflows", "listenoverflows", "ListenOverflows", "tcpextlistenoverflows":
         rows = steps(path, word, BEGIN, kernel.wall_ms + 1, "1m")
         assert {row["counter"] for row in rows} == {"TcpExt.ListenOverflows"}
-        assert [row["grew"] for row in rows] == [None, 0, 0]
+        assert [row["grew"] for row in rows] == [0, 0, None]
     many = connhist("--db", path, "report", "--counter", "inerrors", status=2)
     assert many.stderr == "connhist: --counter inerrors may be Udp.InErrors, Udp6.InErrors: write more of the name\n"
     typo = connhist("--db", path, "report", "--counter", "ListenOverflow5", status=2)
@@ -499,8 +512,8 @@ def test_a_counter_that_never_moved_is_an_answer_and_a_typo_is_none(path):
     assert {row["counter"]: row["value"] for row in zero["rows"]}["TcpExt.ListenDrops"] == 0
 
 
-def test_a_reading_at_the_end_of_a_span_belongs_to_the_next_one(path):
-    """Spans end before --until: those that follow one another count each reading once."""
+def test_spans_that_follow_one_another_count_all_growth_once(path):
+    """By steps, what grew from one reading to the next is where the middle of that time is."""
     kernel = Kernel()
     kernel.set("TcpExt.ListenOverflows", 0)
     kernel.tick()
@@ -510,13 +523,15 @@ def test_a_reading_at_the_end_of_a_span_belongs_to_the_next_one(path):
     replay(path, kernel.commands)
     readings = [at_ms for at_ms, in query(path, "SELECT at_ms FROM readings ORDER BY at_ms")]
     assert len(readings) == 4
-    name, (_, _, third, last) = "TcpExt.ListenOverflows", readings
+    name, (_, second, third, last) = "TcpExt.ListenOverflows", readings
 
     def grown(since, until, step="1m"):
         return [row["grew"] for row in steps(path, name, since, until, step) if row["grew"]]
-    assert grown(third - 1, third) == [] and grown(third - 1, third + 1) == grown(third, third + 1) == [20]
-    assert grown(BEGIN, third, "2h") == [1] and grown(BEGIN, third + 1, "2h") == [21]
-    assert grown(third, last) == [20] and grown(last, last + 1) == [300]
+    middle = (second + third) // 2
+    assert grown(second, third) == grown(middle, third) == grown(middle, middle + 1) == [20]
+    assert grown(second, middle) == grown(middle + 1, third) == []
+    assert grown(BEGIN, third, "2h") == [21] and grown(BEGIN, middle, "2h") == [1]
+    assert grown(third, last) == [300] and grown(last, last + 1) == []
 
 
 def test_the_chart_shows_growth_gaps_and_sums(path):
@@ -534,7 +549,7 @@ def test_the_chart_shows_growth_gaps_and_sums(path):
                     at(kernel.wall_ms + 1), "--step", "1m", "--format", "chart")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("TcpExt.ListenOverflows: ")
-    assert lines[1].strip() == "·▂█▁····" and "max 7 in the 1m00s from" in lines[2]
+    assert lines[1].strip() == "▂█▁·····" and "max 7 in the 1m00s from" in lines[2]
     assert "8 in all" in lines[2] and "100 more over gaps" in " ".join(lines[2:4])
     assert any("none" in line and "not recorded" in line for line in lines)
     table = connhist("--db", path, "report", "--counter", "ListenOverflows", "--since", at(BEGIN), "--until",
@@ -563,8 +578,9 @@ def test_counters_beneath_a_port_are_in_json_too(path):
     early = strict_json(connhist("--db", path, "report", "--format", "json", "--port", "80", "--since", at(begin - 9000),
                                  "--until", at(begin - 1)).stdout)
     assert early["counters"] is None  # nothing is known
-    text = connhist("--db", path, "report", "--port", "80", *span).stdout
+    text = connhist("--db", path, "--utc", "report", "--port", "80", *span).stdout
     assert "TcpExt.ListenOverflows" in text and "+9" in text
+    assert "moved between the readings of %s and %s:" % (utc(begin), utc(kernel.wall_ms)) in " ".join(text.split())
     for form in "jsonl", "csv":
         assert "ListenOverflows" not in connhist("--db", path, "report", "--port", "80", "--format", form, *span).stdout
 

@@ -100,6 +100,89 @@ def test_a_socket_that_changes_hands_is_no_other_socket(play):
     assert [(row["change"], row["pid_before"], row["pid"]) for row in rows] == [("owner", 100, 101)]
 
 
+def test_a_restart_of_the_recorder_changes_nothing(play):
+    """Not even where an owner was not known before it; one that is another behind the gap is told."""
+    host = Host()
+    server(host)
+    server(host, 200, "old", cookie=2, port=8080)
+    host.socket(3, "LISTEN", 443)                    # whose, is not found
+    host.socket(10, "ESTABLISHED", 80, 40000)
+    host.do("holds 100 15")
+    host.tick(4)
+    host.do("stop")
+    host.boot_ms += 100_000
+    host.close(2)
+    host.do("ended 200")
+    server(host, 201, "new", cookie=4, port=8080, start=4_000_000)
+    host.process(300, "late")
+    host.do("holds 300 8")
+    host.clock()
+    host.do("start boot-1")
+    host.tick(4)
+    rows = diff(play(host), 2, 18)["rows"]
+    assert [(row["local_port"], row["pid_before"], row["pid"]) for row in rows] == [(8080, 200, 201)]
+    assert "owner" in rows[0]["change"].split("+")
+
+
+@pytest.mark.parametrize("ticks, change", [(0, "owner"), (1, "replaced+owner")])
+def test_a_port_that_snapshots_saw_free_is_another_sockets(play, ticks, change):
+    """Though the recorder did not see the later one open: it began behind a gap."""
+    host = Host()
+    server(host, 200, "old", cookie=2, port=8080)
+    host.tick(4)
+    if ticks:
+        host.close(2)
+        host.do("ended 200")
+        host.tick(ticks)
+    host.do("stop")
+    host.boot_ms += 100_000
+    if not ticks:
+        host.close(2)
+        host.do("ended 200")
+    server(host, 201, "new", cookie=4, port=8080, start=4_000_000)
+    host.clock()
+    host.do("start boot-1")
+    host.tick(4)
+    rows = diff(play(host), 2, 16 + ticks)["rows"]
+    assert [(row["change"], row["pid_before"], row["pid"]) for row in rows] == [(change, 200, 201)]
+
+
+def test_what_else_of_an_owner_is_another_is_shown_where_its_process_is_the_same(play):
+    host = Host()
+    server(host)
+    host.tick(3)
+    host.process(100, "web", unit="other.service", cgroup="/system.slice/other.service")
+    host.tick(60)
+    made = play(host)
+    rows = diff(made, 2, 62)["rows"]
+    assert [(row["change"], row["pid_before"], row["pid"], row["unit_before"], row["unit"]) for row in rows] == [
+        ("owner", 100, 100, "web.service", "other.service")]
+    assert "web/100: web.service -> other.service" in made.ask("diff", "--from", at(2), "--to", at(62))
+
+
+def test_another_upper_layer_is_a_change(play):
+    """kTLS begins on a connection; two others are as they were."""
+    host = Host()
+
+    def held(cookie, port, offload):
+        host.socket(cookie, "ESTABLISHED", 80, port)
+        key = cookie, False
+        host.sockets[key] += f"\noffload {offload}"
+    host.do("sampling 20000")
+    server(host)
+    for cookie, port, offload in ((10, 40000, 1), (11, 40001, 2), (12, 40002, 1)):
+        held(cookie, port, offload)
+    host.tick(14)
+    for cookie, port, offload in ((10, 40000, 128 + 2 * 8 + 3), (11, 40001, 2), (12, 40002, 1)):
+        held(cookie, port, offload)
+    host.tick(14)
+    made = play(host)
+    rows = diff(made, 10, 28)["rows"]
+    assert [(row["change"], row["remote_port"], row["offload_before"], row["offload"]) for row in rows] == [
+        ("offload", 40000, "InHost", "kTLS tx software rx device")]
+    assert "ESTABLISHED, InHost -> kTLS tx software rx device" in made.ask("diff", "--from", at(10), "--to", at(28), "-n")
+
+
 def test_sockets_that_share_their_ends_find_themselves(play):
     """SO_REUSEPORT: one of four workers is replaced, and one comes."""
     host = Host()
@@ -240,13 +323,17 @@ import socket, sys
 kept = {}
 for line in sys.stdin:
     word, port = line.split()
-    if word == "open":
-        listener = socket.create_server(("127.0.0.1", int(port)))
-        client = socket.create_connection(("127.0.0.1", int(port)))
+    if word in ("open", "open6"):
+        where, family = (("::1", socket.AF_INET6) if word == "open6" else ("127.0.0.1", socket.AF_INET))
+        listener = socket.create_server((where, int(port)), family=family)
+        client = socket.create_connection((where, int(port)))
         kept[port] = [listener, client, listener.accept()[0]]
     elif word == "udp":
         kept[port] = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM)]
         kept[port][0].bind(("127.0.0.1", int(port)))
+    elif word == "udp6":
+        kept[port] = [socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)]
+        kept[port][0].bind(("::1", int(port)))
     elif word == "half":
         kept[port][1].close()
     else:
@@ -262,8 +349,9 @@ def make_two_tables(netns, db, record):
     """A record of two snapshots, and what ss showed at each: (first instant, second, table, table)."""
     process = netns.python(CONNECTIONS)
     tables = []
-    for commands in (("open 80", "open 8080", "open 443", "udp 53", "udp 5353"),
-                     ("close 8080", "half 443", "close 53", "open 9000", "udp 123")):
+    for commands in (("open 80", "open 8080", "open 443", "udp 53", "udp 5353", "open6 81", "open6 8443", "open6 444", "udp6 54"),
+                     ("close 8080", "half 443", "close 53", "open 9000", "udp 123", "close 8443", "half 444", "close 54",
+                      "open6 9001", "udp6 546")):
         for command in commands:
             process.stdin.write(command + "\n")
             process.stdin.flush()

@@ -16,7 +16,7 @@ from test_rollups import play_long
 
 BUSY = [("open:LISTEN", 1), ("open:ESTABLISHED", 7), ("connect_and_close", 5), ("open:udp-bound", 3), ("ticks", 149),
         ("advance", 1), ("wait", 380), ("open:ESTABLISHED", 3), ("connect_and_close", 2), ("ticks", 149)]
-SAMPLE = re.compile(r'([a-z_:][a-z0-9_:]*)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (-?[0-9.e+]+) ([0-9]+\.[0-9]{3})')
+SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (-?[0-9.e+]+) ([0-9]+\.[0-9]{3})')
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\\n]|\\[\\"n])*)"')
 
 
@@ -50,14 +50,17 @@ def parse(text):
     for line in lines[:-2]:
         if line.startswith("# TYPE "):
             _, _, family, kind = line.split(" ")
-            assert kind == "gauge" and family not in families, "a family stands in one piece"
+            assert kind in ("gauge", "counter") and family not in families, "a family stands in one piece"
             families.append(family)
+            continue
+        if line.startswith("# UNIT "):
+            assert line.split(" ")[2] == family and family.endswith("_" + line.split(" ")[3])
             continue
         if line.startswith("# HELP "):
             assert line.split(" ")[2] == family
             continue
         name, labels, value, at = SAMPLE.fullmatch(line).groups()
-        assert name == family
+        assert name == (family + "_total" if kind == "counter" else family) and (kind == "gauge" or float(value) >= 0)
         key = name, tuple(LABEL.findall(labels or ""))
         at_ms = int(at.replace(".", ""))
         assert key == last or key not in series, "a series stands in one piece"

@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import termios
+import time
 
 import pytest
 from conftest import CONNHIST, PATIENCE, connhist
@@ -136,11 +137,20 @@ def test_a_resize_is_survived(listen, start):
 
 @pytest.mark.parametrize("args, words", [
     (["0"], "too short"), (["0.05"], "too short"), (["soon"], "neither seconds"), (["1.2.3"], "neither seconds"),
+    (["."], "neither seconds"), (["1.."], "neither seconds"), (["..5"], "neither seconds"), ([""], "neither seconds"),
+    ([".05"], "too short"), (["0."], "too short"),
     (["1", "2"], "unexpected word 2"), (["--count", "3"], "goes with INTERVAL"), (["--count", "x", "1"], "--count x"),
     (["--at", "now", "1"], "one instant"), (["9" * 40], "too long")])
 def test_wrong_intervals_are_refused_in_one_line(args, words):
     done = connhist("netstat", *args, status=2)
     assert words in done.stderr and done.stderr.count("\n") == 1 and done.stdout == ""
+
+
+@pytest.mark.parametrize("interval", [".2", "0.2", "1.", "1", ".1"])
+def test_seconds_need_no_digit_on_both_sides_of_the_point(netns, interval):
+    began = time.monotonic()
+    found = documents(connhist("netstat", "-an", "--count", "2", "--format", "json", interval, netns=netns).stdout)
+    assert len(found) == 2 and time.monotonic() - began >= float(interval)  # it may take longer, but not less
 
 
 @pytest.mark.parametrize("args", [["--port", "nothing"], ["--state", "x"], ["--peer", "x"], ["-e", "-a"], ["-r", "--table", "x"],
@@ -182,3 +192,45 @@ def test_tables_on_a_terminal_go_through_the_pager(netns, listen, tmp_path):
         assert "80" in on_terminal([*command, *args], **environment) and not paged.exists()
     done = connhist("netstat", "-an", netns=netns, env={**os.environ, "TERM": "xterm", **pager})
     assert "127.0.0.1:80" in done.stdout and not paged.exists()
+
+
+@pytest.mark.parametrize("pager, complaints", [
+    ("nosuchpager", 1), ("nosuchpager -R +G", 1), ("{script}", 1), ("X=1 nosuchpager", 1), ("'{script}' -R", 1), ("  ", 0)])
+def test_a_pager_that_cannot_be_run_costs_no_answer(netns, listen, tmp_path, pager, complaints):
+    listen(80)
+    script = tmp_path / "pager"  # which nobody may execute
+    script.write_text("#!/bin/sh\ncat > /dev/null\n")
+    for command in ("netstat", "-an"), ("netstat", "-es"):
+        shown = on_terminal(netns.command(CONNHIST, *command), PAGER=pager.format(script=script))
+        assert ("127.0.0.1:80" in shown) == (command[1] == "-an") and shown.count("can't be run") == complaints
+        assert ("RECEIVED" in shown.upper()) == (command[1] == "-es")
+
+
+def test_a_pager_that_fails_is_told(netns, listen):
+    listen(80)
+    shown = on_terminal(netns.command(CONNHIST, "netstat", "-an"), PAGER="exit 3;")
+    assert "status 3" in shown and "--no-pager" in shown and "127.0.0.1:80" not in shown
+
+
+MANY = """
+import resource, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (4000, 4000))
+kept = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3000)]
+for i, one in enumerate(kept):
+    one.bind(("127.0.0.1", 10000 + i))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_who_leaves_the_pager_early_hears_no_complaint(netns):
+    """What is left to be written is more than a pipe holds."""
+    process = netns.python(MANY)
+    assert process.stdout.readline() == "ready\n"
+    command = netns.command(CONNHIST, "netstat", "-an", "--color", "never")
+    assert len(on_terminal([*command, "--no-pager"])) > 2 * 65536
+    for pager in "head -n 2", "head -n 2 | cat", "true":
+        shown = on_terminal(command, PAGER=pager).splitlines()
+        assert len(shown) == (0 if pager == "true" else 2), pager
+    process.stdin.close()
+    process.wait(PATIENCE)

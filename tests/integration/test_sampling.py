@@ -219,7 +219,7 @@ def test_of_the_past_only_what_was_known_then_is_told(ends, sample, ask, db):
     wait_same(ask, ends, 1, port)
 
     def until(instant):
-        return listed(ask, port, "--until", f"@{instant / 1000:.3f}")["client"]
+        return listed(ask, port, "--until", f"@{(instant + 1) / 1000:.3f}")["client"]
 
     def known():
         instant = listed(ask, port, "--open")["client"]["sampled_ms"]

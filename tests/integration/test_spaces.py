@@ -47,7 +47,8 @@ def ask(db, *words):
 
 
 def span(from_ms, until_ms):
-    return ("--since", f"@{from_ms / 1000}", "--until", f"@{until_ms / 1000}")
+    """With what is of that last instant: it would not belong to a span that ends there."""
+    return ("--since", f"@{from_ms / 1000}", "--until", f"@{(until_ms + 1) / 1000}")
 
 
 def gaps(document):
@@ -76,7 +77,7 @@ def test_a_namespace_that_fails_keeps_no_other_from_being_complete(tmp_path):
     assert gaps(document) == [(first, whole, "dump failed")]
     # and counts that are exact
     for netns, counts in (("own", {2: 1, 1: 4}), ("n2", {2: 5})):
-        rows = ask(stage.path, "--netns", netns, "report", "--port", "80", "--step", "10s", *span(first, last + STEP_MS))["rows"]
+        rows = ask(stage.path, "--netns", netns, "report", "--port", "80", "--step", "10s", *span(first, last + STEP_MS - 1))["rows"]
         assert Counter(row["last"] for row in rows if row["last"] is not None) == counts
     at = ask(stage.path, "--netns", "own", "netstat", "--at", f"@{last / 1000}")
     assert at["snapshot_ms"] == last and not at["in_gap"] and len(at["rows"]) == 1
@@ -123,7 +124,7 @@ def test_what_is_excluded_is_a_gap_and_no_closed_socket(tmp_path):
             assert gaps(ask(stage.path, "--netns", "n2", "list", *span(first, last))) == []
             at = ask(stage.path, "--netns", "n1", "netstat", "--at", f"@{(again - STEP_MS) / 1000}")
             assert at["in_gap"] and at["snapshot_ms"] == seen
-            rows = ask(stage.path, "--netns", "n1", "report", "--port", "80", "--step", "10s", *span(first, last + STEP_MS))["rows"]
+            rows = ask(stage.path, "--netns", "n1", "report", "--port", "80", "--step", "10s", *span(first, last + STEP_MS - 1))["rows"]
             assert {row["last"] for row in rows if row["last"] is not None} == {2}
 
 

@@ -359,6 +359,13 @@ def newer(db):
     database.close()
 
 
+def unfinished(db):
+    whole(db)
+    database = sqlite3.connect(db)
+    database.executescript("DROP VIEW counter_minutes; ALTER TABLE counters DROP COLUMN over_gap")
+    database.close()
+
+
 def cut_off(db):
     whole(db)
     os.truncate(db, db.stat().st_size // 2)
@@ -382,6 +389,7 @@ REFUSED = [
     (other_id, "is a database of another program"),
     (no_database, "is not an SQLite database"),
     (newer, "was written by a newer connhist"),
+    (unfinished, "lacks counters.over_gap"),
     (cut_off, "is damaged"),
     (cut_short, "is damaged"),
     (folder, "is a folder, not a file"),

@@ -213,7 +213,7 @@ def test_of_tcpv6_it_is_said_what_linux_does_not_count_apart(netns):
 # -e
 
 def ip_links(netns):
-    return json.loads(netns.run("ip", "-s", "-j", "link").stdout)
+    return json.loads(netns.run("ip", "-s", "-s", "-j", "link").stdout)
 
 
 @pytest.fixture
@@ -275,7 +275,7 @@ def test_all_together_is_their_sum(wired):
         "packets": (total("rx", "packets"), total("tx", "packets")),
         "unicast": (total("rx", "packets") - total("rx", "multicast"), None),
         "multicast": (total("rx", "multicast"), None),
-        "discards": (total("rx", "dropped"), total("tx", "dropped")),
+        "discards": (total("rx", "dropped") + total("rx", "missed_errors"), total("tx", "dropped")),
         "errors": (total("rx", "errors"), total("tx", "errors")),
     }
     assert total("rx", "bytes") > 0
@@ -295,6 +295,9 @@ def test_a_namespace_is_looked_into(wired, make_netns):
 
 # -r
 
+NOWHERE = ("blackhole", "unreachable", "prohibit", "throw")
+
+
 def ip_routes(netns, *args):
     """A row for each way of each route, as `ip -d -N -j route` tells them, in our words."""
     found = collections.Counter()
@@ -309,10 +312,11 @@ def ip_routes(netns, *args):
                 destination += "/32" if family == "ipv4" else "/128"
             ways = route.get("nexthops", [route])
             for i, way in enumerate(ways, 1):
-                leads = "dev" in way
+                # IPv6 gives those that lead nowhere lo for a device.
+                leads = "dev" in way and route.get("type") not in NOWHERE
                 found[(
                     str(route.get("table", "main")), family, route.get("type", "unicast"), destination,
-                    way.get("gateway", way.get("via", {}).get("host")), way.get("dev"),
+                    way.get("gateway", way.get("via", {}).get("host")), way["dev"] if leads else None,
                     route.get("metric", 0), way.get("weight", 1) if leads else None,
                     i if leads else None, len(ways) if leads else 0, route.get("prefsrc"),
                     str(route["protocol"]), route["scope"], int(str(route.get("tos", "0")), 16),

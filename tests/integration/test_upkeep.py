@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from conftest import CONNHISTD, SANITIZER, connhist
 from pages import tables
 from test_exactness import replay
-from test_rollups import play_long, steps
+from test_rollups import places_steps, play_long
 
 EXAMPLES = 8 if SANITIZER else 20
 RUNS = int(os.environ.get("CONNHIST_REPAIRS", 15 if SANITIZER else 40))
@@ -74,10 +74,10 @@ def test_a_recorded_file_is_whole(model):
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True,
           suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
-@given(steps)
-def test_whatever_was_recorded_is_whole(tmp_path, some):
+@given(places_steps, st.sampled_from([1, 3]))
+def test_whatever_was_recorded_is_whole(tmp_path, some, places):
     path = tmp_path / "made-up.db"
-    replay(path, play_long(some).commands)
+    replay(path, play_long(some, places).commands)
     hold_checked(path)
 
 

@@ -95,3 +95,45 @@ def query_or_none(path, port):
         return denied and query(path, f"SELECT 1 FROM sockets WHERE local_port = {port}")
     except sqlite3.OperationalError:  # not there yet
         return False
+
+
+@pytest.mark.parametrize("given, meant", [
+    ("--st", {"--state", "--statistics"}), ("--n", {"--netns", "--no-pager", "--numeric"}), ("--un=7", {"--unit", "--until"}),
+    ("--pro", {"--program", "--proto", "--process"}), ("--t", {"--table"})])
+def test_an_abbreviation_of_several_options_is_answered_with_them(given, meant):
+    if len(meant) == 1:
+        assert "no table" not in connhist("netstat", "-rn", given, "main").stderr
+        return
+    said = connhist("netstat", "-an", given, status=2).stderr
+    assert said.count("\n") == 1 and f"{given.partition('=')[0]} is ambiguous: " in said
+    assert meant <= set(said.partition(": ")[2].replace(";", ",").replace(":", ",").replace(",", " ").split())
+    assert "did you mean" not in said and "unknown" not in said
+
+
+def test_a_word_in_capitals_has_neighbours_too():
+    assert "did you mean tcpv6?" in connhist("netstat", "-an", "-p", "TCPV5", status=2).stderr.replace("tcpv4", "tcpv6")
+    assert "did you mean --netns?" in connhist("netstat", "--NETNSS", "x", status=2).stderr
+
+
+def test_a_namespace_is_asked_for_as_readlink_shows_it(netns, tmp_path, db, record):
+    """Whatever name it has, now and of the record."""
+    there = netns.python(SERVER.replace('open("/proc/self/comm", "w")', 'open("/dev/null", "w")'), "x")
+    port = there.stdout.readline().strip()
+    link = os.readlink(f"/proc/{there.pid}/ns/net")
+    while link == os.readlink("/proc/self/ns/net"):  # until ip(8) is in it; the port is printed from there
+        link = os.readlink(f"/proc/{there.pid}/ns/net")
+    config = tmp_path / "words.yaml"
+    config.write_text(f"namespaces: {{include: [{netns.name}]}}\n")
+    record(HERE, "--config", config, "--once").wait()
+    number = link.strip("net:[]")
+    for args in ([], ["--at", "now"]):
+        for wanted in link, f"inode:{number}", netns.name:
+            done = connhist("--db", db, "netstat", "-an", *args, "--netns", wanted, "--format", "jsonl")
+            assert [row for row in done.stdout.splitlines() if f'"local_port":{port},' in row.replace(" ", "")], (args, wanted)
+    assert connhist("--db", db, "list", "--netns", link, "--format", "csv").stdout.count(f",{port},") == 1
+    own = os.readlink("/proc/self/ns/net")
+    assert "net:[" in own and connhist("netstat", "-an", "--netns", own).stderr in ("", "connhist: no socket matches\n")
+    for wrong in "net:[", "net:[x]", f"{link}]", "inode:x":
+        said = connhist("netstat", "-an", "--netns", wrong, status=2).stderr
+        assert said.count("\n") == 1 and "net:[4026531840]" in said
+    there.communicate("")

@@ -105,17 +105,18 @@ bool made_tables_obey(struct made_tables *tables, const char *line)
     return true;
 }
 
-void made_tables_read(const struct made_tables *tables, struct counted_tables *ret)
+void made_tables_read(const struct made_tables *tables, unsigned what, struct counted_tables *ret)
 {
     const struct counted_tables *now = &tables->now;
     int r = 0;
 
-    ret->lacks = now->lacks;
-    for (size_t i = 0; r == 0 && i < now->counters.n && !(now->lacks & COUNTED_LACKS_COUNTERS); i++)
+    ret->lacks |= now->lacks & what;
+    what &= ~now->lacks;
+    for (size_t i = 0; r == 0 && what & COUNTED_COUNTERS && i < now->counters.n; i++)
         r = vec_push(&ret->counters, now->counters.items[i]);
-    for (size_t i = 0; r == 0 && i < now->interfaces.n; i++)
+    for (size_t i = 0; r == 0 && what & COUNTED_INTERFACES && i < now->interfaces.n; i++)
         r = vec_push(&ret->interfaces, now->interfaces.items[i]);
-    for (size_t i = 0; r == 0 && i < now->routes.n; i++)
+    for (size_t i = 0; r == 0 && what & COUNTED_ROUTES && i < now->routes.n; i++)
         r = route_table_add(&ret->routes, &now->routes.items[i],
                             route_hops(&now->routes, &now->routes.items[i]),
                             now->routes.items[i].n_hops);
@@ -123,5 +124,5 @@ void made_tables_read(const struct made_tables *tables, struct counted_tables *r
         stage_die("counters", "out of memory");
     counter_table_sort(&ret->counters);
     interface_list_sort(&ret->interfaces);
-    route_table_sort(&ret->routes);
+    route_table_rank(&ret->routes);
 }

@@ -3,7 +3,7 @@
  * - counter NAME VALUE: it stands there from now on; -: it is not told any more
  * - interface INDEX NAME MTU RX_BYTES; interface INDEX -: it is gone
  * - route A.B.C.D BITS VIA METRIC; route A.B.C.D BITS -: those to there are gone
- * - unread BITS: what can't be read from now on (enum counted_lack)
+ * - unread BITS: what can't be read from now on (enum counted_part)
  * None of them is read before the first such command. */
 #pragma once
 
@@ -23,4 +23,4 @@ void made_tables_finish(struct made_tables *tables);
 bool made_tables_obey(struct made_tables *tables, const char *line);
 
 /* A copy, as a source reads it. */
-void made_tables_read(const struct made_tables *tables, struct counted_tables *ret);
+void made_tables_read(const struct made_tables *tables, unsigned what, struct counted_tables *ret);

@@ -116,11 +116,11 @@ static int stage_enter(void *ctx, const struct netns_ref *netns, struct err *err
     return 0;
 }
 
-static void stage_counters(void *ctx, struct counted_tables *ret)
+static void stage_counters(void *ctx, unsigned what, struct counted_tables *ret)
 {
     struct stage *stage = ctx;
 
-    made_tables_read(&stage->places[stage->entered].tables, ret);
+    made_tables_read(&stage->places[stage->entered].tables, what, ret);
 }
 
 static int stage_leave(void *ctx, struct netns_facts *ret, struct err *err)

@@ -10,8 +10,8 @@
  * -EINVAL: not a number; -ERANGE: outside. */
 int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 
-/* The candidate with the smallest edit distance to word, for "did you mean"; NULL when none is
- * near (more than a third of the letters and one). */
+/* The candidate with the smallest edit distance to word, for "did you mean", letters being the same
+ * as for same_word(); NULL when none is near (more than a third of the letters and one). */
 const char *nearest_word(const char *word, const char *const *candidates, size_t n);
 
 /* Whether both are the same apart from the case of ASCII letters, and of '-' and '_'. */

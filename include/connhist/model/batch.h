@@ -68,7 +68,7 @@ struct batch {
     struct owner_change_vec owner_changes; /* earlier owners; all of a life at once, in order */
     struct loss_vec losses;                /* what lacks, and when */
     struct epoch_vec epochs;               /* changes of the wall clock */
-    struct counting counting;              /* counters, interfaces and routes, once a minute */
+    struct counting counting;              /* counters, interfaces and routes, what changed */
     struct {
         VEC_FIELDS(uint8_t);
     } histories; /* memory behind the lives' history pointers */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What one reading of counters, interfaces and routes changed: once a minute in each namespace. */
+/* What a reading of counters, interfaces and routes changed in each namespace: once a minute, and of
+ * interfaces and routes alone in between where the kernel tells of changes. */
 #pragma once
 
 #include <stdbool.h>
@@ -27,16 +28,20 @@ struct counted_tables {
     struct counter_table counters;    /* owned; sorted */
     struct interface_list interfaces; /* owned; sorted */
     struct route_table routes;        /* owned; sorted */
-    unsigned lacks;                   /* enum counted_lack: what could not be read, or not whole */
+    unsigned lacks;                   /* enum counted_part: what could not be read, or not whole */
 };
 
 void counted_tables_finish(struct counted_tables *tables);
 
-enum counted_lack {
-    COUNTED_LACKS_COUNTERS = 1,
-    COUNTED_LACKS_INTERFACES = 2,
-    COUNTED_LACKS_ROUTES = 4,
+/* Bits. The numbers stand in the file. */
+enum counted_part {
+    COUNTED_COUNTERS = 1,
+    COUNTED_INTERFACES = 2,
+    COUNTED_ROUTES = 4,
 };
+
+#define COUNTED_TABLES ((unsigned)COUNTED_INTERFACES | COUNTED_ROUTES)
+#define COUNTED_ALL    (COUNTED_TABLES | COUNTED_COUNTERS)
 
 /* How a value follows the one before. The numbers stand in the file. */
 enum counter_turn {
@@ -79,9 +84,12 @@ struct route_change {
 struct counted_netns {
     uint32_t netns; /* as in the batch */
     uint32_t n_counters, n_interfaces, n_routes;
-    uint8_t lacks; /* enum counted_lack: nothing is told of those */
-    bool full;     /* the file may have anything: what is not told is 0, or has ended */
-    bool anew;     /* full, and since the file was written last all began at 0 */
+    uint8_t lacks; /* enum counted_part: nothing is told of those */
+    uint8_t
+        full;   /* likewise: the file may have anything of those; what is not told is 0, or ended */
+    bool anew;  /* full, and since the file was written last all began at 0 */
+    bool again; /* interfaces and routes alone, between two readings; nothing lacks, or nothing is
+                      told */
 };
 
 struct counting {
@@ -99,7 +107,7 @@ struct counting {
     } routes;
     struct route_hop_vec hops;
     uint32_t left_out; /* counters, interfaces and routes beyond a bound */
-    bool taken;        /* there was a reading; else all is empty */
+    bool taken;        /* there was a reading; else shares are `again`, or there are none */
 };
 
 void counting_finish(struct counting *counting);

@@ -23,7 +23,7 @@ struct interface_stats {
     int64_t tx_dropped;    /* not sent for want of room */
     int64_t rx_multicast;  /* multicast packets received; Linux does not count those sent, and
                               broadcast not at all */
-    int64_t rx_missed;     /* the device had no room */
+    int64_t rx_missed;     /* the device had no room: not among rx_dropped */
     int64_t rx_nohandler;  /* on an inactive interface (of a bond) */
     int64_t tx_collisions; /* while sending */
     int64_t tx_carrier;    /* errors of the carrier */

@@ -29,6 +29,14 @@ enum route_type {
     ROUTE_XRESOLVE,
 };
 
+/* ICMPV6_ROUTER_PREF_*, in the order that one prefers: RFC 4191. */
+enum route_pref {
+    ROUTE_PREF_NONE, /* not told: IPv4 */
+    ROUTE_PREF_LOW,
+    ROUTE_PREF_MEDIUM,
+    ROUTE_PREF_HIGH,
+};
+
 /* One way that a route leads; a route without gateway and interface has none. */
 struct route_hop {
     struct address gateway; /* meaningless unless family */
@@ -49,6 +57,14 @@ struct route {
     uint32_t flags;             /* RTM_F_OFFLOAD (0x4000) … without those of its one hop */
     uint32_t first_hop;         /* index in the table's hops */
     uint32_t n_hops;            /* 0: leads nowhere, or its object was not told */
+    uint32_t rank;              /* place in the kernel's order among those alike in table, family,
+                                   destination, source, tos and metric, of which it takes the
+                                   first that will do; 0: the first. See route_table_rank() */
+    uint32_t mtu_bytes;         /* RTAX_MTU; 0, like those below: not told */
+    uint32_t advmss_bytes;      /* RTAX_ADVMSS */
+    uint32_t max_window_bytes;  /* RTAX_WINDOW */
+    uint32_t initcwnd;          /* RTAX_INITCWND: segments */
+    uint32_t initrwnd;          /* RTAX_INITRWND: segments */
     uint16_t encap;             /* RTA_ENCAP_TYPE of any way: LWTUNNEL_ENCAP_MPLS (1) …; 0 */
     uint8_t family;             /* AF_INET or AF_INET6 */
     uint8_t bits;               /* of destination */
@@ -57,6 +73,8 @@ struct route {
     uint8_t protocol;           /* RTPROT_*: who made it */
     uint8_t scope;              /* RT_SCOPE_* */
     uint8_t tos;                /* 0: any */
+    uint8_t pref;               /* enum route_pref, RTA_PREF */
+    bool mtu_locked;            /* RTAX_LOCK: path MTU discovery does not change mtu_bytes */
     bool has_prefsrc;
 };
 
@@ -84,9 +102,14 @@ int route_table_add(struct route_table *table, const struct route *route,
 /* The ways of a route, route->n_hops of them. */
 const struct route_hop *route_hops(const struct route_table *table, const struct route *route);
 
-/* Sorts as route_compare() without hops: by table (main first, local last), family, destination
- * (default first), and so on. */
+/* Sorts as route_compare(): by table (main first, local last), family, destination (default first),
+ * and on to those that the kernel takes before others (tos that is told, lower metric, rank). */
 void route_table_sort(struct route_table *table);
+
+/* Gives routes that stand in the kernel's order their ranks, and sorts. Those of IPv6 to link-local
+ * and multicast addresses, of which each interface has one, have none: the packet's interface
+ * decides there, and one that goes is not to change all behind it. */
+void route_table_rank(struct route_table *table);
 
 /* Order of routes of two tables (or one); 0: the same in everything, ways too. */
 int route_compare(const struct route_table *table_a, const struct route *a,
@@ -94,6 +117,12 @@ int route_compare(const struct route_table *table_a, const struct route *a,
 
 /* "main", "local", "default", or the number. Returns buf or a literal. */
 const char *route_table_name(uint32_t table, char buf[static ROUTE_NAME_MAX]);
+
+/* Whether a type sends packets nowhere: blackhole, unreachable, prohibit, throw. */
+bool route_leads_nowhere(unsigned type);
+
+/* "low", "medium", "high"; NULL: not told. */
+const char *route_pref_name(unsigned pref);
 
 /* "unicast" … as ip(8) writes them, or the number. */
 const char *route_type_name(unsigned type, char buf[static ROUTE_NAME_MAX]);

@@ -86,9 +86,12 @@ struct source_ops {
     /* The ports of the namespace that was entered at which the kernel itself listens: how many, or a
      * negative errno. NULL: not known. */
     int (*kernel_ports)(void *ctx, struct tunnel_port *ret, size_t max);
-    /* Counters, interfaces and routes of the namespace that was entered; what can't be read is in
-     * ret->lacks. NULL: this source has none. */
-    void (*counters)(void *ctx, struct counted_tables *ret);
+    /* Adds counters, interfaces or routes of the namespace that was entered; what: bits of enum
+     * counted_part. What can't be read is added to ret->lacks. NULL: this source has none. */
+    void (*counters)(void *ctx, unsigned what, struct counted_tables *ret);
+    /* Whether interfaces or routes of the namespace that was entered may have changed since it was asked
+     * last. NULL: nobody tells. */
+    bool (*tables_changed)(void *ctx);
     /* Tells which sockets have closed, before owners() is asked: new ones may be in their place. NULL: it
      * does not matter. */
     void (*gone)(void *ctx, const uint32_t *inodes, size_t n);

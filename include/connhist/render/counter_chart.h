@@ -10,7 +10,6 @@ struct counter_chart {
     const struct counter_steps *steps; /* none of these is owned */
     const struct coverage *coverage;
     const char *title; /* its name, and what it means */
-    int64_t until_ms;  /* wall time */
     bool gauge;
 };
 

@@ -11,9 +11,15 @@ struct metric_label {
     const char *value; /* UTF-8, any; NULL or "": the sample has none */
 };
 
-/* Begins a family of gauges; all of its samples follow before the next family, each series by itself
- * and in the order of time. help is one line. */
-void openmetrics_gauge(FILE *out, const char *name, const char *help);
+enum openmetrics_type {
+    OPENMETRICS_GAUGE,
+    OPENMETRICS_COUNTER, /* its samples are called NAME_total; it may begin again from 0 */
+};
+
+/* Begins a family; all of its samples follow before the next family, each series by itself and in the
+ * order of time. unit: NULL, or what the name ends in ("bytes"). help is one line. */
+void openmetrics_family(FILE *out, const char *name, enum openmetrics_type type, const char *unit,
+                        const char *help);
 
 /* One sample; at_ms: since 1970 UTC. */
 void openmetrics_sample(FILE *out, const char *name, const struct metric_label *labels, size_t n,

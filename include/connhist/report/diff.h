@@ -22,6 +22,7 @@ enum diff_change {
     DIFF_REPLACED = 4, /* another socket with the same endpoints, opened in between */
     DIFF_OWNER = 8,    /* another process, program, unit or container */
     DIFF_STATE = 16,   /* another state */
+    DIFF_OFFLOAD = 32, /* held by something else: kTLS, MPTCP … */
 };
 
 struct diff_question {

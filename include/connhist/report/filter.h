@@ -33,8 +33,8 @@ struct filter {
     struct prefix peer;  /* remote address */
     struct prefix local; /* local address */
     uint32_t pid;        /* process id of the owner; 0: any */
-    const char
-        *netns; /* name, "inode:N" or FILTER_NETNS_OWN; NULL: any; not owned, like what follows */
+    const char *
+        netns; /* name, "inode:N", "net:[N]" or FILTER_NETNS_OWN; NULL: any; not owned, like what follows */
     const char *process; /* the owner's name, base name of its program, or path if there is a '/' in
                             it; wildcards as in fnmatch(3); NULL: any */
     const char *unit;    /* its systemd unit, ".service" may lack; wildcards; NULL: any */
@@ -75,6 +75,9 @@ bool filter_by_owner(const struct filter *filter);
 
 /* Whether a socket's owner belongs to the answer; NULL: not known, which no owner asked for is. */
 bool filter_owner(const struct filter *filter, const struct owner *owner);
+
+/* Reads "inode:N", or "net:[N]" as readlink(1) shows it: 1; 0: it is a name; -EINVAL: neither. */
+int filter_netns_number(const char *text, uint64_t *ret);
 
 /* Whether a namespace belongs to the answer. */
 bool filter_netns(const struct filter *filter, const char *name, uint64_t inode);

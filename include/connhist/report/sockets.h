@@ -132,7 +132,7 @@ int sockets_at(struct db *db, const struct walltime *walltime, const struct snap
 struct list_question {
     struct filter filter; /* states: that it was ever in during the span */
     int64_t since_ms;     /* wall time */
-    int64_t until_ms;     /* wall time */
+    int64_t until_ms;     /* wall time, not included */
     bool open_only;       /* alive at the last snapshot */
     unsigned closed_by;   /* closed ones and TIME_WAIT alone: bit 1 << enum closed_by; 0: all */
     uint64_t limit;       /* at most so many rows, the first ones; 0: all */

@@ -56,7 +56,7 @@ struct who_row {
 struct who_question {
     struct filter filter; /* ports, protocol, netns */
     int64_t from_ms;      /* record time: sockets that lived at some instant of this span */
-    int64_t until_ms;     /* record time, >= from_ms */
+    int64_t until_ms;     /* record time, included; >= from_ms */
 };
 
 /* Gets each row; valid during the call. A negative return ends the query with it. */

@@ -34,7 +34,8 @@ enum db_type { DB_INTEGER = 1, DB_FLOAT = 2, DB_TEXT = 3, DB_BLOB = 4, DB_NULL =
  *   -ENOENT       no such file (err says where it looked and how one is made)
  *   -EACCES       not readable (err says who may)
  *   -EMEDIUMTYPE  no SQLite database, an empty one, or one of another program
- *   -EPROTO       written by a newer connhist (err names both editions)
+ *   -EPROTO       written by a newer connhist (err names both editions), or a table, column or view
+ *                 lacks that its edition has (err names it)
  *   -EBADMSG      damaged */
 int db_open(const char *path, struct db **ret, struct err *err);
 void db_close(struct db *db);
@@ -63,13 +64,14 @@ void db_set_deadline(struct db *db, int64_t boottime_ns);
 void db_interrupt(struct db *db);
 
 /* sql: a constant text with numbered or plain '?' for values. The statement must be freed before
- * the connection is closed. */
+ * the connection is closed. -EPROTO, here and when it is stepped: the file lacks what it names. */
 int db_prepare(struct db *db, const char *sql, struct stmt **ret, struct err *err);
 void stmt_free(struct stmt *stmt);
 DEFINE_CLEANUP(struct stmt *, stmt_free)
 
 /* For statements of a user: prepares the first statement in sql, sets *ret_tail behind it.
- * *ret is NULL when there is only white space and comments. -EPERM: it would write. */
+ * *ret is NULL when there is only white space and comments. -EPERM: it would write; -EINVAL, here and
+ * when it is stepped: it is wrong. */
 int db_prepare_user(struct db *db, const char *sql, struct stmt **ret, const char **ret_tail,
                     struct err *err);
 

@@ -48,6 +48,7 @@ static void the_nearest_word_is_found_if_it_is_near(void **state)
     assert_string_equal(nearest_word("detial", words, 4), "detail");
     assert_string_equal(nearest_word("databse", words, 4), "database");
     assert_string_equal(nearest_word("detail", words, 4), "detail");
+    assert_string_equal(nearest_word("DETIAL", words, 4), "detail");
     assert_null(nearest_word("services", words, 4));
     assert_null(nearest_word("xy", words, 4)); /* nothing in common with "on" */
     assert_null(nearest_word("", words, 4));

@@ -113,6 +113,100 @@ static void the_table_of_the_head_counts_without_attribute(void **state)
     vec_finish(&hops);
 }
 
+static struct route with_metrics(uint8_t family, const struct bytes *metrics)
+{
+    struct route_hop_vec hops = {0};
+    struct bytes bytes = head_of(family, 0);
+    struct route route;
+
+    put_attr(&bytes, RTA_METRICS, metrics->at, metrics->n);
+    assert_int_equal(decode_route(bytes.at, bytes.n, &route, &hops), 0);
+    vec_finish(&hops);
+    return route;
+}
+
+static void metrics_stand_one_level_deeper(void **state)
+{
+    struct bytes metrics = {.n = 0};
+    struct route route = with_metrics(AF_INET6, &metrics);
+
+    (void)state;
+    assert_int_equal(route.mtu_bytes, 0);
+    assert_int_equal(route.advmss_bytes, 0);
+    put_u32(&metrics, RTAX_LOCK, 1U << RTAX_MTU | 1U << RTAX_RTT);
+    route = with_metrics(AF_INET, &metrics);
+    assert_false(route.mtu_locked); /* of nothing */
+    put_u32(&metrics, RTAX_MTU, 1300);
+    put_u32(&metrics, RTAX_WINDOW, 4000000000U);
+    put_u32(&metrics, RTAX_RTT, 9);
+    put_u32(&metrics, RTAX_ADVMSS, 1200);
+    put_u32(&metrics, RTAX_INITCWND, 12);
+    put_u32(&metrics, RTAX_INITRWND, 13);
+    put_attr(&metrics, RTAX_CC_ALGO, "reno", 5);
+    put_u32(&metrics, 99, 7);
+    route = with_metrics(AF_INET, &metrics);
+    assert_int_equal(route.mtu_bytes, 1300);
+    assert_true(route.mtu_locked);
+    assert_int_equal(route.max_window_bytes, 4000000000U);
+    assert_int_equal(route.advmss_bytes, 1200);
+    assert_int_equal(route.initcwnd, 12);
+    assert_int_equal(route.initrwnd, 13);
+    assert_int_equal(route.metric, 0);
+    metrics.n = 0;
+    put_u32(&metrics, RTAX_MTU, 1300);
+    put_u32(&metrics, RTAX_LOCK, 1U << RTAX_RTT);
+    assert_false(with_metrics(AF_INET, &metrics).mtu_locked);
+}
+
+static void a_preference_is_one_of_three(void **state)
+{
+    static const struct {
+        uint8_t told;
+        uint8_t wanted;
+    } prefs[] = {{0, ROUTE_PREF_MEDIUM},
+                 {1, ROUTE_PREF_HIGH},
+                 {3, ROUTE_PREF_LOW},
+                 {2, ROUTE_PREF_NONE},
+                 {255, ROUTE_PREF_NONE}};
+    struct route_hop_vec hops = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(prefs) / sizeof(prefs[0]); i++) {
+        struct bytes bytes = head_of(AF_INET6, 0);
+        struct route route;
+
+        put_attr(&bytes, RTA_PREF, &prefs[i].told, 1);
+        assert_int_equal(decode_route(bytes.at, bytes.n, &route, &hops), 0);
+        assert_int_equal(route.pref, prefs[i].wanted);
+    }
+    vec_finish(&hops);
+}
+
+static void a_route_that_leads_nowhere_has_no_way(void **state)
+{
+    static const uint8_t types[] = {RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW};
+    struct bytes ways = {.n = 0}, none = {.n = 0};
+    struct route_hop_vec hops = {0};
+
+    (void)state;
+    put_way(&ways, 1, 0, &none);
+    for (size_t i = 0; i < sizeof(types); i++) {
+        struct bytes bytes = head_of(AF_INET6, 48);
+        struct route route;
+
+        bytes.at[offsetof(struct rtmsg, rtm_type)] = types[i];
+        put_u32(&bytes, RTA_OIF, 1);
+        put_u32(&bytes, RTA_NH_ID, 9);
+        if (i % 2)
+            put_attr(&bytes, RTA_MULTIPATH, ways.at, ways.n);
+        assert_int_equal(decode_route(bytes.at, bytes.n, &route, &hops), 0);
+        assert_int_equal(route.type, types[i]);
+        assert_int_equal(route.nexthop_id, 9);
+        assert_int_equal(route.n_hops + hops.n, 0);
+    }
+    vec_finish(&hops);
+}
+
 static void each_way_of_several_has_its_own(void **state)
 {
     static const uint8_t via[] = {AF_INET6, 0, 0xfe, 0x80, 0, 0, 0, 0, 0,
@@ -182,7 +276,8 @@ static void assert_refused(uint16_t type, const void *data, size_t n)
 
 static void what_can_not_be_is_refused(void **state)
 {
-    static const uint8_t zeros[16], via[] = {AF_INET6, 0, 1, 2, 3};
+    static const uint8_t zeros[16], via[] = {AF_INET6, 0, 1, 2, 3}, mtu[] = {6, 0, 2, 0, 1, 2};
+    static const uint8_t beyond[] = {12, 0, 2, 0, 1, 2, 3, 4};
     struct route_hop_vec hops = {0};
     struct bytes bytes = head_of(AF_INET, 33);
     struct route route;
@@ -204,6 +299,9 @@ static void what_can_not_be_is_refused(void **state)
     assert_refused(RTA_VIA, via, sizeof(via));
     assert_refused(RTA_ENCAP_TYPE, zeros, 1);
     assert_refused(RTA_MULTIPATH, zeros, 3);
+    assert_refused(RTA_PREF, zeros, 0);
+    assert_refused(RTA_METRICS, mtu, sizeof(mtu));
+    assert_refused(RTA_METRICS, beyond, sizeof(beyond));
 }
 
 static void a_gateway_of_a_foreign_family_is_none_to_tell(void **state)
@@ -224,7 +322,8 @@ static void a_gateway_of_a_foreign_family_is_none_to_tell(void **state)
 
 static void any_cut_of_a_message_is_read_without_harm(void **state)
 {
-    struct bytes inside = {.n = 0}, ways = {.n = 0}, bytes = head_of(AF_INET, 8);
+    struct bytes inside = {.n = 0}, ways = {.n = 0}, metrics = {.n = 0};
+    struct bytes bytes = head_of(AF_INET, 8);
     struct route_hop_vec hops = {0};
 
     (void)state;
@@ -232,6 +331,8 @@ static void any_cut_of_a_message_is_read_without_harm(void **state)
     put_way(&ways, 4, 0, &inside);
     put_way(&ways, 5, 0, &inside);
     put_u32(&bytes, RTA_OIF, 4);
+    put_u32(&metrics, RTAX_MTU, 1300);
+    put_attr(&bytes, RTA_METRICS, metrics.at, metrics.n);
     put_attr(&bytes, RTA_MULTIPATH, ways.at, ways.n);
     for (size_t n = 0; n <= bytes.n; n++) {
         uint8_t *copy = malloc(n ? n : 1);
@@ -276,6 +377,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_field_of_a_route_is_taken),
         cmocka_unit_test(the_table_of_the_head_counts_without_attribute),
+        cmocka_unit_test(metrics_stand_one_level_deeper),
+        cmocka_unit_test(a_preference_is_one_of_three),
+        cmocka_unit_test(a_route_that_leads_nowhere_has_no_way),
         cmocka_unit_test(each_way_of_several_has_its_own),
         cmocka_unit_test(ways_with_impossible_lengths_are_refused),
         cmocka_unit_test(what_can_not_be_is_refused),

@@ -47,6 +47,91 @@ static void the_table_asked_for_most_comes_first_and_defaults_before_others(void
     route_table_finish(&table);
 }
 
+static void routes_alike_stay_in_the_kernels_order(void **state)
+{
+    static const uint8_t types[] = {ROUTE_UNREACHABLE, ROUTE_UNICAST, ROUTE_BLACKHOLE,
+                                    ROUTE_UNICAST};
+    struct route_table table = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct route route = made(ROUTE_TABLE_MAIN, AF_INET, "10.0.0.0", 8, 0);
+        struct route other = made(ROUTE_TABLE_MAIN, AF_INET, "10.0.0.0", 8, 7);
+        const struct route_hop hop = {.ifindex = (uint32_t)(9 - i)};
+
+        route.type = types[i];
+        assert_int_equal(route_table_add(&table, &route, &hop, types[i] == ROUTE_UNICAST), 0);
+        if (i == 2)
+            assert_int_equal(route_table_add(&table, &other, &hop, 1), 0);
+    }
+    for (int again = 0; again < 2; again++) { /* sorted once more, as from a record */
+        if (again)
+            route_table_sort(&table);
+        else
+            route_table_rank(&table);
+        for (uint32_t i = 0; i < 4; i++) {
+            assert_int_equal(table.items[i].type, types[i]);
+            assert_int_equal(table.items[i].rank, i);
+            assert_int_equal(table.items[i].metric, 0);
+        }
+        assert_int_equal(table.items[4].rank, 0);
+        assert_int_equal(route_hops(&table, &table.items[1])->ifindex, 8);
+        assert_int_equal(route_hops(&table, &table.items[3])->ifindex, 6);
+    }
+    route_table_finish(&table);
+}
+
+static void what_tells_routes_apart_begins_a_new_order(void **state)
+{
+    struct route_table table = {0};
+    struct route routes[8];
+    size_t ranked = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 8; i++)
+        routes[i] = made(ROUTE_TABLE_MAIN, AF_INET6, "2001:db8::", 48, 5);
+    routes[1].table = 100;
+    routes[2].bits = 47;
+    routes[3].source_bits = 1;
+    routes[4].tos = 8;
+    routes[5].metric = 4;
+    routes[6].destination.bytes[5] = 1;
+    for (size_t i = 0; i < 8; i++)
+        assert_int_equal(route_table_add(&table, &routes[i], NULL, 0), 0);
+    route_table_rank(&table);
+    for (size_t i = 0; i < 8; i++) { /* the first and the last alone are alike */
+        const struct route *one = &table.items[i];
+        bool is_last = i && route_compare(&table, one - 1, &table, &routes[0]) == 0;
+
+        assert_int_equal(one->rank, is_last);
+        ranked += one->rank;
+    }
+    assert_int_equal(ranked, 1);
+    route_table_finish(&table);
+}
+
+static void routes_that_each_interface_has_have_no_rank(void **state)
+{
+    static const char *const texts[] = {"fe80::", "febf::", "ff00::", "ff02::1"};
+    struct route_table table = {0};
+
+    (void)state;
+    for (uint32_t i = 0; i < 12; i++) {
+        const struct route route = made(ROUTE_TABLE_MAIN, AF_INET6, texts[i % 4], 64, 256);
+        const struct route_hop hop = {.ifindex = 100 - i};
+
+        assert_int_equal(route_table_add(&table, &route, &hop, 1), 0);
+    }
+    route_table_rank(&table);
+    for (size_t i = 0; i < 12; i++) {
+        assert_int_equal(table.items[i].rank, 0);
+        if (i % 3) /* they stand by their interfaces */
+            assert_true(route_hops(&table, &table.items[i])->ifindex >
+                        route_hops(&table, &table.items[i - 1])->ifindex);
+    }
+    route_table_finish(&table);
+}
+
 static void routes_keep_their_ways_when_sorted(void **state)
 {
     struct route_table table = {0};
@@ -68,6 +153,43 @@ static void routes_keep_their_ways_when_sorted(void **state)
             assert_int_equal(route_hops(&table, &table.items[place])[1].ifindex, i * 10 + 1);
     }
     route_table_finish(&table);
+}
+
+static void each_field_shows_in_a_comparison(void **state)
+{
+    const struct route base = made(ROUTE_TABLE_MAIN, AF_INET, "10.0.0.0", 8, 0);
+    struct route others[18];
+    const struct route_table none = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 18; i++)
+        others[i] = base;
+    others[0].rank = 1;
+    others[1].type = ROUTE_LOCAL;
+    others[2].protocol = 1;
+    others[3].scope = 1;
+    others[4].iif = 1;
+    others[5].encap = 1;
+    others[6].flags = 1;
+    others[7].nexthop_id = 1;
+    others[8].has_prefsrc = true;
+    others[9].mtu_bytes = 1;
+    others[10].mtu_locked = true;
+    others[11].advmss_bytes = 1;
+    others[12].max_window_bytes = 1;
+    others[13].initcwnd = 1;
+    others[14].initrwnd = 1;
+    others[15].pref = ROUTE_PREF_LOW;
+    others[16].metric = 1;
+    others[17].source_bits = 1;
+    for (size_t i = 0; i < 18; i++) {
+        assert_true(route_compare(&none, &base, &none, &others[i]) < 0);
+        assert_true(route_compare(&none, &others[i], &none, &base) > 0);
+        assert_int_equal(route_compare(&none, &others[i], &none, &others[i]), 0);
+    }
+    others[0] = base;
+    others[0].tos = 16; /* asked before those for any packet */
+    assert_true(route_compare(&none, &others[0], &none, &base) < 0);
 }
 
 static void any_difference_shows_in_a_comparison(void **state)
@@ -142,6 +264,10 @@ static void numbers_have_the_names_that_ip_gives_them(void **state)
     assert_string_equal(route_scope_name(0, buf), "global");
     assert_string_equal(route_scope_name(253, buf), "link");
     assert_string_equal(route_scope_name(7, buf), "7");
+    assert_string_equal(route_pref_name(ROUTE_PREF_LOW), "low");
+    assert_string_equal(route_pref_name(ROUTE_PREF_HIGH), "high");
+    assert_null(route_pref_name(ROUTE_PREF_NONE));
+    assert_null(route_pref_name(4));
 }
 
 static void flags_have_the_words_of_ip(void **state)
@@ -169,6 +295,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_asked_for_most_comes_first_and_defaults_before_others),
+        cmocka_unit_test(routes_alike_stay_in_the_kernels_order),
+        cmocka_unit_test(what_tells_routes_apart_begins_a_new_order),
+        cmocka_unit_test(routes_that_each_interface_has_have_no_rank),
+        cmocka_unit_test(each_field_shows_in_a_comparison),
         cmocka_unit_test(routes_keep_their_ways_when_sorted),
         cmocka_unit_test(any_difference_shows_in_a_comparison),
         cmocka_unit_test(routes_beyond_the_limit_are_counted),

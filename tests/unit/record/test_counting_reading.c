@@ -21,7 +21,7 @@ struct made {
     uint32_t ifindex;
 };
 
-static void read_counters(void *ctx, struct counted_tables *ret)
+static void read_counters(void *ctx, unsigned what, struct counted_tables *ret)
 {
     const struct made *made = ctx;
     const struct interface lo = {.ifindex = made->ifindex,
@@ -29,11 +29,23 @@ static void read_counters(void *ctx, struct counted_tables *ret)
                                  .name = "lo",
                                  .stats = {.rx_bytes = made->rx_bytes}};
 
+    if (what & COUNTED_INTERFACES)
+        assert_int_equal(vec_push(&ret->interfaces, lo), 0);
+    if (!(what & COUNTED_COUNTERS))
+        return;
     assert_int_equal(counter_table_add(&ret->counters, "Udp", 3, "NoPorts", 7, made->value), 0);
     assert_int_equal(counter_table_add(&ret->counters, "Udp", 3, "InErrors", 8, 0), 0);
-    assert_int_equal(vec_push(&ret->interfaces, lo), 0);
     counter_table_sort(&ret->counters);
 }
+
+/* Reading takes no time. */
+static int64_t no_time(void *ctx)
+{
+    (void)ctx;
+    return 0;
+}
+
+static const struct clock clock = {.boottime_ns = no_time};
 
 static const struct source_ops ops = {.counters = read_counters};
 
@@ -67,7 +79,7 @@ static void what_never_moved_is_named_once(void **state)
     struct counting told = {0};
 
     (void)state;
-    counting_state_init(&counting, false);
+    counting_state_init(&counting, false, &clock);
     read_all(&counting, &made, &told, 10, true, 2);
     assert_int_equal(told.counters.n, 3); /* the moved one twice */
     assert_true(find(&told, "Udp.InErrors").named);
@@ -90,7 +102,7 @@ static void a_counter_of_32_bits_grows_through_its_end(void **state)
     struct counting told = {0};
 
     (void)state;
-    counting_state_init(&counting, false);
+    counting_state_init(&counting, false, &clock);
     counting.long_bits = 32;
     read_all(&counting, &made, &told, 10, true, 1);
     assert_int_equal(find(&told, "Udp.NoPorts").turn, COUNTER_FIRST);
@@ -115,7 +127,7 @@ static void another_interface_of_the_name_counts_from_nothing(void **state)
     struct counting told = {0};
 
     (void)state;
-    counting_state_init(&counting, false);
+    counting_state_init(&counting, false, &clock);
     read_all(&counting, &made, &told, 10, true, 1);
     made.ifindex = 5;
     made.rx_bytes = 300;
@@ -134,7 +146,7 @@ static void a_namespace_that_comes_back_is_told_in_full(void **state)
     struct counting told = {0};
 
     (void)state;
-    counting_state_init(&counting, false);
+    counting_state_init(&counting, false, &clock);
     read_all(&counting, &made, &told, 10, true, 2);
     assert_true(told.netns.items[1].full && told.netns.items[1].anew);
     read_all(&counting, &made, &told, 11, false, 1);

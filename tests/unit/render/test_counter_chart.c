@@ -11,12 +11,14 @@ static const char *draw(struct capture *capture, struct grown *steps, size_t n, 
                         bool ascii)
 {
     const struct coverage coverage = {.planned = 4, .done = 4};
-    const struct counter_steps all = {.items = steps, .n = n, .since_ms = BEGIN, .step_ms = 60000};
-    const struct counter_chart chart = {.steps = &all,
-                                        .coverage = &coverage,
-                                        .title = "Udp.NoPorts",
-                                        .until_ms = BEGIN + (int64_t)n * 60000,
-                                        .gauge = gauge};
+    const struct counter_steps all = {.items = steps,
+                                      .n = n,
+                                      .since_ms = BEGIN,
+                                      .until_ms = BEGIN + (int64_t)n * 60000,
+                                      .step_ms = 60000,
+                                      .tier = TIER_MINUTES};
+    const struct counter_chart chart = {
+        .steps = &all, .coverage = &coverage, .title = "Udp.NoPorts", .gauge = gauge};
     const struct chart_options options = {
         .out = capture->out, .utc = true, .ascii = ascii, .width = 80};
 

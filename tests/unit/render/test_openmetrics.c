@@ -21,7 +21,7 @@ static void samples_stand_below_their_family_with_their_times(void **state)
 
     (void)state;
     assert_non_null(out);
-    openmetrics_gauge(out, "some", "Words.");
+    openmetrics_family(out, "some", OPENMETRICS_GAUGE, NULL, "Words.");
     openmetrics_sample(out, "some", labels, 4, 7, 1700000000005);
     openmetrics_sample(out, "some", labels, 1, 0, 1700000001000);
     openmetrics_end(out);
@@ -29,6 +29,24 @@ static void samples_stand_below_their_family_with_their_times(void **state)
     assert_string_equal(text, "# TYPE some gauge\n# HELP some Words.\n"
                               "some{port=\"80\",x=\"y\"} 7 1700000000.005\n"
                               "some 0 1700000001.000\n# EOF\n");
+    free(text);
+}
+
+static void a_counter_has_its_unit_before_its_samples(void **state)
+{
+    const struct metric_label label = {"interface", "eth0"};
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+
+    (void)state;
+    assert_non_null(out);
+    openmetrics_family(out, "sent_bytes", OPENMETRICS_COUNTER, "bytes", "Words.");
+    openmetrics_sample(out, "sent_bytes_total", &label, 1, 7, 2000);
+    fclose(out);
+    assert_string_equal(text,
+                        "# TYPE sent_bytes counter\n# UNIT sent_bytes bytes\n"
+                        "# HELP sent_bytes Words.\nsent_bytes_total{interface=\"eth0\"} 7 2.000\n");
     free(text);
 }
 
@@ -51,6 +69,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samples_stand_below_their_family_with_their_times),
+        cmocka_unit_test(a_counter_has_its_unit_before_its_samples),
         cmocka_unit_test(a_value_stays_within_its_quotes),
     };
 

@@ -194,9 +194,9 @@ static void a_planned_end_has_not_come_before_a_snapshot_behind_it(void **state)
     make_file(&file);
     record_read(&file);
     expect_open(&file, &open, 1);
-    open.until_ms = 14999; /* it was not there yet */
+    open.until_ms = 15000; /* it was not there yet */
     expect_open(&file, &open, 0);
-    open.until_ms = 15000;
+    open.until_ms = 15001;
     expect_open(&file, &open, 1);
     rows = list(&file, &local); /* one that is gone, and the TIME_WAIT */
     assert_int_equal(rows.n, 2);

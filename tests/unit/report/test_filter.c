@@ -101,6 +101,10 @@ static void a_namespace_is_asked_for_by_name_or_inode(void **state)
     (void)state;
     assert_true(filter_netns(&filter, "", 4026531840));
     assert_false(filter_netns(&filter, "", 1));
+    filter.netns = "net:[4026532598]";
+    assert_true(filter_netns(&filter, "blue", 4026532598));
+    assert_true(filter_netns(&filter, "net:[4026532598]", 4026532598));
+    assert_false(filter_netns(&filter, "", 402653259));
     filter.netns = "blue";
     assert_true(filter_netns(&filter, "blue", 1));
     assert_false(filter_netns(&filter, "", 1));
@@ -115,6 +119,26 @@ static bool owned(struct filter filter, const char *comm, const char *exe, const
         .pid = 7, .comm = comm, .exe = exe, .unit = unit, .container = container, .cgroup = ""};
 
     return filter_owner(&filter, &owner);
+}
+
+static void what_is_no_number_of_a_namespace_is_told_from_a_name(void **state)
+{
+    static const char *const wrong[] = {"inode:",   "inode:x",   "inode:-1",
+                                        "inode:1 ", "net:[",     "net:[]",
+                                        "net:[1",   "net:[1]x",  "net:[0x1]",
+                                        "net:[1]]", "net:[[1]]", "inode:123456789012345678901234"};
+    static const char *const names[] = {"", "net", "net:1", "inode", "Inode:1", "own", "[1]"};
+    uint64_t inode = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        assert_int_equal(filter_netns_number(wrong[i], &inode), -EINVAL);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        assert_int_equal(filter_netns_number(names[i], &inode), 0);
+    assert_int_equal(filter_netns_number("net:[18446744073709551615]", &inode), 1);
+    assert_true(inode == UINT64_MAX);
+    assert_int_equal(filter_netns_number("inode:7", &inode), 1);
+    assert_int_equal(inode, 7);
 }
 
 static void a_program_is_asked_for_by_name_or_path(void **state)
@@ -180,6 +204,7 @@ int main(void)
         cmocka_unit_test(states_take_any_usual_spelling),
         cmocka_unit_test(an_ipv4_prefix_matches_mapped_addresses),
         cmocka_unit_test(a_namespace_is_asked_for_by_name_or_inode),
+        cmocka_unit_test(what_is_no_number_of_a_namespace_is_told_from_a_name),
         cmocka_unit_test(a_program_is_asked_for_by_name_or_path),
         cmocka_unit_test(units_and_containers_have_short_forms),
     };

@@ -195,7 +195,7 @@ static struct answer ask(struct record_file *file, const struct filter *filter,
                          enum command command, int64_t from_ms, int64_t until_ms)
 {
     _cleanup_(coverage_finish) struct coverage coverage = {0};
-    struct list_question list = {.filter = *filter, .since_ms = from_ms, .until_ms = until_ms};
+    struct list_question list = {.filter = *filter, .since_ms = from_ms, .until_ms = until_ms + 1};
     struct who_question held = {.filter = *filter, .from_ms = from_ms, .until_ms = until_ms};
     struct answer answer = {0};
     struct err err = {0};

@@ -22,10 +22,10 @@ static int keep(void *arg, const struct socket_row *row)
     return vec_push(rows, *row);
 }
 
-/* The only row of the span up to until_ms. */
+/* The only row of the span up to until_ms, with that. */
 static struct socket_row listed_as(struct record_file *file, int64_t until_ms, bool closed)
 {
-    struct list_question question = {.until_ms = until_ms, .open_only = !closed};
+    struct list_question question = {.until_ms = until_ms + 1, .open_only = !closed};
     struct rows rows = {0};
     struct err err = {0};
     struct socket_row row;

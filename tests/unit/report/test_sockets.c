@@ -224,11 +224,11 @@ static void a_list_has_all_that_lived_in_its_span(void **state)
     assert_int_equal(rows.n, 2);
     vec_finish(&rows);
 
-    question = (struct list_question){.since_ms = 10000, .until_ms = 29999};
+    question = (struct list_question){.since_ms = 10000, .until_ms = 30000};
     question.filter.states = 1 << STATE_CLOSE_WAIT;
     rows = list(&file, &question); /* it began at 30 s */
     assert_int_equal(rows.n, 0);
-    question.until_ms = 30000;
+    question.until_ms = 30001;
     rows = list(&file, &question);
     assert_int_equal(rows.n, 1);
     vec_finish(&rows);

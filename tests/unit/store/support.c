@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int place_setup(void **state)
@@ -177,4 +178,19 @@ void tell(const struct place *place, const char *sql)
     if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
         fail_msg("%s: %s", sql, sqlite3_errmsg(db));
     sqlite3_close(db);
+}
+
+int64_t size_now(const struct place *place)
+{
+    static const char *const names[] = {"", "-wal", "-shm"};
+    int64_t bytes = 0;
+
+    for (size_t i = 0; i < 3; i++) {
+        char name[300];
+        struct stat st;
+
+        snprintf(name, sizeof(name), "%s%s", place->path, names[i]);
+        bytes += stat(name, &st) == 0 ? st.st_size : 0;
+    }
+    return bytes;
 }

@@ -49,6 +49,9 @@ void add_life(struct batch *batch, struct life_vec *to, const struct life *life)
 const char *ask(const struct place *place, const char *sql, char buf[static 256]);
 int64_t ask_number(const struct place *place, const char *sql);
 
+/* What the database takes with its -wal and -shm, bytes. */
+int64_t size_now(const struct place *place);
+
 /* SQL by a connection of its own. */
 void tell(const struct place *place, const char *sql);
 

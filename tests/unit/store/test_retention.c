@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "connhist/store/file.h"
 #include "connhist/store/upkeep.h"
@@ -27,21 +26,6 @@ static void work(struct store *store, int64_t now_ms)
         r = store_upkeep(store, now_ms, &err);
         assert_ok(r);
     } while (r > 0);
-}
-
-static int64_t size_now(const struct place *place)
-{
-    static const char *const names[] = {"", "-wal", "-shm"};
-    int64_t bytes = 0;
-
-    for (size_t i = 0; i < 3; i++) {
-        char name[300];
-        struct stat st;
-
-        snprintf(name, sizeof(name), "%s%s", place->path, names[i]);
-        bytes += stat(name, &st) == 0 ? st.st_size : 0;
-    }
-    return bytes;
 }
 
 /* A connection to port 80 that ended, with a peer of its own. */

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "connhist/store/upkeep.h"
 
@@ -12,21 +11,6 @@
 #define T0    (INT64_C(490000) * 3600000)
 #define FLOOD 2500
 #define STEPS 10 /* between two snapshots */
-
-static int64_t size_now(const struct place *place)
-{
-    static const char *const names[] = {"", "-wal", "-shm"};
-    int64_t bytes = 0;
-
-    for (size_t i = 0; i < 3; i++) {
-        char name[300];
-        struct stat st;
-
-        snprintf(name, sizeof(name), "%s%s", place->path, names[i]);
-        bytes += stat(name, &st) == 0 ? st.st_size : 0;
-    }
-    return bytes;
-}
 
 /* A snapshot with so many connections that ended before it, and one count. */
 static void write_tick(struct store *store, int64_t tick, int64_t closed)
