@@ -124,7 +124,8 @@ static int load(struct context *ctx, struct answer *answer)
         return status;
     check_details(answer);
     if (coverage_load_in(ctx->db, &ctx->walltime, &answer->question.filter, answer->from.record_ms,
-                         snapshot_covered_until(&answer->to), &answer->coverage, NULL, NULL, &err) < 0 ||
+                         snapshot_covered_until(&answer->to), &answer->coverage, NULL, NULL,
+                         &err) < 0 ||
         coverage_add_pruned(ctx->db, &ctx->walltime, TIER_DETAIL, answer->from.record_ms,
                             answer->to.record_ms, &answer->coverage, &err) < 0)
         return cannot_answer("%s", err.text);
@@ -224,7 +225,8 @@ static void tell(const struct context *ctx, const struct answer *answer)
 
 static int diff_run(struct context *ctx)
 {
-    _cleanup_(answer_finish) struct answer answer = {.table = {.kind = SOCKETS_AT, .utc = ctx->utc}};
+    _cleanup_(answer_finish) struct answer answer = {
+        .table = {.kind = SOCKETS_AT, .utc = ctx->utc}};
     const bool people = ctx->format == FORMAT_TABLE;
     struct diff_sums sums;
     int status = read_question(ctx, &answer);
