@@ -195,6 +195,7 @@ CREATE TABLE open (
     -- last state | (role source - 1) << 4 | opening seen << 6 | owner source << 7: 0 seen among the descriptors of
     -- the owner's process (not known where it has none), 1 listener, 2 cgroup, 3 a socket of the kernel (not used)
     -- | other owners before (see owner_changes) << 9 | held by something else than the host's TCP (see offloads) << 10
+    -- | an IPv6 socket that takes no IPv4, of listeners and unconnected UDP << 11
     traits      INTEGER NOT NULL,
     states      BLOB NOT NULL            -- state at since_ms, then (ms since the last change as LEB128, state) for each change
 ) STRICT;

@@ -151,7 +151,7 @@ static int put_rows(const struct context *ctx, const struct answer *answer,
         const struct diff_row row = diff_get(answer->diff, i);
 
         r = ctx->format == FORMAT_TABLE ? diff_row_for_people(&answer->table, writer, &row)
-                                        : diff_row_for_programs(&answer->table, writer, &row);
+                                        : diff_row_for_programs(writer, &row);
     }
     if (r == 0)
         r = writer_end(writer, NULL);

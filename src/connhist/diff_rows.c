@@ -129,8 +129,7 @@ static struct cell offload_of(const struct socket_row *row, char buf[static OFFL
     return row ? cell_text(offload_text(row->offload, buf)) : cell_null();
 }
 
-int diff_row_for_programs(const struct socket_table *table, struct writer *writer,
-                          const struct diff_row *row)
+int diff_row_for_programs(struct writer *writer, const struct diff_row *row)
 {
     const struct socket_row *before = row->before, *after = row->after;
     const struct socket_row *any = after ? after : before;
@@ -140,9 +139,9 @@ int diff_row_for_programs(const struct socket_table *table, struct writer *write
         cell_text(change_words(row->changes, words)),
         cell_text(any->netns),
         cell_text(protocol_name(any->protocol)),
-        cell_text(socket_table_address(table, any, &any->local, local)),
+        cell_text(socket_table_address(any, &any->local, local)),
         cell_int(any->local_port),
-        cell_text(socket_table_address(table, any, &any->remote, remote)),
+        cell_text(socket_table_address(any, &any->remote, remote)),
         cell_int(any->remote_port),
         state_of(before),
         state_of(after),

@@ -17,5 +17,4 @@ const struct column *diff_columns(const struct socket_table *table, bool people,
  * broken. */
 int diff_row_for_people(const struct socket_table *table, struct writer *writer,
                         const struct diff_row *row);
-int diff_row_for_programs(const struct socket_table *table, struct writer *writer,
-                          const struct diff_row *row);
+int diff_row_for_programs(struct writer *writer, const struct diff_row *row);

@@ -37,6 +37,10 @@ static const struct column fields[] = {
     {"container", NULL, false},
     {"owner_source", NULL, false},
     {"offload", NULL, false},
+    {"interface", NULL, false},
+    {"ifindex", NULL, true},
+    {"v6only", NULL, true},
+    {"holders", NULL, true},
     {"opened_ms", NULL, true},
     {"closed_ms", NULL, true},
     {"closed_after_ms", NULL, true},
@@ -61,7 +65,7 @@ static const struct column fields[] = {
     {"earlier_owners", NULL, false},
 };
 
-enum { FIELDS_LIVE = 21, FIELDS_AT = 26, FIELDS_LIST = 41 };
+enum { FIELDS_LIVE = 25, FIELDS_AT = 30, FIELDS_LIST = 45 };
 
 _Static_assert(sizeof(fields) / sizeof(fields[0]) == FIELDS_LIST, "one more field");
 
@@ -109,7 +113,7 @@ enum {
 };
 
 _Static_assert(sizeof(headings) / sizeof(headings[0]) == HEADINGS_LIST, "one more heading");
-_Static_assert((int)FIELDS_LIST <= 41 && (int)HEADINGS_LIST <= 40, "see struct socket_table");
+_Static_assert((int)FIELDS_LIST <= 45 && (int)HEADINGS_LIST <= 45, "see struct socket_table");
 
 static bool is_link_local(uint8_t family, const struct address *address)
 {
@@ -119,21 +123,39 @@ static bool is_link_local(uint8_t family, const struct address *address)
            ((b[0] == 0xfe && (b[1] & 0xc0) == 0x80) || (b[0] == 0xff && (b[1] & 0x0f) == 0x02));
 }
 
-const char *socket_table_address(const struct socket_table *table, const struct socket_row *row,
-                                 const struct address *address, char buf[static SCOPED_MAX])
+/* "%eth0", or "%3" where the name is not known. */
+static void add_scope(const struct socket_row *row, char buf[static SCOPED_MAX])
 {
-    char name[IF_NAMESIZE];
-    size_t used;
+    size_t used = strlen(buf);
 
-    address_format(row->family, address, buf);
-    if (!row->scope_ifindex || !is_link_local(row->family, address))
-        return buf;
-    used = strlen(buf);
-    if (table->kind == SOCKETS_LIVE && !*row->netns && if_indextoname(row->scope_ifindex, name))
-        snprintf(buf + used, SCOPED_MAX - used, "%%%s", name);
+    if (*row->interface)
+        snprintf(buf + used, SCOPED_MAX - used, "%%%.15s", row->interface);
     else
         snprintf(buf + used, SCOPED_MAX - used, "%%%u", (unsigned)row->scope_ifindex);
+}
+
+const char *socket_table_address(const struct socket_row *row, const struct address *address,
+                                 char buf[static SCOPED_MAX])
+{
+    address_format(row->family, address, buf);
+    if (row->scope_ifindex && is_link_local(row->family, address))
+        add_scope(row, buf);
     return buf;
+}
+
+/* As ss(8) writes it: with the interface that it is bound to, and "*" where both IPv6 and IPv4 are
+ * taken. False: without brackets. */
+static bool address_for_people(const struct socket_row *row, const struct address *address,
+                               char buf[static SCOPED_MAX])
+{
+    bool both = row->v6only == 0 && address_is_any(row->family, address);
+
+    socket_table_address(row, address, buf);
+    if (both)
+        snprintf(buf, SCOPED_MAX, "*");
+    if (row->scope_ifindex && address == &row->local && !is_link_local(row->family, address))
+        add_scope(row, buf);
+    return row->family == AF_INET6 && !both;
 }
 
 /* NULL: none is known. */
@@ -148,13 +170,12 @@ const char *socket_table_endpoint(const struct socket_table *table, const struct
 {
     const char *name = NULL, *host = address == &row->remote ? remote_name(table, row) : NULL;
     char text[SCOPED_MAX], number[8];
+    bool brackets = address_for_people(row, address, text);
 
     snprintf(number, sizeof(number), "%u", (unsigned)port);
     if (port && table->names)
         name = names_of_port(table->names, row->protocol, port);
-    socket_table_address(table, row, address, text);
-    snprintf(buf, ENDPOINT_MAX, row->family == AF_INET6 && !host ? "[%s]:%s" : "%s:%s",
-             host ? host : text,
+    snprintf(buf, ENDPOINT_MAX, brackets && !host ? "[%s]:%s" : "%s:%s", host ? host : text,
              !port  ? "*"
              : name ? name
                     : number);
@@ -275,9 +296,9 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
         cell_text(row->netns),
         cell_text(protocol_name(row->protocol)),
         cell_text(state_name(row->state)),
-        cell_text(socket_table_address(table, row, &row->local, local)),
+        cell_text(socket_table_address(row, &row->local, local)),
         cell_int(row->local_port),
-        cell_text(socket_table_address(table, row, &row->remote, remote)),
+        cell_text(socket_table_address(row, &row->remote, remote)),
         cell_int(row->remote_port),
         cell_text(remote_name(table, row)),
         known_int(row->recv_queue),
@@ -291,6 +312,10 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
         owner_cell(row, NAME_CONTAINER),
         source_cell(table, row),
         cell_text(offload_text(row->offload, offload)),
+        *row->interface ? cell_text(row->interface) : cell_null(),
+        row->scope_ifindex ? cell_int(row->scope_ifindex) : cell_null(),
+        known_int(row->v6only),
+        row->holders ? cell_int(row->holders) : cell_null(),
         cell_time(row->opened_ms),
         cell_time(row->closed_ms),
         cell_time(row->closed_after_ms),

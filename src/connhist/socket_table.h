@@ -46,7 +46,7 @@ struct socket_table {
     bool offloads;             /* ... and what holds each connection */
     bool utc;                  /* how times are written to people */
     struct users users;        /* owned */
-    struct column columns[41]; /* of the document */
+    struct column columns[45]; /* of the document */
     struct document document;
 };
 
@@ -70,13 +70,12 @@ int socket_table_row(void *arg, const struct socket_row *row);
 /* Ends the output. Returns an exit status. */
 int socket_table_end(struct socket_table *table);
 
-/* The address with its interface if that belongs to it: by name for the live table of this
- * namespace, as a number for others and the record's, since names of interfaces change hands. Returns
- * buf. */
-const char *socket_table_address(const struct socket_table *table, const struct socket_row *row,
-                                 const struct address *address, char buf[static SCOPED_MAX]);
+/* The address with its interface if that belongs to it, as fe80::1%eth0. Returns buf. */
+const char *socket_table_address(const struct socket_row *row, const struct address *address,
+                                 char buf[static SCOPED_MAX]);
 
-/* "192.0.2.7:http", "[::1]:80", "0.0.0.0:*", "host.example.org:443". Returns buf. */
+/* "192.0.2.7:http", "[::1]:80", "0.0.0.0:*", "host.example.org:443"; "*:80": :: that takes IPv4, too;
+ * "0.0.0.0%eth0:80": bound to an interface. Returns buf. */
 const char *socket_table_endpoint(const struct socket_table *table, const struct socket_row *row,
                                   const struct address *address, uint16_t port,
                                   char buf[static ENDPOINT_MAX]);

@@ -113,6 +113,7 @@ static int decode_attribute(const struct nlattr *attr, struct sample *sample)
         if (n < sizeof(uint8_t))
             return -EPROTO;
         sample->v6only = mnl_attr_get_u8(attr) != 0;
+        sample->v6only_told = true;
         return 0;
     case INET_DIAG_CGROUP_ID:
         if (n < sizeof(sample->cgroup))

@@ -64,11 +64,12 @@ struct holder {
 struct pending {
     struct {
         VEC_FIELDS(struct holder);
-    } holders;            /* the oldest HOLDERS_MAX */
+    } holders;            /* HOLDERS_MAX: the oldest, and the hint */
     uint64_t first_asked; /* look */
     uint32_t inode;
+    uint32_t hint;   /* the latest want's */
     bool all;        /* all holders are wanted */
-    bool everywhere; /* and may be in any process: a manager has it */
+    bool everywhere; /* and may be in any process: a manager has it, or that was asked for */
     bool answered;   /* asked for again, it is another question */
 };
 

@@ -58,10 +58,13 @@ static void take(struct pendings *to, struct pendings *from, const struct owner_
         old = NULL;
     if (*slot) {
         to->items[*slot - 1].all |= want->all_holders;
+        to->items[*slot - 1].everywhere |= want->everywhere;
         return;
     }
     to->items[to->n] = old ? *old : (struct pending){.inode = want->inode, .first_asked = look};
     to->items[to->n].all = want->all_holders;
+    to->items[to->n].everywhere |= want->everywhere;
+    to->items[to->n].hint = want->hint;
     *slot = (uint32_t)++to->n;
     if (old)
         memset(&old->holders, 0, sizeof(old->holders)); /* handed on */
@@ -102,6 +105,22 @@ static bool is_older(const struct holder *a, const struct holder *b)
     return a->start_ms != b->start_ms ? a->start_ms < b->start_ms : a->pid < b->pid;
 }
 
+/* Drops the youngest but the hint where there is no room for another. False: that would be the
+ * youngest itself. */
+static bool make_way(struct pending *pending, const struct holder *holder)
+{
+    struct holder *items = pending->holders.items;
+    size_t last = pending->holders.n - 1;
+
+    if (items[last].pid == pending->hint) {
+        if (is_older(&items[last - 1], holder))
+            return false;
+        items[last - 1] = items[last];
+        return true;
+    }
+    return holder->pid == pending->hint || !is_older(&items[last], holder);
+}
+
 /* The holders are kept in order, the oldest first. */
 int pending_add_holder(struct pending *pending, struct holder holder)
 {
@@ -115,7 +134,9 @@ int pending_add_holder(struct pending *pending, struct holder holder)
     if (pending->holders.n < HOLDERS_MAX) {
         if (vec_push(&pending->holders, holder) < 0)
             return -ENOMEM;
-    } else if (is_older(&pending->holders.items[--at], &holder)) {
+    } else if (make_way(pending, &holder)) {
+        at--;
+    } else {
         return 0;
     }
     items = pending->holders.items;

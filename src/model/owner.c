@@ -30,6 +30,35 @@ const char *owner_source_name(unsigned source, unsigned state)
     }
 }
 
+bool owner_same_program(const struct owner *a, const struct owner *b)
+{
+    return a->uid == b->uid && strcmp(a->comm, b->comm) == 0 && strcmp(a->exe, b->exe) == 0 &&
+           strcmp(a->unit, b->unit) == 0 && strcmp(a->container, b->container) == 0 &&
+           strcmp(a->cgroup, b->cgroup) == 0;
+}
+
+static bool is_of_program(const struct owner *owner, const struct owner *other)
+{
+    return strcmp(owner->exe, other->exe) == 0 && strcmp(owner->cgroup, other->cgroup) == 0 &&
+           strcmp(owner->container, other->container) == 0 &&
+           (*owner->exe || strcmp(owner->comm, other->comm) == 0);
+}
+
+static bool is_manager(const struct owner *owner)
+{
+    const char *name = strrchr(owner->cgroup, '/');
+
+    return name && strcmp(name, "/init.scope") == 0;
+}
+
+bool owner_want_is_mixed(const struct owner_want *want)
+{
+    for (uint32_t i = 0; i < want->n_others; i++)
+        if (!is_manager(&want->others[i]) && !is_of_program(want->owner, &want->others[i]))
+            return true;
+    return false;
+}
+
 int owner_copy(const struct owner *owner, struct owner *ret)
 {
     const char *const from[] = {owner->comm, owner->exe, owner->unit, owner->container,

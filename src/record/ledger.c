@@ -109,6 +109,12 @@ static int resume_ending(struct ledger *ledger, struct entry *entry, const struc
     return endings_add(&ledger->endings, &ending, &entry->ending);
 }
 
+static uint8_t resumed_flags(const struct life *life)
+{
+    return ENTRY_TOLD | (life->opened_known ? ENTRY_OPENED_KNOWN : 0) |
+           (life->v6only ? ENTRY_V6ONLY : 0);
+}
+
 /* *ret: its index; LIVES_NONE: it is not for this run's file, and not kept. */
 static int resume(struct ledger *ledger, const struct life *life, uint32_t *ret)
 {
@@ -135,7 +141,7 @@ static int resume(struct ledger *ledger, const struct life *life, uint32_t *ret)
     entry->family = life->family;
     entry->protocol = life->service.protocol;
     entry->role_source = life->role_source;
-    entry->flags = ENTRY_TOLD | (life->opened_known ? ENTRY_OPENED_KNOWN : 0);
+    entry->flags = resumed_flags(life);
     ledger_resume_offload(entry, life);
     r = owning_resume(ledger, entry, life);
     if (memcmp(&entry->remote, &life->remote, sizeof(entry->remote)) != 0) {

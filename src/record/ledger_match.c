@@ -178,7 +178,7 @@ static int update(struct ledger *ledger, uint32_t index, const struct sample *sa
         r = change_state(ledger, index, sample);
     if (r == 0 && learn_owner(entry, sample))
         r = ledger_touch(ledger, index, ENTRY_DIRTY);
-    if (sample->v6only) /* the file does not keep it: a resumed life learns it here */
+    if (sample->v6only)
         entry->flags |= ENTRY_V6ONLY;
     if (r == 0 && learn_queue(entry, sample))
         r = ledger_touch(ledger, index, ENTRY_QUEUE_DIRTY);

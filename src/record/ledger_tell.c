@@ -26,6 +26,7 @@ static struct life life_of(const struct ledger *ledger, const struct entry *entr
         .owner_source = (uint8_t)owning_source(entry),
         .shared = entry->shared,
         .handed_on = entry->past != 0,
+        .v6only = entry->flags & ENTRY_V6ONLY,
         .opened_known = entry->flags & ENTRY_OPENED_KNOWN,
         .untold = !(entry->flags & ENTRY_TOLD),
         .history_bytes = entry->history_bytes,

@@ -39,39 +39,11 @@ bool owning_is_queued(const struct entry *entry)
              (entry->state == STATE_ESTABLISHED || entry->state == STATE_CLOSE_WAIT)));
 }
 
-/* The same program in the same place under the same user: which of its processes is open. */
-static bool same_program(const struct owner *a, const struct owner *b)
-{
-    return a->uid == b->uid && strcmp(a->comm, b->comm) == 0 && strcmp(a->exe, b->exe) == 0 &&
-           strcmp(a->unit, b->unit) == 0 && strcmp(a->container, b->container) == 0 &&
-           strcmp(a->cgroup, b->cgroup) == 0;
-}
-
-/* One who holds a socket with its owner, from it or like it: a server and its workers, which may run
- * as another user and go by names of their own. */
-static bool is_of_program(const struct owner *owner, const struct owner *other)
-{
-    return strcmp(owner->exe, other->exe) == 0 && strcmp(owner->cgroup, other->cgroup) == 0 &&
-           strcmp(owner->container, other->container) == 0 &&
-           (*owner->exe || strcmp(owner->comm, other->comm) == 0);
-}
-
-/* A service manager listens for its units, and leaves it to them to accept. */
-static bool is_manager(const struct owner *owner)
-{
-    const char *name = strrchr(owner->cgroup, '/');
-
-    return name && strcmp(name, "/init.scope") == 0;
-}
-
 void owning_see_holders(struct entry *entry, const struct owner_want *want)
 {
     if (!want->all_holders && !want->n_others)
         return;
-    entry->mixed = false;
-    for (uint32_t i = 0; i < want->n_others; i++)
-        entry->mixed |=
-            !is_manager(&want->others[i]) && !is_of_program(want->owner, &want->others[i]);
+    entry->mixed = owner_want_is_mixed(want);
 }
 
 void owning_listened_unseen(struct ledger *ledger, uint16_t port)
@@ -215,8 +187,8 @@ uint32_t owning_of_listener(struct ledger *ledger, const struct entry *entry)
         older |= complete_ms != TIME_UNKNOWN && listener->changed_ms <= complete_ms;
         if (number && listener->owner != number) {
             several = true;
-            if (!same_program(&owner_table_get(&ledger->owners, listener->owner)->owner,
-                              &owner_table_get(&ledger->owners, number)->owner))
+            if (!owner_same_program(&owner_table_get(&ledger->owners, listener->owner)->owner,
+                                    &owner_table_get(&ledger->owners, number)->owner))
                 return 0;
         }
         number = listener->owner;

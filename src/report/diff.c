@@ -67,7 +67,7 @@ static int add_life(void *arg, const struct stored_life *life, struct err *err)
                             err);
 
     if (r > 0)
-        r = row_maker_make(maker, life, &ends, reading->at_ms, &item.row, err);
+        r = row_maker_make(maker, &reading->diff->all, life, &ends, reading->at_ms, &item.row, err);
     else
         return r;
     if (r == 0 && vec_push(reading->items, item) < 0)

@@ -57,6 +57,16 @@ struct known_address {
 
 #define KNOWN_ADDRESSES 1024
 
+/* See sharers.h and scope_names.h: their statements are prepared when they are needed first. */
+struct sharers {
+    struct db *db;     /* not owned */
+    struct stmt *stmt; /* owned */
+};
+struct scope_names {
+    struct db *db;     /* not owned */
+    struct stmt *stmt; /* owned */
+};
+
 struct lookup {
     struct {
         VEC_FIELDS(struct known_service);

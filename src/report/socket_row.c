@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "connhist/model/history.h"
 #include "connhist/model/life.h"
 #include "connhist/store/db.h"
 #include "connhist/store/file.h"
+#include "scope_names.h"
+#include "sharers.h"
 
 /* A process starts at a tick of 10 ms, and its opening may be told as some moments before. */
 #define START_SLACK_MS 1000
@@ -42,6 +45,7 @@ int row_maker_init(struct row_maker *maker, struct db *db, const struct walltime
     int r;
 
     maker->walltime = walltime;
+    maker->sharers.db = maker->scope_names.db = db;
     r = lookup_load(&maker->lookup, db, filter, err);
     if (r == 0)
         r = openings_init(&maker->openings, db, err);
@@ -62,6 +66,8 @@ void row_maker_finish(struct row_maker *maker)
     openings_finish(&maker->openings);
     lasts_finish(&maker->lasts);
     offload_reader_finish(&maker->offloads);
+    stmt_free(maker->sharers.stmt);
+    stmt_free(maker->scope_names.stmt);
     stmt_free(maker->queues);
     for (size_t i = 0; i < maker->earlier.n; i++)
         free(maker->earlier.items[i]);
@@ -100,10 +106,12 @@ bool socket_ports_match(const struct filter *filter, uint16_t local_port, uint16
 }
 
 /* 1, 0 or a negative errno. */
-static int wants_owner(struct lookup *lookup, const struct filter *filter,
+static int wants_owner(struct row_maker *maker, const struct filter *filter,
                        const struct stored_life *life, int64_t from_ms, int64_t until_ms,
                        struct err *err)
 {
+    struct lookup *lookup = &maker->lookup;
+    const struct known_owner *sharer = NULL;
     int r = owner_spans_read(&lookup->spans, life, err);
 
     if (r < 0)
@@ -119,7 +127,8 @@ static int wants_owner(struct lookup *lookup, const struct filter *filter,
         if (known && !known_owner_later(known, until_ms) && filter_owner(filter, &known->owner))
             return 1;
     }
-    return 0;
+    r = sharers_find(&maker->sharers, &lookup->owners, filter, life, until_ms, &sharer, err);
+    return r < 0 ? r : sharer != NULL;
 }
 
 int row_maker_wants(struct row_maker *maker, const struct filter *filter,
@@ -134,7 +143,7 @@ int row_maker_wants(struct row_maker *maker, const struct filter *filter,
         !socket_ports_match(filter, life->local_port, life->remote_port))
         return 0;
     if (filter_by_owner(filter)) {
-        r = wants_owner(&maker->lookup, filter, life, from_ms, until_ms, err);
+        r = wants_owner(maker, filter, life, from_ms, until_ms, err);
         if (r <= 0)
             return r;
     }
@@ -226,11 +235,12 @@ static int read_earlier(struct row_maker *maker, struct socket_row *row, struct 
 }
 
 /* The owner at an instant. It was another where its process started only later. */
-static int read_owner(struct row_maker *maker, const struct stored_life *life, int64_t at_ms,
-                      struct socket_row *row, struct err *err)
+static int read_owner(struct row_maker *maker, const struct filter *filter,
+                      const struct stored_life *life, int64_t at_ms, struct socket_row *row,
+                      struct err *err)
 {
     struct lookup *lookup = &maker->lookup;
-    const struct known_owner *known;
+    const struct known_owner *known, *sharer = NULL;
     const struct owner_span *span;
     bool has_process;
     int r = owner_spans_read(&lookup->spans, life, err);
@@ -248,6 +258,16 @@ static int read_owner(struct row_maker *maker, const struct stored_life *life, i
         return r;
     row->uid = known ? known->uid : -1;
     row->process_started_ms = TIME_UNKNOWN;
+    if (!filter_owner(filter, known && !known_owner_later(known, at_ms) ? &known->owner : NULL))
+        r = sharers_find(&maker->sharers, &lookup->owners, filter, life, at_ms, &sharer, err);
+    if (r < 0)
+        return r;
+    if (sharer) { /* who holds it now held it already, or has it since somewhen before */
+        row->owner = &sharer->owner;
+        row->process_started_ms = walltime_of_record(maker->walltime, sharer->started_ms);
+        row->owner_source = OWNER_BY_INODE;
+        return 0;
+    }
     if (known_owner_later(known, at_ms))
         return 0;
     row->owner = known ? &known->owner : NULL;
@@ -320,9 +340,29 @@ static void read_facts(const struct stored_life *life, struct socket_row *row)
     row->rtt_us = facts->rtt_us;
 }
 
-int row_maker_make(struct row_maker *maker, const struct stored_life *life,
-                   const struct endpoints *ends, int64_t at_ms, struct socket_row *ret,
-                   struct err *err)
+/* IPv6 sockets that wait for anyone take IPv4, too, or not. */
+static int8_t v6only(const struct stored_life *life, const struct socket_row *row)
+{
+    if (row->family != AF_INET6 || (row->state != STATE_LISTEN && row->state != STATE_CLOSE))
+        return -1;
+    return file_traits_v6only(life->traits);
+}
+
+/* What it is bound to, by the name that this has then; of one that is gone, the last. */
+static int read_interface(struct row_maker *maker, const struct stored_life *life, int64_t at_ms,
+                          struct socket_row *row, struct err *err)
+{
+    int64_t since_ms = at_ms == INT64_MAX ? life->since_ms : at_ms;
+
+    if (at_ms > life->ended_ms)
+        at_ms = life->ended_ms;
+    return scope_names_past(&maker->scope_names, life->service->key.netns, life->scope_ifindex,
+                            since_ms, at_ms, row->interface, err);
+}
+
+int row_maker_make(struct row_maker *maker, const struct filter *filter,
+                   const struct stored_life *life, const struct endpoints *ends, int64_t at_ms,
+                   struct socket_row *ret, struct err *err)
 {
     struct socket_row row = {
         .protocol = life->service->key.protocol,
@@ -340,9 +380,11 @@ int row_maker_make(struct row_maker *maker, const struct stored_life *life,
     int r;
 
     snprintf(row.netns, sizeof(row.netns), "%s", life->service->netns);
-    r = read_owner(maker, life, at_ms, &row, err);
+    r = read_owner(maker, filter, life, at_ms, &row, err);
     if (r == 0)
         r = read_states(maker->walltime, life, at_ms, &row, err);
+    if (r == 0)
+        r = read_interface(maker, life, at_ms, &row, err);
     if (r == 0)
         r = read_queue(maker, life, at_ms, &row, err);
     if (r == 0)
@@ -353,6 +395,7 @@ int row_maker_make(struct row_maker *maker, const struct stored_life *life,
         r = read_end(maker, life, &row, err);
     if (r < 0)
         return r;
+    row.v6only = v6only(life, &row);
     read_facts(life, &row);
     *ret = row;
     return 0;

@@ -24,6 +24,8 @@ struct row_maker {
     struct openings openings;        /* owned */
     struct lasts lasts;              /* owned */
     struct offload_reader offloads;  /* owned */
+    struct sharers sharers;          /* owned */
+    struct scope_names scope_names;  /* owned */
     struct stmt *queues;             /* owned */
     struct {
         VEC_FIELDS(const struct owner **);
@@ -51,15 +53,17 @@ uint8_t stored_life_closed_by(const struct stored_life *life);
 bool known_owner_later(const struct known_owner *known, int64_t at_ms);
 
 /* Whether a life's service, ports, addresses, and one of its owners in [from_ms, until_ms] of record
- * time belong to the answer; sets its endpoints. 1, 0 or a negative errno. */
+ * time, or of those who held it, too, belong to the answer; sets its endpoints. 1, 0 or a negative
+ * errno. */
 int row_maker_wants(struct row_maker *maker, const struct filter *filter,
                     const struct stored_life *life, int64_t from_ms, int64_t until_ms,
                     struct endpoints *ret, struct err *err);
 
-/* The row of a life as of an instant of record time; INT64_MAX: as known last. */
-int row_maker_make(struct row_maker *maker, const struct stored_life *life,
-                   const struct endpoints *ends, int64_t at_ms, struct socket_row *ret,
-                   struct err *err);
+/* The row of a life as of an instant of record time; INT64_MAX: as known last. Its owner is one whom
+ * the filter asks for if he is not the only one. */
+int row_maker_make(struct row_maker *maker, const struct filter *filter,
+                   const struct stored_life *life, const struct endpoints *ends, int64_t at_ms,
+                   struct socket_row *ret, struct err *err);
 
 /* Whether one of a socket's ports is chosen: both ends of a connection are its business. */
 bool socket_ports_match(const struct filter *filter, uint16_t local_port, uint16_t remote_port);

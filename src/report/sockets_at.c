@@ -171,7 +171,7 @@ static int add_life(void *arg, const struct stored_life *life, struct err *err)
     r = row_maker_wants(&table->maker, table->filter, life, table->at_ms, table->at_ms, &ends, err);
     if (r <= 0)
         return r;
-    r = row_maker_make(&table->maker, life, &ends, table->at_ms, &row, err);
+    r = row_maker_make(&table->maker, table->filter, life, &ends, table->at_ms, &row, err);
     if (r < 0 || !filter_state(table->filter, row.state))
         return r;
     if (vec_push(&table->rows, row) < 0)

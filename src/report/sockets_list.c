@@ -122,7 +122,8 @@ static int read_row(struct list *list, struct life_reader *reader, const struct 
     if (r == 0)
         r = stored_life_endpoints(&life, &list->maker.lookup, &ends, err);
     if (r == 0)
-        r = row_maker_make(&list->maker, &life, &ends, INT64_MAX, ret, err);
+        r = row_maker_make(&list->maker, &list->question->filter, &life, &ends, INT64_MAX, ret,
+                           err);
     if (r < 0 || !found->open)
         return r;
     return sampled_reader_fill(&list->sampled, list->maker.walltime, &life, ret, err);

@@ -10,7 +10,9 @@
 #include "connhist/model/life.h"
 #include "connhist/report/sockets.h"
 #include "live_owners.h"
+#include "live_queued.h"
 #include "netns_live.h"
+#include "scope_names.h"
 #include "socket_row.h"
 
 /* A walk that was inconsistent is walked again, this often in all. */
@@ -24,7 +26,8 @@ struct seen {
 struct live {
     const struct filter *filter; /* not owned */
     struct netns_live netns;
-    struct socket_row_vec rows; /* owned */
+    struct socket_row_vec rows;      /* owned */
+    struct socket_row_vec listeners; /* TCP's, whether they are asked for or not; owned */
     struct {
         VEC_FIELDS(struct seen);
     } seen;        /* of the protocol that is being walked; owned */
@@ -34,6 +37,7 @@ struct live {
 static void live_finish(struct live *live)
 {
     vec_finish(&live->rows);
+    vec_finish(&live->listeners);
     vec_finish(&live->seen);
 }
 
@@ -60,6 +64,7 @@ static struct socket_row row_of_sample(const struct sample *sample)
         .cgroup = sample->cgroup,
         .inode = sample->inode,
         .offload = sample->offload,
+        .v6only = sample->v6only_told ? sample->v6only : -1,
         .process_started_ms = TIME_UNKNOWN,
         .opened_ms = TIME_UNKNOWN,
         .opened_after_ms = TIME_UNKNOWN,
@@ -82,6 +87,9 @@ static int add_sample(void *arg, const struct sample *sample)
     struct seen seen = {.cookie = sample->cookie, .row = live->rows.n};
 
     memcpy(row.netns, live->netns.name, sizeof(row.netns));
+    if (row.protocol == PROTOCOL_TCP && row.state == STATE_LISTEN &&
+        vec_push(&live->listeners, row) < 0)
+        return -ENOMEM;
     if (!socket_ports_match(live->filter, sample->local_port, sample->remote_port) ||
         !filter_endpoints(live->filter, sample->family, &sample->local, &sample->remote))
         return 0;
@@ -155,6 +163,8 @@ static int walk(struct live *live, struct sock_diag *diag, enum protocol protoco
     for (int i = 0; r == -EINTR && i < WALKS; i++) {
         live->rows.n = first;
         vec_clear(&live->seen);
+        if (protocol == PROTOCOL_TCP)
+            vec_clear(&live->listeners);
         r = sock_diag_dump(diag, &dump, add_sample, live, err);
     }
     if (r == -ENOMEM) /* add_sample() has no words of its own */
@@ -250,8 +260,14 @@ int sockets_live(const struct filter *filter, unsigned which, socket_row_fn fn, 
     if (lacks < 0)
         return lacks;
     socket_rows_sort(live.rows.items, live.rows.n);
+    r = scope_names_live(&live.netns, &live.rows, err);
+    if (r < 0)
+        return r;
+    live_queued_sort(&live.listeners);
+    live_queued_uids(&live.rows, &live.listeners);
     if (which & LIVE_OWNERS || filter_by_owner(filter)) {
-        r = live_owners_find(&found, &clock, live.rows.items, live.rows.n, lacks ? NULL : err);
+        r = live_owners_find(&found, &clock, filter, &live.rows, &live.listeners,
+                             lacks ? NULL : err);
         if (r < 0)
             return r;
         lacks |= r;

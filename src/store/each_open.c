@@ -222,6 +222,7 @@ static bool read_life(sqlite3_stmt *stmt, uint32_t netns, struct life *ret)
             (uint8_t)file_traits_owner_source(traits, sqlite3_column_int64(stmt, COLUMN_PID) != 0),
         .shared = sqlite3_column_int(stmt, COLUMN_SHARED),
         .handed_on = file_traits_handed_on(traits),
+        .v6only = file_traits_v6only(traits),
         .offload = (uint8_t)sqlite3_column_int(stmt, COLUMN_OFFLOAD),
     };
 

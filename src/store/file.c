@@ -116,6 +116,16 @@ bool file_traits_offloaded(unsigned traits)
     return traits >> 10 & 1;
 }
 
+unsigned file_traits_of_v6only(bool v6only)
+{
+    return (unsigned)v6only << 11;
+}
+
+bool file_traits_v6only(unsigned traits)
+{
+    return traits >> 11 & 1;
+}
+
 unsigned file_traits_before(unsigned traits)
 {
     return traits & ~(3U << 7);

@@ -113,10 +113,12 @@ static int add_remote(struct hours_build *hours, sqlite3_stmt *stmt, int column)
     return add_number(hours, HOURS_IPV6, hours_ipv6(sqlite3_column_blob(stmt, column)));
 }
 
-static int add_earlier(struct store *store, int64_t life, struct err *err)
+/* Who had it before, and who held it, too. */
+static int add_others(struct store *store, int64_t life, struct err *err)
 {
     static const char sql[] =
-        "SELECT owner FROM owner_changes WHERE life = ?1 AND owner IS NOT NULL";
+        "SELECT owner FROM owner_changes WHERE life = ?1 AND owner IS NOT NULL "
+        "UNION ALL SELECT owner FROM holders WHERE life = ?1";
     sqlite3_stmt *stmt;
     int r = writer_stmt(store, STMT_HOURS_CHANGES, sql, &stmt, err);
 
@@ -148,7 +150,7 @@ static int add_row(struct store *store, sqlite3_stmt *stmt, struct err *err)
     hours->rows++;
     return sqlite3_column_type(stmt, 6) == SQLITE_NULL
                ? 0
-               : add_earlier(store, sqlite3_column_int64(stmt, 6), err);
+               : add_others(store, sqlite3_column_int64(stmt, 6), err);
 }
 
 /* Those of a class in the hour at work, from next_key on. 1: the step is spent. */

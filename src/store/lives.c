@@ -85,7 +85,8 @@ static int make_row(struct store *store, const struct batch_ids *ids, const stru
         .traits = file_traits(life->state, life->role_source, life->opened_known) |
                   file_traits_of_owner(life->owner_source) |
                   file_traits_of_handed_on(life->handed_on) |
-                  file_traits_of_offloaded(life->offload != OFFLOAD_UNKNOWN),
+                  file_traits_of_offloaded(life->offload != OFFLOAD_UNKNOWN) |
+                  file_traits_of_v6only(life->v6only),
     };
     int r = lives_find_service(store, ids, service, &row.service, err);
 

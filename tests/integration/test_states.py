@@ -114,11 +114,11 @@ def test_the_live_table_is_what_ss_shows(scene):
 def test_the_interface_belongs_to_a_link_local_endpoint(scene, record, ask):
     zoo = scene("zoo")
     record(zoo.netns, "--once").wait()
-    index = zoo.netns.run("cat", f"/sys/class/net/{DEVICE}/ifindex").stdout.strip()
-    for rows, scope in ((live(zoo.netns, "-an"), DEVICE),
-                        (ask("netstat", "-an", "--at", "now", netns=zoo.netns)["rows"], index)):
-        ours = {row["local_address"] for row in rows if row["local_address"].startswith("fe80:")}
-        assert ours == {f"{OURS['link']}%{scope}"}
+    index = int(zoo.netns.run("cat", f"/sys/class/net/{DEVICE}/ifindex").stdout)
+    for rows in live(zoo.netns, "-an"), ask("netstat", "-an", "--at", "now")["rows"], ask("list")["rows"]:
+        ours = {(row["local_address"], row["interface"], row["ifindex"]) for row in rows
+                if row["local_address"].startswith("fe80:")}
+        assert ours == {(f"{OURS['link']}%{DEVICE}", DEVICE, index)}
 
 
 def test_accept_queues_are_those_of_ss(scene, record, ask):

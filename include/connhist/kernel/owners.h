@@ -62,7 +62,8 @@ void owner_finder_gone(struct owner_finder *finder, const uint32_t *inodes, size
  * cgroup that holds the socket, too. Without all_holders only those are looked at of whom it is
  * likely: other holders, strangers to one another, can be found first. With it, all processes of the
  * holder's cgroup and all its descendants are looked at (1,024 at most), so that the same
- * processes give the same answer; 64 others at most are told, the oldest. A manager that keeps a
+ * processes give the same answer, or with `everywhere` all there are; 64 others at most are told, the
+ * oldest, and the hint. A manager that keeps a
  * listener for its units (in a cgroup "init.scope") is the owner only if nobody else has it, for which all
  * processes are looked at.
  *

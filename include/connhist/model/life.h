@@ -64,6 +64,7 @@ struct life {
     bool shared;                /* others hold it, too (batch.holders): keep its number */
     bool opened_known;          /* it opened between the snapshot before since_ms and since_ms */
     uint8_t history_bytes;      /* how much of history is in use */
+    bool v6only;                /* IPv6 that does not take IPv4, of listeners and unconnected UDP */
     bool handed_on;             /* it had other owners before (batch.owner_changes): likewise */
     const uint8_t *history;     /* see model/history.h; owned by whoever owns the life */
     int64_t planned_ms;         /* batch.amended: the end that was told before; else TIME_UNKNOWN */

@@ -67,10 +67,20 @@ struct owner_want {
     uint32_t n_others;
     uint32_t inode;   /* the socket's; 0: cgroup alone is asked for */
     uint32_t uid;     /* the sample's, or UID_UNKNOWN */
-    uint32_t hint;    /* pid of a process that may hold it (the listener's); 0: none */
+    uint32_t hint;    /* pid of a process that may hold it (the listener's); 0: none. Among more
+                         others than are told it is one of them */
     bool all_holders; /* others are wanted, too: for listeners */
+    bool everywhere;  /* ... and every process is looked at for them */
     uint8_t answer;   /* enum owner_answer */
 };
+
+/* The same program in the same place under the same user: which of its processes is open. */
+bool owner_same_program(const struct owner *a, const struct owner *b);
+
+/* Whether strangers hold an answered want's socket together: others than the owner's program, its
+ * workers (which may run as another user and go by names of their own), and the service manager,
+ * which listens for its units and leaves it to them to accept. */
+bool owner_want_is_mixed(const struct owner_want *want);
 
 /* An owner as a batch names it. */
 struct owner_ref {

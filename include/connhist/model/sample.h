@@ -44,6 +44,7 @@ struct sample {
     uint8_t offload;          /* enum offload, if tcp_info was asked for: INET_DIAG_ULP_INFO */
     bool has_uid;             /* uid is the owner's: false for mini-sockets and orphans */
     bool v6only;              /* INET_DIAG_SKV6ONLY of an IPv6 listener */
+    bool v6only_told;         /* v6only is known: of IPv6 sockets in LISTEN and CLOSE */
 };
 
 /* Opener from tcp_info: acked - sent + retransmitted is 1 for the end that sent the first SYN and

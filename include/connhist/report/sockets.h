@@ -17,7 +17,9 @@ struct db;
 
 /* One socket. Times are wall times in ms or TIME_UNKNOWN. */
 struct socket_row {
-    char netns[80]; /* name of its namespace; "" for the recorder's own */
+    char netns[80];     /* name of its namespace; "" for the recorder's own */
+    char interface[16]; /* name of the interface scope_ifindex, in that namespace and then; "": not
+                           known, or there is none */
     uint8_t protocol;
     uint8_t family;
     uint8_t state; /* at the instant asked for; list: now, or the last one */
@@ -25,11 +27,14 @@ struct socket_row {
     uint8_t role_source;
     uint8_t owner_source; /* enum owner_source */
     uint8_t offload;      /* enum offload; 0: not known; live table: not asked for */
+    int8_t v6only;        /* of IPv6 sockets in LISTEN and CLOSE: 1: takes IPv6 alone; 0: IPv4, too;
+                             -1: not known */
     struct address local;
     struct address remote;
     uint16_t local_port;
     uint16_t remote_port;
-    uint32_t scope_ifindex;
+    uint32_t scope_ifindex;     /* of the interface that it is bound to, or of a link-local end;
+                                   0: none */
     int64_t recv_queue;         /* bytes, for LISTEN connections waiting; -1: not recorded */
     int64_t send_queue;         /* bytes, for LISTEN the limit; -1: not recorded */
     int64_t uid;                /* -1: not known */
@@ -39,6 +44,7 @@ struct socket_row {
     const struct owner *const *earlier; /* list: those that were seen to have it before, in order,
                                            each once in a row; NULL: none; likewise valid */
     uint32_t n_earlier;                 /* how many */
+    uint32_t holders;        /* processes that hold it, up to 65; 0: not known, or nobody asked */
     int64_t opened_ms;       /* opened at this instant or up to one interval before; TIME_UNKNOWN
                               * also for what no snapshot saw: it came and went between two */
     int64_t opened_after_ms; /* the last complete snapshot before first_seen_ms, of the same boot */

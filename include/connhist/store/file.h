@@ -57,6 +57,11 @@ bool file_traits_handed_on(unsigned traits);
 unsigned file_traits_of_offloaded(bool offloaded);
 bool file_traits_offloaded(unsigned traits);
 
+/* The part of it that tells that an IPv6 socket does not take IPv4: of those that listen, or are bound
+ * and not connected. */
+unsigned file_traits_of_v6only(bool v6only);
+bool file_traits_v6only(unsigned traits);
+
 /* The same traits with how an earlier owner was found out: seen to hold it, or not known. */
 unsigned file_traits_before(unsigned traits);
 

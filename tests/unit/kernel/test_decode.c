@@ -62,6 +62,7 @@ static void every_field_of_an_ipv4_connection_is_taken(void **state)
     assert_int_equal(sample.opener, OPENER_UNKNOWN);
     assert_int_equal(sample.cgroup, 0);
     assert_false(sample.v6only);
+    assert_false(sample.v6only_told);
 }
 
 static void bytes_behind_an_ipv4_address_are_zero_whatever_the_kernel_left_there(void **state)
@@ -145,6 +146,14 @@ static void a_listener_keeps_its_queues_and_its_v6only(void **state)
     assert_int_equal(sample.recv_queue, 7);
     assert_int_equal(sample.send_queue, 4096);
     assert_true(sample.v6only);
+    assert_true(sample.v6only_told);
+
+    bytes = bytes_of(&message);
+    yes = 0;
+    put_attr(&bytes, INET_DIAG_SKV6ONLY, &yes, sizeof(yes));
+    sample = decoded(&bytes, PROTOCOL_TCP);
+    assert_false(sample.v6only);
+    assert_true(sample.v6only_told);
 }
 
 static void the_cgroup_is_taken_from_among_unknown_attributes(void **state)

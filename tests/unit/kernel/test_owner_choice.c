@@ -115,6 +115,46 @@ static void the_number_of_others_is_bounded(void **state)
         assert_int_equal(want.others[i].pid, 101 + i);
 }
 
+static void a_process_that_is_asked_for_is_among_the_others_told(void **state)
+{
+    struct world *world = *state;
+
+    for (uint32_t pid = 100; pid < 300; pid++)
+        make_process(world, pid, 2, 500);
+    for (uint32_t hint = 100; hint < 300; hint++) {
+        struct owner_want want = want_of(500);
+        bool told = hint == 100;
+
+        want.hint = hint;
+        want.all_holders = want.everywhere = true;
+        look_out(world, &want, 20000);
+        assert_int_equal(want.owner->pid, 100);
+        assert_int_equal(want.n_others, 64);
+        for (uint32_t i = 0; i < 64; i++) {
+            told |= want.others[i].pid == hint;
+            assert_true(want.others[i].pid == hint || want.others[i].pid == 101 + i);
+        }
+        assert_true(told);
+    }
+}
+
+/* Strangers to one another: neither a cgroup nor a parent leads from one to the other. */
+static void everywhere_finds_strangers_that_hold_it_too(void **state)
+{
+    struct world *world = *state;
+    struct owner_want want = want_of(500);
+
+    make_crowd(world);
+    make_process(world, 400, 5, 500);
+    make_process(world, 401, 5, 500);
+    want.all_holders = want.everywhere = true;
+    look_out(world, &want, 20000);
+    assert_int_equal(want.answer, OWNER_FOUND);
+    assert_int_equal(want.owner->pid, 12);
+    assert_int_equal(want.n_others, 2);
+    assert_int_equal(want.others[0].pid + want.others[1].pid, 801);
+}
+
 static void a_manager_is_the_owner_only_if_nobody_else_has_it(void **state)
 {
     struct world *world = *state;
@@ -281,6 +321,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_topmost_ancestor_that_holds_it_is_the_owner),
         TEST(all_holders_are_told_in_the_same_order),
+        TEST(a_process_that_is_asked_for_is_among_the_others_told),
+        TEST(everywhere_finds_strangers_that_hold_it_too),
         TEST(without_the_parent_the_oldest_child_is_the_owner),
         TEST(the_number_of_others_is_bounded),
         TEST(a_manager_is_the_owner_only_if_nobody_else_has_it),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Searches that pass over hours: they find what those find that look at all, and read far less. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,11 +41,11 @@ static uint32_t below(uint64_t *seed, uint32_t n)
     return (uint32_t)(next_random(seed) >> 16) % n;
 }
 
-/* Three programs; the last one shows rarely. */
+/* Three programs, of which the last one shows rarely, and one that shares with another even less. */
 static void add_owners(struct batch *batch)
 {
-    for (uint32_t i = 1; i <= 3; i++) {
-        static const char *const names[] = {"", "nginx", "curl", "rare"};
+    for (uint32_t i = 1; i <= 4; i++) {
+        static const char *const names[] = {"", "nginx", "curl", "rare", "sharer"};
         struct owner owner = {.start_ms = T0 - 1000,
                               .pid = 100 + i,
                               .uid = 1000,
@@ -87,6 +88,15 @@ static void add_life(struct record_file *file, uint64_t *seed, int hour, uint64_
     assert_int_equal(batch_add_life(file->batch, &file->batch->closed, &life), 0);
 }
 
+static void share_last(struct batch *batch)
+{
+    struct life *life = &batch->closed.items[batch->closed.n - 1];
+    struct life_holder holder = {.life = life->number, .owner = 4};
+
+    life->shared = true;
+    assert_int_equal(vec_push(&batch->holders, holder), 0);
+}
+
 static void make_file(struct record_file *file)
 {
     uint64_t seed = 20260101, number = 1;
@@ -99,6 +109,8 @@ static void make_file(struct record_file *file)
         add_owners(file->batch);
         for (int i = 0; i < PER_HOUR; i++)
             add_life(file, &seed, hour, number++);
+        if (hour % 20 == 13)
+            share_last(file->batch);
         record_write(file);
     }
     record_snapshot(file, T0 + (HOURS + 1) * HOUR, false);
@@ -242,7 +254,7 @@ static struct filter make_filter(uint64_t *seed)
         "10.200.3.9",  "198.51.100.3",  "2001:db8:9::4d", "2001:db8:9::/64", "2001:db8:ffff::/64",
         "10.3.0.0/16", "203.0.113.1",   "2001:db8::/32",  "10.4.7.9",        "::/0",
         "0.0.0.0/0",   "10.200.0.0/16", "2001:db8:77::1"};
-    static const char *const processes[] = {"rare", "nginx", "nobody", "c*"};
+    static const char *const processes[] = {"rare", "nginx", "nobody", "c*", "sharer"};
     struct filter filter = {0};
     unsigned what = 1 + below(seed, 7);
 
@@ -251,7 +263,7 @@ static struct filter make_filter(uint64_t *seed)
     if (what & 2)
         set_peer(&filter, peers[below(seed, sizeof(peers) / sizeof(peers[0]))]);
     if (what & 4)
-        filter.process = processes[below(seed, 4)];
+        filter.process = processes[below(seed, 5)];
     return filter;
 }
 
@@ -308,6 +320,27 @@ static void answers_are_those_of_looking_at_all(void **state)
             forget_hours(&file);
     }
     assert_true(rows > 10000 && counted > 100); /* not all answers are empty */
+    record_file_finish(&file);
+}
+
+static void a_holder_beside_the_owner_is_found(void **state)
+{
+    struct filter filter = {.process = "sharer"};
+    struct record_file file;
+    struct answer answer;
+
+    (void)state;
+    make_file(&file);
+    record_look(&file);
+    answer = ask(&file, &filter, LIST, T0, T0 + HOURS * HOUR);
+    assert_int_equal(answer.rows, 3);
+    filter.pid = 104;
+    assert_int_equal(ask(&file, &filter, LIST, T0, T0 + 30 * HOUR).rows, 1);
+    filter.pid = 101;
+    assert_int_equal(ask(&file, &filter, LIST, T0, T0 + HOURS * HOUR).rows, 0);
+    db_close(file.db);
+    file.db = NULL;
+    walltime_finish(&file.walltime);
     record_file_finish(&file);
 }
 
@@ -368,6 +401,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_are_those_of_looking_at_all),
+        cmocka_unit_test(a_holder_beside_the_owner_is_found),
         cmocka_unit_test(rare_things_are_found_in_few_steps),
     };
 

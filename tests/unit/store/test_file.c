@@ -177,6 +177,11 @@ static void traits_come_back_as_they_went_in(void **state)
                 assert_int_equal(file_traits_role_source(traits), source);
                 assert_int_equal(file_traits_opened_known(traits), opened);
                 assert_true(traits < 128);
+                assert_false(file_traits_v6only(traits | file_traits_of_offloaded(true)));
+                traits |= file_traits_of_v6only(true);
+                assert_true(file_traits_v6only(traits));
+                assert_false(file_traits_offloaded(traits));
+                assert_int_equal(file_traits_state(traits), s);
             }
 }
 
