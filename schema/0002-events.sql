@@ -107,7 +107,7 @@ DROP VIEW lives;
 CREATE VIEW lives AS                     -- open and closed sockets on the record's clock
 SELECT o.life, o.service, o.local, o.remote, o.local_port & 65535 AS local_port, o.remote_port & 65535 AS remote_port,
        o.scope, o.owner,
-       o.since_ms, NULL AS ended_ms, o.traits, o.states,
+       o.since_ms, NULL AS ended_ms, NULL AS ended_after_ms, o.traits, o.states,
        iif((o.traits & 15) = 6, 'local', NULL) AS closed_by, -- who is in TIME_WAIT closed first
        (SELECT f.sent_bytes FROM open_facts AS f WHERE f.life = o.life) AS tx_bytes,
        (SELECT f.received_bytes FROM open_facts AS f WHERE f.life = o.life) AS rx_bytes,
@@ -126,7 +126,19 @@ UNION ALL
 SELECT c.life, c.service, c.local, c.remote, c.local_port & 65535 AS local_port, c.remote_port & 65535 AS remote_port,
        c.scope, c.owner,
        (c.key >> 16 & (1 << 42) - 1) - c.late_ms - c.duration_ms,
-       (c.key >> 16 & (1 << 42) - 1) - c.late_ms, c.traits, c.states,
+       (c.key >> 16 & (1 << 42) - 1) - c.late_ms,
+       -- where the kernel did not tell of the end: when it was there last, if that is further back than the record
+       -- resolves (4611686018427387904: it is not); a TIME_WAIT ends by its timer, unless a snapshot found it gone
+       iif(c.rtt_us IS NOT NULL AND c.sampled_ms IS NULL AND (c.traits & 15) NOT IN (5, 6)
+           OR (c.traits & 15) = 6 AND NOT EXISTS (SELECT 1 FROM snapshots AS q
+               WHERE q.start_ms = (c.key >> 16 & (1 << 42) - 1) - c.late_ms AND q.status = 0), NULL,
+           nullif(max((c.key >> 16 & (1 << 42) - 1) - c.late_ms - c.duration_ms, coalesce((
+               SELECT iif((c.key >> 16 & (1 << 42) - 1) - c.late_ms - p.start_ms > r.interval_ms + r.interval_ms / 2,
+                          p.start_ms, 4611686018427387904)
+               FROM snapshots AS p JOIN recordings AS r ON r.id = p.recording
+               WHERE p.start_ms < (c.key >> 16 & (1 << 42) - 1) - c.late_ms AND p.status = 0
+               ORDER BY p.start_ms DESC LIMIT 1), 0)), 4611686018427387904)),
+       c.traits, c.states,
        CASE iif((c.traits & 15) = 6, 1, coalesce((SELECT nullif(x.closed_by & 15, 0) FROM late AS x WHERE x.life = c.life), c.closed_by & 15))
             WHEN 1 THEN 'local' WHEN 2 THEN 'remote' WHEN 3 THEN 'reset' WHEN 4 THEN 'timeout' ELSE 'unknown' END,
        coalesce((SELECT x.sent_bytes FROM late AS x WHERE x.life = c.life), c.sent_bytes),
@@ -203,6 +215,8 @@ SELECT n.name AS netns,
        iif(w.traits & 64, w.first_seen_ms, NULL) AS opened_ms,
        w.first_seen_ms,
        w.closed_ms,
+       iif(w.closed_ms IS NULL, NULL, w.ended_after_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= w.ended_after_ms ORDER BY e.from_ms DESC LIMIT 1), 0)) AS closed_after_ms,
        strftime('%Y-%m-%dT%H:%M:%fZ', w.first_seen_ms / 1000.0, 'unixepoch') AS first_seen_at,
        strftime('%Y-%m-%dT%H:%M:%fZ', w.closed_ms / 1000.0, 'unixepoch') AS closed_at,
        -- without the time in TIME_WAIT: up to the last change of state, the sum of the numbers in `states`
@@ -218,7 +232,7 @@ SELECT n.name AS netns,
                                + instr('123456789ABCDEF', substr(hex(substr(w.states, n.at, 1)), 2, 1)) << max(n.shift, 0))
                     FROM number AS n WHERE n.at <= length(w.states))
                 SELECT max(ms) FROM number)
-            WHEN w.closed_ms IS NOT NULL THEN w.ended_ms - w.since_ms
+            WHEN w.closed_ms IS NOT NULL AND w.ended_after_ms IS NULL THEN w.ended_ms - w.since_ms
        END AS duration_ms,
        iif(w.closed_ms IS NULL AND (w.traits & 15) <> 6, NULL, w.closed_by) AS closed_by, w.tx_bytes, w.rx_bytes, w.rx_uncertain, w.rtt_us, w.retrans,
        w.sampled_ms + coalesce((SELECT e.offset_ms FROM epochs AS e WHERE e.from_ms <= w.sampled_ms
@@ -340,6 +354,8 @@ SELECT n.name AS netns,
            WHERE e.from_ms <= l.since_ms ORDER BY e.from_ms DESC LIMIT 1), 0) AS first_seen_ms,
        l.ended_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
            WHERE e.from_ms <= l.ended_ms ORDER BY e.from_ms DESC LIMIT 1), 0) AS closed_ms,
+       l.ended_after_ms + coalesce((SELECT e.offset_ms FROM epochs AS e
+           WHERE e.from_ms <= l.ended_after_ms ORDER BY e.from_ms DESC LIMIT 1), 0) AS closed_after_ms,
        op.pid, nullif(og.process, '') AS process, nullif(og.exe, '') AS exe,
        nullif(oc.unit, '') AS unit, nullif(oc.container, '') AS container,
        CASE l.traits >> 7 & 3 WHEN 1 THEN 'listener' WHEN 2 THEN 'cgroup' WHEN 3 THEN 'kernel'

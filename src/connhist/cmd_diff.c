@@ -124,7 +124,8 @@ static int load(struct context *ctx, struct answer *answer)
         return status;
     check_details(answer);
     if (coverage_load_in(ctx->db, &ctx->walltime, &answer->question.filter, answer->from.record_ms,
-                         answer->to.record_ms + 1, &answer->coverage, NULL, NULL, &err) < 0 ||
+                         snapshot_covered_until(&answer->to), &answer->coverage, NULL, NULL,
+                         &err) < 0 ||
         coverage_add_pruned(ctx->db, &ctx->walltime, TIER_DETAIL, answer->from.record_ms,
                             answer->to.record_ms, &answer->coverage, &err) < 0)
         return cannot_answer("%s", err.text);
@@ -193,13 +194,11 @@ static int put_document(const struct context *ctx, const struct answer *answer)
 static void print_instant(const struct context *ctx, const char *word,
                           const struct snapshot_choice *choice, int64_t at_ms)
 {
-    char at[TIME_TEXT_MAX], shown[TIME_TEXT_MAX], distance[TIME_TEXT_MAX];
+    char shown[TIME_TEXT_MAX], distance[DISTANCE_MAX];
 
-    time_format(at_ms, ctx->utc, false, at);
     time_format(choice->snapshot_ms, ctx->utc, true, shown);
-    duration_format(llabs(choice->distance_ms), distance);
-    context_say("%s snapshot of %s, %s %s %s%s", word, shown, distance,
-                choice->distance_ms < 0 ? "after" : "before", at,
+    context_say("%s snapshot of %s, %s%s", word, shown,
+                snapshot_distance(ctx, choice->distance_ms, at_ms, distance),
                 choice->in_gap ? ": NOTHING WAS RECORDED AT THAT TIME" : "");
 }
 
@@ -226,7 +225,8 @@ static void tell(const struct context *ctx, const struct answer *answer)
 
 static int diff_run(struct context *ctx)
 {
-    _cleanup_(answer_finish) struct answer answer = {.table = {.kind = SOCKETS_AT}};
+    _cleanup_(answer_finish) struct answer answer = {
+        .table = {.kind = SOCKETS_AT, .utc = ctx->utc}};
     const bool people = ctx->format == FORMAT_TABLE;
     struct diff_sums sums;
     int status = read_question(ctx, &answer);

@@ -247,16 +247,13 @@ static int netstat_now(struct context *ctx, const struct kept *kept)
 static void print_choice(const struct context *ctx, const struct snapshot_choice *choice,
                          int64_t at_ms)
 {
-    char at[TIME_TEXT_MAX], shown[TIME_TEXT_MAX], distance[TIME_TEXT_MAX];
-    char unkept[64] = "";
+    char shown[TIME_TEXT_MAX], distance[DISTANCE_MAX], unkept[64] = "";
 
     if (choice->unkept)
         snprintf(unkept, sizeof(unkept), " BUT FOR %lld SOCKETS", (long long)choice->unkept);
-    time_format(at_ms, ctx->utc, false, at);
     time_format(choice->snapshot_ms, ctx->utc, true, shown);
-    duration_format(llabs(choice->distance_ms), distance);
-    context_say("Snapshot of %s, complete%s, %s %s %s%s", shown, unkept, distance,
-                choice->distance_ms < 0 ? "after" : "before", at,
+    context_say("Snapshot of %s, complete%s, %s%s", shown, unkept,
+                snapshot_distance(ctx, choice->distance_ms, at_ms, distance),
                 choice->in_gap ? ": NOTHING WAS RECORDED AT THAT TIME" : "");
 }
 

@@ -18,6 +18,7 @@
 #include "coverage_words.h"
 #include "question.h"
 #include "quoted.h"
+#include "snapshot_words.h"
 #include "users.h"
 
 #define GAPS_TOLD    5
@@ -262,13 +263,11 @@ static int choose_columns(struct context *ctx, const struct filter *filter, stru
 /* The line above the table that says how old it is. */
 static void print_choice(const struct context *ctx, const struct who_asked *asked)
 {
-    char at[TIME_TEXT_MAX], shown[TIME_TEXT_MAX], distance[TIME_TEXT_MAX];
+    char shown[TIME_TEXT_MAX], distance[DISTANCE_MAX];
 
-    context_say("Snapshot of %s, %s %s %s%s",
+    context_say("Snapshot of %s, %s%s",
                 time_format(asked->choice.snapshot_ms, ctx->utc, true, shown),
-                duration_format(llabs(asked->choice.distance_ms), distance),
-                asked->choice.distance_ms < 0 ? "after" : "before",
-                time_format(asked->at_ms, ctx->utc, false, at),
+                snapshot_distance(ctx, asked->choice.distance_ms, asked->at_ms, distance),
                 asked->choice.in_gap ? ": NOTHING WAS RECORDED AT THAT TIME" : "");
 }
 
@@ -349,9 +348,11 @@ static int who_run(struct context *ctx)
 
     if (status != EXIT_ANSWERED)
         return status;
-    until_ms = asked.question.until_ms;
+    until_ms = asked.at_ms != TIME_UNKNOWN
+                   ? snapshot_covered_until(&asked.choice)
+                   : asked.question.until_ms + (asked.question.until_ms < INT64_MAX);
     if (coverage_load_in(ctx->db, &ctx->walltime, &asked.question.filter, asked.question.from_ms,
-                         until_ms + (until_ms < INT64_MAX), &coverage, &times, &apart, &err) < 0 ||
+                         until_ms, &coverage, &times, &apart, &err) < 0 ||
         coverage_add_pruned(ctx->db, &ctx->walltime, TIER_DETAIL, asked.question.from_ms,
                             asked.question.until_ms, &coverage, &err) < 0)
         status = cannot_answer("%s", err.text);

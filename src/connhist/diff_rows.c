@@ -48,6 +48,7 @@ static const struct column fields[] = {
     {"opened_after_ms", NULL, true},
     {"state_since_ms", NULL, true},
     {"closed_ms", NULL, true},
+    {"closed_after_ms", NULL, true},
 };
 
 /* Columns for people. */
@@ -166,6 +167,7 @@ int diff_row_for_programs(struct writer *writer, const struct diff_row *row)
         cell_time(any->opened_after_ms),
         after ? cell_time(after->state_since_ms) : cell_null(),
         after ? cell_null() : cell_time(before->closed_ms),
+        after ? cell_null() : cell_time(before->closed_after_ms),
     };
 
     return writer_row(writer, cells);
@@ -180,11 +182,9 @@ static const char *both(const char *before, const char *after, size_t size, char
     return buf;
 }
 
-/* Since when it is as it is, as far as that is known. */
+/* Since when one that is there is as it is, as far as that is known. */
 static int64_t since(const struct diff_row *row)
 {
-    if (!row->after)
-        return row->before->closed_ms;
     if (row->changes & (DIFF_OPENED | DIFF_REPLACED))
         return row->after->first_seen_ms;
     return row->changes & DIFF_STATE ? row->after->state_since_ms : TIME_UNKNOWN;
@@ -234,7 +234,7 @@ int diff_row_for_people(const struct socket_table *table, struct writer *writer,
     const struct socket_row *before = row->before, *after = row->after;
     const struct socket_row *any = after ? after : before;
     char words[WORDS_MAX], local[ENDPOINT_MAX], remote[ENDPOINT_MAX], states[STATES_MAX];
-    char processes[NAMES_MAX];
+    char processes[NAMES_MAX], closed[CLOSED_MAX];
     const struct cell cells[SUM(headings)] = {
         cell_text(*any->netns ? any->netns : FILTER_NETNS_OWN),
         cell_text(change_words(row->changes, words)),
@@ -243,7 +243,7 @@ int diff_row_for_people(const struct socket_table *table, struct writer *writer,
         cell_text(socket_table_endpoint(table, any, &any->remote, any->remote_port, remote)),
         cell_text(states_text(row, states)),
         cell_text(processes_text(row, processes)),
-        cell_time(since(row)),
+        after ? cell_time(since(row)) : socket_closed_cell(before, table->utc, closed),
     };
 
     return writer_row(writer, cells + !table->many_netns);

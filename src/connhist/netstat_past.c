@@ -10,6 +10,7 @@
 #include "complain.h"
 #include "netstat_tables.h"
 #include "question.h"
+#include "snapshot_words.h"
 
 size_t table_fields(const struct context *ctx, const struct table_choice *choice, const char *name,
                     struct field ret[static TABLE_FIELDS_MAX])
@@ -43,15 +44,14 @@ static void tell_reading(const struct context *ctx, const struct table_choice *c
                          const char *netns)
 {
     const struct reading_choice *reading = choice->reading;
+    char shown[TIME_TEXT_MAX], distance[TIME_TEXT_MAX], words[DISTANCE_MAX];
     char ended[TABLE_ENDED_MAX];
-    char at[TIME_TEXT_MAX], shown[TIME_TEXT_MAX], distance[TIME_TEXT_MAX];
 
-    time_format(choice->at_ms, ctx->utc, false, at);
     time_format(reading->reading_ms, ctx->utc, true, shown);
     duration_format(llabs(reading->distance_ms), distance);
     if (ctx->format == FORMAT_TABLE)
-        context_say("Reading of %s, %s %s %s%s", shown, distance,
-                    reading->distance_ms < 0 ? "after" : "before", at,
+        context_say("Reading of %s, %s%s", shown,
+                    snapshot_distance(ctx, reading->distance_ms, choice->at_ms, words),
                     reading->in_gap ? ": NOTHING WAS READ AT THAT TIME" : "");
     if (reading->ended_ms != TIME_UNKNOWN)
         complain("network namespace %s %s: shown is the last reading before, of %s, %s earlier",

@@ -1,12 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshot_words.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "connhist/base/timetext.h"
-
 #include "complain.h"
+
+#define MS_PER_SEC 1000
+
+const char *snapshot_distance(const struct context *ctx, int64_t distance_ms, int64_t at_ms,
+                              char buf[static DISTANCE_MAX])
+{
+    char distance[TIME_TEXT_MAX], at[TIME_TEXT_MAX];
+
+    snprintf(buf, DISTANCE_MAX, "%s %s %s", duration_format(llabs(distance_ms), distance),
+             distance_ms < 0 ? "after" : "before",
+             time_format(at_ms, ctx->utc, at_ms % MS_PER_SEC != 0, at));
+    return buf;
+}
+
+int64_t snapshot_covered_until(const struct snapshot_choice *choice)
+{
+    return choice->in_gap && choice->resumes_ms > choice->record_ms ? choice->resumes_ms
+                                                                    : choice->record_ms + 1;
+}
 
 void snapshot_complain(const struct context *ctx, const struct snapshot_choice *choice)
 {

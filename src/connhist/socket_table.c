@@ -43,6 +43,7 @@ static const struct column fields[] = {
     {"holders", NULL, true},
     {"opened_ms", NULL, true},
     {"closed_ms", NULL, true},
+    {"closed_after_ms", NULL, true},
     {"first_seen_ms", NULL, true},
     {"state_since_ms", NULL, true},
     {"role", NULL, false},
@@ -64,7 +65,7 @@ static const struct column fields[] = {
     {"earlier_owners", NULL, false},
 };
 
-enum { FIELDS_LIVE = 25, FIELDS_AT = 29, FIELDS_LIST = 44 };
+enum { FIELDS_LIVE = 25, FIELDS_AT = 30, FIELDS_LIST = 45 };
 
 _Static_assert(sizeof(fields) / sizeof(fields[0]) == FIELDS_LIST, "one more field");
 
@@ -112,7 +113,7 @@ enum {
 };
 
 _Static_assert(sizeof(headings) / sizeof(headings[0]) == HEADINGS_LIST, "one more heading");
-_Static_assert((int)FIELDS_LIST <= 44 && (int)HEADINGS_LIST <= 44, "see struct socket_table");
+_Static_assert((int)FIELDS_LIST <= 45 && (int)HEADINGS_LIST <= 45, "see struct socket_table");
 
 static bool is_link_local(uint8_t family, const struct address *address)
 {
@@ -317,6 +318,7 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
         row->holders ? cell_int(row->holders) : cell_null(),
         cell_time(row->opened_ms),
         cell_time(row->closed_ms),
+        cell_time(row->closed_after_ms),
         cell_time(row->first_seen_ms),
         cell_time(row->state_since_ms),
         role_cell(row),
@@ -341,6 +343,16 @@ static int row_for_programs(struct socket_table *table, const struct socket_row 
     return writer_row(table->writer, cells);
 }
 
+struct cell socket_closed_cell(const struct socket_row *row, bool utc, char buf[static CLOSED_MAX])
+{
+    char time[TIME_TEXT_MAX];
+
+    if (row->closed_after_ms == TIME_UNKNOWN)
+        return cell_time(row->closed_ms);
+    snprintf(buf, CLOSED_MAX, "after %s", time_format(row->closed_after_ms, utc, false, time));
+    return cell_text(buf);
+}
+
 const char *socket_state_text(const struct socket_row *row)
 {
     return row->protocol == PROTOCOL_UDP && row->state == STATE_CLOSE ? "-"
@@ -351,7 +363,7 @@ static int row_for_people(struct socket_table *table, const struct socket_row *r
 {
     char local[ENDPOINT_MAX], remote[ENDPOINT_MAX];
     char lived[TIME_TEXT_MAX], rx[TIME_TEXT_MAX], tx[TIME_TEXT_MAX], words[PROCESS_MAX];
-    char idle[TIME_TEXT_MAX], offload[OFFLOAD_TEXT_MAX];
+    char idle[TIME_TEXT_MAX], offload[OFFLOAD_TEXT_MAX], closed[CLOSED_MAX];
     const char *process = socket_process_text(row, words);
     const struct cell cells[HEADINGS_LIST] = {
         cell_text(*row->netns ? row->netns : FILTER_NETNS_OWN),
@@ -370,7 +382,7 @@ static int row_for_people(struct socket_table *table, const struct socket_row *r
         role_cell(row),
         cell_time(row->state_since_ms),
         cell_time(row->first_seen_ms),
-        cell_time(row->closed_ms),
+        socket_closed_cell(row, table->utc, closed),
         closed_by_cell(row),
         row->duration_ms < 0 ? cell_null() : cell_text(duration_format(row->duration_ms, lived)),
         row->has_facts ? cell_text(size_format(row->rx_bytes, rx)) : cell_null(),
@@ -466,6 +478,7 @@ int socket_table_begin(struct socket_table *table, const struct context *ctx,
     if (status != EXIT_ANSWERED)
         return status;
     table->people = ctx->format == FORMAT_TABLE;
+    table->utc = ctx->utc;
     table->document = *document;
     table->document.columns = table->columns;
     table->document.n_columns = choose_columns(table);

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "connhist/base/timetext.h"
 #include "connhist/render/writer.h"
 #include "connhist/report/sockets.h"
 
@@ -17,6 +18,7 @@
 
 #define SCOPED_MAX     (ADDRESS_TEXT_MAX + IF_NAMESIZE + 2)
 #define PROCESS_MAX    260
+#define CLOSED_MAX     (TIME_TEXT_MAX + 8)
 #define NAME_SHOWN_MAX 253
 #define ENDPOINT_MAX   (NAME_SHOWN_MAX + 70)
 
@@ -42,8 +44,9 @@ struct socket_table {
     bool pids;                 /* people see process ids */
     bool programs;             /* ... and programs, units and containers */
     bool offloads;             /* ... and what holds each connection */
+    bool utc;                  /* how times are written to people */
     struct users users;        /* owned */
-    struct column columns[44]; /* of the document */
+    struct column columns[45]; /* of the document */
     struct document document;
 };
 
@@ -82,5 +85,9 @@ const char *socket_state_text(const struct socket_row *row);
 
 /* "nginx/812"; without a process the unit; "": neither is known. May return buf. */
 const char *socket_process_text(const struct socket_row *row, char buf[static PROCESS_MAX]);
+
+/* When it closed, for people: "after" the last instant at which it was there, if it ended in a gap of
+ * the record. May point to buf. */
+struct cell socket_closed_cell(const struct socket_row *row, bool utc, char buf[static CLOSED_MAX]);
 
 void socket_table_finish(struct socket_table *table);

@@ -182,8 +182,8 @@ static bool has_none(struct pass *pass, bool *ret_threads)
     if (process_read_stat(pass->process_fd, &stat) < 0)
         return true;
     pass->process->hollow = stat.flags & PF_KTHREAD;
-    *ret_threads = stat.state == 'Z' && stat.threads > 1;
-    return pass->process->hollow || (stat.state == 'Z' && !*ret_threads);
+    *ret_threads = stat.state == 'Z' && !process_is_over(&stat);
+    return pass->process->hollow || process_is_over(&stat);
 }
 
 /* The size of the folder is the number of descriptors; 0 before Linux 6.2. */

@@ -57,6 +57,7 @@ void ledger_free(struct ledger *ledger)
     vec_finish(&ledger->gone);
     vec_finish(&ledger->perhaps_kernels);
     vec_finish(&ledger->pasts);
+    vec_finish(&ledger->sharers);
     free(ledger);
 }
 
@@ -454,7 +455,8 @@ static size_t scratch_bytes(const struct ledger *ledger)
                sizeof(uint32_t) +
            ledger->asks.capacity * sizeof(struct ask) +
            ledger->claims.capacity * sizeof(struct claim) +
-           ledger->pasts.capacity * sizeof(struct owner_past);
+           ledger->pasts.capacity * sizeof(struct owner_past) +
+           ledger->sharers.capacity * sizeof(struct sharer);
 }
 
 void ledger_stats(const struct ledger *ledger, struct ledger_stats *ret)

@@ -89,6 +89,9 @@ struct ledger {
     } pasts;             /* earlier owners of lives that changed hands; of a number: number - 1 */
     uint32_t pasts_free; /* first free number; 0: none */
     struct {
+        VEC_FIELDS(struct sharer);
+    } sharers; /* who holds which life beside its owner */
+    struct {
         VEC_FIELDS(struct ask);
     } asks; /* lives of this snapshot whose owner is looked for */
     struct {
@@ -96,15 +99,16 @@ struct ledger {
     } perhaps_kernels; /* entries of the namespace that is being dumped, see owning_kernel.c */
     struct {
         VEC_FIELDS(uint32_t);
-    } gone;                /* inodes of sockets that closed, not taken yet or taken last */
-    uint32_t lacks[4];     /* those seen in it without a known owner, by enum owner_answer */
-    uint32_t n_later;      /* listeners that the last look did not come to */
-    uint32_t n_retold;     /* lives whose further holders are looked for anew in this snapshot */
-    uint32_t recheck;      /* owner whose sockets are held against what is now; 0: none */
-    uint32_t next_check;   /* where the processes that are looked at go on */
-    uint32_t next_recheck; /* likewise for recheck */
-    uint32_t recheck_pass; /* how often that went through all owners */
-    uint32_t listeners_at; /* the snapshot that listeners are of */
+    } gone;                  /* inodes of sockets that closed, not taken yet or taken last */
+    uint32_t lacks[4];       /* those seen in it without a known owner, by enum owner_answer */
+    uint32_t n_later;        /* listeners that the last look did not come to */
+    uint32_t n_retold;       /* lives whose further holders are looked for anew in this snapshot */
+    uint32_t recheck;        /* owner whose sockets are held against what is now; 0: none */
+    uint32_t next_check;     /* where the processes that are looked at go on */
+    uint32_t next_listening; /* likewise for those that listen */
+    uint32_t next_recheck;   /* likewise for recheck */
+    uint32_t recheck_pass;   /* how often that went through all owners */
+    uint32_t listeners_at;   /* the snapshot that listeners are of */
     struct {
         VEC_FIELDS(struct claim);
     } claims;                          /* what may yet be the listener's, of the snapshot before */

@@ -87,6 +87,7 @@ void ledger_remove(struct ledger *ledger, uint32_t index)
 
     ledger_note_gone(ledger, entry->inode);
     owning_forget_past(ledger, entry);
+    owning_forget_sharers(ledger, entry);
     owner_table_drop(&ledger->owners, entry->owner);
     lives_remove(&ledger->lives, index);
 }

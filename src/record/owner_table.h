@@ -22,9 +22,10 @@ struct owner_slot {
     uint32_t users;          /* lives that refer to it */
     uint32_t next;           /* chain of its hash, or list of free places; a number */
     uint32_t told;           /* number of the snapshot whose batch names it; 0: none */
-    bool stale;              /* its process has ended, or goes by another name now */
-    bool ended;              /* if stale: it has ended */
-    bool unused;             /* in the list of those that nobody may refer to */
+    uint32_t listened; /* number of the last snapshot in which a listener was its own; 0: none */
+    bool stale;        /* its process has ended, or goes by another name now */
+    bool ended;        /* if stale: it has ended */
+    bool unused;       /* in the list of those that nobody may refer to */
 };
 
 #define OWNER_BUCKETS 1024u

@@ -97,7 +97,7 @@ int owners_live_check(const struct owners_live *owners, const struct owner *owne
         return -ESRCH;
     if (r < 0) /* nothing can be told */
         return 0;
-    if (stat.start_ms != owner->start_ms)
+    if (stat.start_ms != owner->start_ms || process_is_over(&stat))
         return -ESRCH;
     return strcmp(stat.comm, owner->comm) != 0;
 }

@@ -9,10 +9,10 @@
 
 #include "ledger_private.h"
 
-#define CHECKS_MAX  32  /* processes looked at in a snapshot whether they are still there */
-#define RETOLD_MAX  256 /* sockets whose further holders are told once more, in a snapshot */
-#define LOOKS_AGAIN 2   /* looks more for listeners, where one did not come to its end */
-#define HOLDERS_MAX 64  /* further holders kept of a socket */
+#define CHECKS_MAX    32  /* processes looked at in a snapshot whether they are still there */
+#define LISTENING_MAX 64  /* … and as many more of those that listen */
+#define RETOLD_MAX    256 /* sockets whose further holders are told once more, in a snapshot */
+#define LOOKS_AGAIN   2   /* looks more for listeners, where one did not come to its end */
 
 int owning_resume(struct ledger *ledger, struct entry *entry, const struct life *life)
 {
@@ -80,6 +80,8 @@ int owning_see(struct ledger *ledger, uint32_t index, const struct sample *sampl
 
     if (!ledger->options.owners || !is_kept(ledger, sample))
         return 0;
+    if (sample->state == STATE_LISTEN && entry->owner)
+        owner_table_get(&ledger->owners, entry->owner)->listened = (uint32_t)ledger->snapshot;
     r = sample->inode ? 0 : owning_closed(ledger, index);
     if (r < 0)
         return r;
@@ -144,11 +146,6 @@ int owning_closed(struct ledger *ledger, uint32_t index)
     return r < 0 ? r : set_owner(ledger, index, 0, OWNER_BY_NOTHING);
 }
 
-static bool is_same_process(const struct owner *a, const struct owner *b)
-{
-    return a->pid && a->pid == b->pid && a->start_ms == b->start_ms;
-}
-
 /* Nothing that was known of it before is told otherwise. In the file the uid is the socket's. */
 static bool adds_to(const struct owner *before, const struct owner *now)
 {
@@ -165,37 +162,16 @@ static int keep_past(struct ledger *ledger, struct entry *entry, const struct ow
     const struct owner *before;
 
     if (owning_source(entry) != OWNER_BY_INODE)
-        return owning_regain(ledger, entry);
+        return owning_regain(ledger, entry, want->owner);
     before = &owner_table_get(&ledger->owners, entry->owner)->owner;
-    if (is_same_process(before, want->owner))
+    if (owner_is_same_process(before, want->owner))
         return adds_to(before, want->owner) ? 0 : owning_rename(ledger, entry);
     /* both hold it: which of them is its owner was only not known yet */
     for (uint32_t i = 0; i < want->n_others; i++)
-        if (is_same_process(before, &want->others[i]))
+        if (owner_is_same_process(before, &want->others[i]))
             return 0;
-    return owning_part(ledger, entry);
-}
-
-/* Others than these hold it no more. */
-static int tell_holders(struct ledger *ledger, struct entry *entry, const struct owner_want *want)
-{
-    int r = entry->shared
-                ? vec_push(&ledger->batch->holders, ((struct life_holder){.life = entry->number}))
-                : 0;
-
-    for (uint32_t i = 0; i < want->n_others && i < HOLDERS_MAX && r == 0; i++) {
-        struct life_holder holder = {.life = entry->number};
-
-        holder.owner = owner_table_take(&ledger->owners, &want->others[i]);
-        if (!holder.owner)
-            return -ENOMEM;
-        r = ledger_tell_owner(ledger, holder.owner);
-        if (r == 0)
-            r = vec_push(&ledger->batch->holders, holder);
-        owner_table_drop(&ledger->owners, holder.owner);
-    }
-    entry->shared |= want->n_others > 0;
-    return r;
+    return owning_is_sharer(ledger, entry, want->owner) ? owning_hand_over(ledger, entry)
+                                                        : owning_part(ledger, entry);
 }
 
 static int on_found(struct ledger *ledger, uint32_t index, const struct owner_want *want)
@@ -219,7 +195,7 @@ static int on_found(struct ledger *ledger, uint32_t index, const struct owner_wa
     owner_table_drop(&ledger->owners, owner);
     if (r == 0 && source == OWNER_BY_INODE && (changed || !entry->shared || want->all_holders) &&
         ledger_is_for_file(ledger, entry))
-        r = tell_holders(ledger, entry, want);
+        r = owning_tell_holders(ledger, entry, want);
     return r;
 }
 
@@ -389,29 +365,38 @@ static int inherit_all(struct ledger *ledger)
     return r;
 }
 
-/* Looks at some processes whether they are still what they were, and chooses the one whose sockets
- * are held against what is now at the next snapshot. */
-static void check_some(struct ledger *ledger, ledger_check_fn check, void *arg)
+/* Looks at some processes whether they are still what they were. */
+static void check_some(struct ledger *ledger, bool listening, uint32_t *next, uint32_t most,
+                       ledger_check_fn check, void *arg)
 {
     struct owner_table *table = &ledger->owners;
     int64_t before_ms =
         ledger->previous_ms != TIME_UNKNOWN ? ledger->previous_ms : ledger->complete_ms;
     int r;
 
-    ledger->recheck = 0;
-    for (uint32_t i = 0, n = 0; i < table->slots.n && n < CHECKS_MAX; i++) {
-        uint32_t number = 1 + ledger->next_check++ % (uint32_t)table->slots.n;
-        const struct owner_slot *slot = owner_table_get(table, number);
+    for (uint32_t i = 0, n = 0; i < table->slots.n && n < most; i++) {
+        uint32_t number = 1 + (*next)++ % (uint32_t)table->slots.n;
+        struct owner_slot *slot = owner_table_get(table, number);
 
-        if (!slot->texts || !slot->users || !slot->owner.pid || slot->stale)
+        if (!slot->texts || !slot->users || !slot->owner.pid || slot->stale ||
+            slot->checked_ms == ledger->start_ms ||
+            (listening && slot->listened != (uint32_t)ledger->snapshot))
             continue;
         n++;
         r = check(arg, &slot->owner);
         if (r == 0)
-            owner_table_get(table, number)->checked_ms = ledger->start_ms;
+            slot->checked_ms = ledger->start_ms;
         else
             owner_table_mark_stale(table, number, r < 0, ledger->start_ms, before_ms);
     }
+}
+
+/* Chooses the process whose sockets are held against what is now at the next snapshot. */
+static void choose_recheck(struct ledger *ledger)
+{
+    const struct owner_table *table = &ledger->owners;
+
+    ledger->recheck = 0;
     for (uint32_t i = 0;
          i < table->slots.n && !ledger->recheck && ledger->snapshot % OWNING_RECHECK_EVERY == 0;
          i++) {
@@ -443,10 +428,14 @@ int ledger_find_owners(struct ledger *ledger, enum snapshot_status status, ledge
         r = inherit_all(ledger);
     if (r == 0)
         r = look(ledger, ROUND_CGROUPS, false, fn, arg);
+    if (r == 0) /* before: of one that ended it is known when */
+        check_some(ledger, true, &ledger->next_listening, LISTENING_MAX, check, arg);
     if (r == 0)
         r = look(ledger, ROUND_RECHECKS, false, fn, arg);
-    if (r == 0)
-        check_some(ledger, check, arg);
+    if (r == 0) {
+        check_some(ledger, false, &ledger->next_check, CHECKS_MAX, check, arg);
+        choose_recheck(ledger);
+    }
     if (r < 0)
         ledger->error = r;
     return r;

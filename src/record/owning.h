@@ -110,5 +110,22 @@ void owning_listened_unseen(struct ledger *ledger, uint16_t port);
 /* A snapshot is complete: what comes later was not accepted before. */
 void owning_listeners_complete(struct ledger *ledger);
 
+/* One who holds a socket beside its owner. */
+struct sharer {
+    uint64_t life;    /* its number */
+    int64_t start_ms; /* as in struct owner */
+    uint32_t pid;
+};
+
+/* Tells who else holds it: others than these hold it no more. 0 or -ENOMEM. */
+int owning_tell_holders(struct ledger *ledger, struct entry *entry, const struct owner_want *want);
+
+/* Whether one was seen to hold it beside its owner. */
+bool owning_is_sharer(const struct ledger *ledger, const struct entry *entry,
+                      const struct owner *owner);
+
+/* The life is over. */
+void owning_forget_sharers(struct ledger *ledger, const struct entry *entry);
+
 /* Gives a life its owners of the file. 0 or -ENOMEM. */
 int owning_resume(struct ledger *ledger, struct entry *entry, const struct life *life);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ledger_private.h"
+#include "owning.h"
 
 /* Lives keep the time of the last look in so many ms since the first snapshot, rounded up: less than
  * the shortest interval, so that no other snapshot lies between, and enough for 8 years. */
@@ -139,12 +140,39 @@ int64_t owning_changed_ms(const struct ledger *ledger, const struct entry *entry
 {
     const struct owner_past *past = entry->past ? past_get(ledger, entry->past) : NULL;
 
-    return past ? past->changes[past->n - 1].until_ms : TIME_UNKNOWN;
+    if (!past)
+        return TIME_UNKNOWN;
+    return past->noticed_ms > past->changes[past->n - 1].until_ms
+               ? past->noticed_ms
+               : past->changes[past->n - 1].until_ms;
 }
 
-int owning_regain(struct ledger *ledger, struct entry *entry)
+int owning_hand_over(struct ledger *ledger, struct entry *entry)
 {
-    return entry->past ? push(ledger, entry, ledger->start_ms, 0) : 0;
+    const struct owner_slot *slot = owner_table_get(&ledger->owners, entry->owner);
+    int64_t until_ms = seen_until(ledger, entry);
+    int r;
+
+    if (slot->stale && slot->ended && slot->checked_ms >= until_ms)
+        until_ms = slot->checked_ms + 1;
+    r = push(ledger, entry, until_ms, entry->owner);
+    if (r == 0 && entry->past)
+        past_get(ledger, entry->past)->noticed_ms = ledger->start_ms;
+    return r;
+}
+
+int owning_regain(struct ledger *ledger, struct entry *entry, const struct owner *owner)
+{
+    struct owner_past *past = entry->past ? past_get(ledger, entry->past) : NULL;
+
+    if (!past)
+        return 0;
+    if (!owning_is_sharer(ledger, entry, owner))
+        return push(ledger, entry, ledger->start_ms, 0);
+    if (past->n > 1 && !past->changes[past->n - 1].owner)
+        past->n--;
+    past->noticed_ms = ledger->start_ms;
+    return 0;
 }
 
 int owning_tell_past(struct ledger *ledger, const struct entry *entry)

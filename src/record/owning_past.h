@@ -22,8 +22,9 @@ struct past_change {
 /* The earlier owners of one life. */
 struct owner_past {
     struct past_change changes[OWNER_CHANGES_MAX]; /* in order */
-    uint32_t n;                                    /* in use, from 1; 0: this place is free */
-    uint32_t next;                                 /* list of free places; a number */
+    int64_t noticed_ms; /* of the last one, if its time reaches back: when it was noticed; else 0 */
+    uint32_t n;         /* in use, from 1; 0: this place is free */
+    uint32_t next;      /* list of free places; a number */
 };
 
 /* entry->owner_seen of those seen in this snapshot. */
@@ -43,8 +44,13 @@ int owning_rename(struct ledger *ledger, struct entry *entry);
 /* When it was last seen to have changed hands; TIME_UNKNOWN: never. */
 int64_t owning_changed_ms(const struct ledger *ledger, const struct entry *entry);
 
-/* It has an owner again, after a time without one that nobody knows of. 0 or -ENOMEM. */
-int owning_regain(struct ledger *ledger, struct entry *entry);
+/* Its owner holds it no more, and the next one did all the time: it is that one's from when the earlier
+ * one was seen last to hold it, or else, if it has ended, to be there. 0 or -ENOMEM. */
+int owning_hand_over(struct ledger *ledger, struct entry *entry);
+
+/* It has an owner again, after a time without one that nobody knows of, but for one that held it all
+ * the time. 0 or -ENOMEM. */
+int owning_regain(struct ledger *ledger, struct entry *entry, const struct owner *owner);
 
 /* Tells the earlier owners of a life, if it has any. 0 or -ENOMEM. */
 int owning_tell_past(struct ledger *ledger, const struct entry *entry);

@@ -2,6 +2,7 @@
 /* What came and went at each service, by minutes. */
 #include <errno.h>
 
+#include "connhist/model/coverage.h"
 #include "ledger_private.h"
 
 #define PERIOD_MS 60000
@@ -71,13 +72,25 @@ static int64_t proven_ms(const struct ending *ending, int64_t closed_ms)
     return age_ms;
 }
 
+/* Up to when a connection was there for certain: its end, unless that is only known to lie in a gap. */
+static int64_t there_until(const struct ledger *ledger, const struct entry *entry,
+                           int64_t closed_ms)
+{
+    int64_t complete_ms = ledger_complete_ms(ledger, entry->netns);
+
+    if (entry->ending || entry->state == STATE_TIME_WAIT || complete_ms == TIME_UNKNOWN ||
+        !coverage_is_gap(ledger->options.interval_ms, closed_ms - complete_ms))
+        return closed_ms;
+    return complete_ms > entry->since_ms ? complete_ms : entry->since_ms;
+}
+
 /* How long a connection lived, at least; -1: nothing is known. It may be older than the snapshot
  * that saw it first. */
 static int64_t duration_ms(const struct ledger *ledger, const struct entry *entry,
                            int64_t closed_ms)
 {
     int64_t proven = proven_ms(endings_get(&ledger->endings, entry->ending), closed_ms);
-    int64_t seen = closed_ms - entry->since_ms;
+    int64_t seen = there_until(ledger, entry, closed_ms) - entry->since_ms;
 
     if (!(entry->flags & ENTRY_OPENED_KNOWN) && proven < 0)
         return -1;

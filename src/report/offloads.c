@@ -52,23 +52,32 @@ void offload_reader_finish(struct offload_reader *reader)
 }
 
 /* Whether the kernel tells of a socket in this state what holds it: FIN_WAIT2 may be a mini-socket,
- * as the others left out are. */
+ * as others left out are, and of one that is only bound (CLOSE) there is nothing to tell. */
 static bool is_told_in(unsigned state)
 {
-    return state != STATE_SYN_RECV && state != STATE_FIN_WAIT2 && state != STATE_TIME_WAIT;
+    return state != STATE_SYN_RECV && state != STATE_FIN_WAIT2 && state != STATE_TIME_WAIT &&
+           state != STATE_CLOSE;
 }
 
-/* From the first state of which the kernel tells to the first one after it of which it does not. */
-static struct stretch told_stretch(const struct stored_life *life)
+/* From the first state of which the kernel tells to the first one after it of which it does not. None at
+ * an instant at which it was only bound until then: a look that came later tells nothing of that. */
+static struct stretch told_stretch(const struct stored_life *life, int64_t at_ms)
 {
     struct stretch ret = {.from_ms = INT64_MAX, .until_ms = life->ended_ms};
     struct history_change change = {.at_ms = life->since_ms};
     size_t offset = 0;
+    bool bound = false;
 
     while (history_next(life->states, life->n_states, &offset, &change) > 0) {
         if (ret.from_ms == INT64_MAX && is_told_in(change.state)) {
             ret.from_ms = change.at_ms;
-        } else if (ret.from_ms != INT64_MAX && !is_told_in(change.state)) {
+            if (bound && at_ms < change.at_ms) {
+                ret.until_ms = change.at_ms;
+                break;
+            }
+        } else if (ret.from_ms == INT64_MAX) {
+            bound = change.state == STATE_CLOSE;
+        } else if (!is_told_in(change.state)) {
             ret.until_ms = change.at_ms;
             break;
         }
@@ -129,7 +138,7 @@ int offload_reader_at(struct offload_reader *reader, const struct stored_life *l
     *ret = OFFLOAD_UNKNOWN;
     if (!reader->changes || life->service->key.protocol != PROTOCOL_TCP)
         return 0;
-    stretch = told_stretch(life);
+    stretch = told_stretch(life, at_ms);
     if (file_traits_offloaded(life->traits))
         r = read_changes(reader, life->number, at_ms, &offload, &stretch.until_ms, err);
     if (r == 0 && offload == OFFLOAD_UNKNOWN) {

@@ -50,6 +50,8 @@ int row_maker_init(struct row_maker *maker, struct db *db, const struct walltime
     if (r == 0)
         r = openings_init(&maker->openings, db, err);
     if (r == 0)
+        r = lasts_init(&maker->lasts, db, err);
+    if (r == 0)
         r = offload_reader_init(&maker->offloads, db, err);
     if (r == 0)
         r = db_prepare(db, queues_sql, &maker->queues, err);
@@ -62,6 +64,7 @@ void row_maker_finish(struct row_maker *maker)
 {
     lookup_finish(&maker->lookup);
     openings_finish(&maker->openings);
+    lasts_finish(&maker->lasts);
     offload_reader_finish(&maker->offloads);
     stmt_free(maker->sharers.stmt);
     stmt_free(maker->scope_names.stmt);
@@ -274,24 +277,53 @@ static int read_owner(struct row_maker *maker, const struct filter *filter,
     return 0;
 }
 
-/* With a TIME_WAIT the connection was over when that began, but the socket is not. */
-static void read_end(const struct row_maker *maker, const struct stored_life *life,
-                     struct socket_row *row)
+/* When a life was there last for certain that ended at some time in a gap of the record; TIME_UNKNOWN:
+ * its end is known better. A TIME_WAIT ends by its timer, unless a snapshot found it gone. */
+static int read_end_after(struct row_maker *maker, const struct stored_life *life, int64_t *ret_ms,
+                          struct err *err)
 {
-    int64_t over_ms = life->ended_ms;
+    const struct last *last;
+    int r;
 
-    row->closed_ms = TIME_UNKNOWN;
+    *ret_ms = TIME_UNKNOWN;
+    if (stored_life_end_is_exact(life) && !is_time_wait(life))
+        return 0;
+    r = lasts_before(&maker->lasts, life->ended_ms, &last, err);
+    if (r < 0 || !last->gap || (is_time_wait(life) && !last->at_snapshot))
+        return r;
+    *ret_ms = last->before_ms != TIME_UNKNOWN && last->before_ms > life->since_ms ? last->before_ms
+                                                                                  : life->since_ms;
+    return 0;
+}
+
+/* With a TIME_WAIT the connection was over when that began, but the socket is not. */
+static int read_end(struct row_maker *maker, const struct stored_life *life, struct socket_row *row,
+                    struct err *err)
+{
+    int64_t over_ms = life->ended_ms, after_ms = TIME_UNKNOWN;
+    int r = 0;
+
+    row->closed_ms = row->closed_after_ms = TIME_UNKNOWN;
     row->duration_ms = -1;
     if (!row_maker_is_over(maker, life))
-        return;
-    if (is_time_wait(life))
-        over_ms = history_entered(life->states, life->n_states, life->since_ms, STATE_TIME_WAIT);
-    if (!row_maker_is_open(maker, life))
+        return 0;
+    if (!row_maker_is_open(maker, life)) {
+        r = read_end_after(maker, life, &after_ms, err);
         row->closed_ms = walltime_of_record(maker->walltime, life->ended_ms);
+        row->closed_after_ms = walltime_of_record(maker->walltime, after_ms);
+    }
+    if (r < 0)
+        return r;
+    if (is_time_wait(life)) {
+        over_ms = history_entered(life->states, life->n_states, life->since_ms, STATE_TIME_WAIT);
+        after_ms = TIME_UNKNOWN; /* when it began its timer told */
+    }
     row->closed_by = stored_life_closed_by(life);
     /* on the record's clock: the wall clock may have been set in between */
-    if (file_traits_opened_known(life->traits) && over_ms >= life->since_ms)
+    if (file_traits_opened_known(life->traits) && over_ms >= life->since_ms &&
+        after_ms == TIME_UNKNOWN)
         row->duration_ms = over_ms - life->since_ms;
+    return 0;
 }
 
 static void read_facts(const struct stored_life *life, struct socket_row *row)
@@ -359,10 +391,11 @@ int row_maker_make(struct row_maker *maker, const struct filter *filter,
         r = offload_reader_at(&maker->offloads, life, at_ms, &row.offload, err);
     if (r == 0)
         r = read_opening(maker, life, &row, err);
+    if (r == 0)
+        r = read_end(maker, life, &row, err);
     if (r < 0)
         return r;
     row.v6only = v6only(life, &row);
-    read_end(maker, life, &row);
     read_facts(life, &row);
     *ret = row;
     return 0;

@@ -7,6 +7,7 @@
 
 #include "connhist/base/vec.h"
 #include "connhist/report/sockets.h"
+#include "lasts.h"
 #include "lookup.h"
 #include "offloads.h"
 #include "openings.h"
@@ -21,6 +22,7 @@ struct row_maker {
     const struct walltime *walltime; /* not owned */
     struct lookup lookup;            /* owned */
     struct openings openings;        /* owned */
+    struct lasts lasts;              /* owned */
     struct offload_reader offloads;  /* owned */
     struct sharers sharers;          /* owned */
     struct scope_names scope_names;  /* owned */

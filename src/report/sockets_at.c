@@ -21,6 +21,11 @@ static const char choose_in_sql[] =
     "JOIN recordings AS r ON r.id = s.recording "
     "WHERE s.start_ms <= ?1 AND " SNAPSHOT_COMPLETE_IN " ORDER BY s.start_ms DESC LIMIT 1";
 
+static const char next_sql[] = "SELECT min(s.start_ms) FROM snapshots AS s "
+                               "WHERE s.start_ms > ?1 AND s.status = 0";
+static const char next_in_sql[] = "SELECT min(s.start_ms) FROM snapshots AS s "
+                                  "WHERE s.start_ms > ?1 AND " SNAPSHOT_COMPLETE_IN;
+
 static const char first_sql[] = "SELECT start_ms FROM snapshots ORDER BY start_ms LIMIT 1";
 static const char latest_sql[] =
     "SELECT s.start_ms, r.interval_ms FROM snapshots AS s "
@@ -73,6 +78,22 @@ static int find_instant(struct db *db, const struct walltime *walltime, int64_t 
     return 0;
 }
 
+static int read_resumes(struct db *db, const struct netns_choice *netns, int64_t instant_ms,
+                        int64_t *ret_ms, struct err *err)
+{
+    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int r = db_prepare(db, netns_choice_text(netns) ? next_in_sql : next_sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 1, instant_ms);
+    if (netns_choice_text(netns))
+        stmt_bind_text(stmt, 2, netns_choice_text(netns));
+    r = stmt_step(stmt, err);
+    *ret_ms = r > 0 && !stmt_is_null(stmt, 0) ? stmt_i64(stmt, 0) : instant_ms;
+    return r < 0 ? r : 0;
+}
+
 int sockets_choose_in(struct db *db, const struct walltime *walltime, const struct filter *filter,
                       int64_t at_ms, struct snapshot_choice *ret, struct err *err)
 {
@@ -115,8 +136,10 @@ int sockets_choose_in(struct db *db, const struct walltime *walltime, const stru
         choice.unkept = stmt_i64(stmt, 3);
         snprintf(choice.detail, sizeof(choice.detail), "%s", stmt_text(stmt, 2));
     }
+    choice.resumes_ms = instant_ms;
+    r = choice.in_gap ? read_resumes(db, &netns, instant_ms, &choice.resumes_ms, err) : 0;
     *ret = choice;
-    return 0;
+    return r;
 }
 
 int sockets_choose(struct db *db, const struct walltime *walltime, int64_t at_ms,

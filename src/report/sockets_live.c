@@ -70,6 +70,7 @@ static struct socket_row row_of_sample(const struct sample *sample)
         .opened_after_ms = TIME_UNKNOWN,
         .first_seen_ms = TIME_UNKNOWN,
         .closed_ms = TIME_UNKNOWN,
+        .closed_after_ms = TIME_UNKNOWN,
         .duration_ms = -1,
         .close_wait_ms = TIME_UNKNOWN,
         .time_wait_ms = TIME_UNKNOWN,

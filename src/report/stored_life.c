@@ -123,6 +123,7 @@ static int read_closed(struct stmt *stmt, const struct lookup *lookup, struct st
     if (stmt_columns(stmt) <= SAMPLED)
         return 0;
     read_facts(stmt, CLOSED_END, ret);
+    ret->end_told = ret->facts.known && stmt_is_null(stmt, SAMPLED);
     read_facts(stmt, LATE, ret);
     if (!stmt_is_null(stmt, SAMPLED) && stmt_is_null(stmt, SAMPLED - 1))
         ret->sampled_ms = stmt_i64(stmt, SAMPLED);
@@ -332,6 +333,11 @@ int life_reader_get(struct life_reader *reader, const struct lookup *lookup, boo
     if (r == 0)
         return err_set(err, -ENOENT, "a socket's row went away while it was read");
     return open ? read_life(stmt, lookup, ret, err) : read_closed(stmt, lookup, ret, err);
+}
+
+bool stored_life_end_is_exact(const struct stored_life *life)
+{
+    return life->end_told && file_traits_state(life->traits) != STATE_FIN_WAIT2;
 }
 
 int stored_life_endpoints(const struct stored_life *life, struct lookup *lookup,

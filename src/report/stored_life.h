@@ -38,7 +38,12 @@ struct stored_life {
     int64_t sampled_ms;                  /* facts are of this snapshot, lower bounds; TIME_UNKNOWN:
                                           * they are final */
     struct life_facts facts;             /* of closed lives */
+    bool end_told;                       /* its event told when it ended, and did not come late */
 };
+
+/* Whether the kernel told when a closed life ended. Of what is left in FIN_WAIT2 it told only when that
+ * began. */
+bool stored_life_end_is_exact(const struct stored_life *life);
 
 /* The ends of a socket. */
 struct endpoints {

@@ -17,19 +17,12 @@
 
 static const char sharers_sql[] = "SELECT owner FROM holders WHERE life = ?1";
 
-/* What the snapshot before an instant was planned as. */
-static const char before_sql[] =
-    "SELECT s.start_ms, r.interval_ms FROM snapshots AS s JOIN recordings AS r "
-    "ON r.id = s.recording WHERE s.start_ms < ?1 AND s.status = 0 "
-    "ORDER BY s.start_ms DESC LIMIT 1";
-
 struct who {
     struct row_maker maker;              /* owned */
     const struct who_question *question; /* not owned */
     struct between between;              /* owned */
     const struct coverage *coverage;     /* not owned */
     struct stmt *sharers;                /* owned */
-    struct stmt *before;                 /* owned */
     struct holdings holdings;            /* owned */
     struct visits skips;                 /* times in which nothing closed that matters; owned */
     struct {
@@ -41,7 +34,6 @@ static void who_finish(struct who *who)
 {
     row_maker_finish(&who->maker);
     stmt_free(who->sharers);
-    stmt_free(who->before);
     between_finish(&who->between);
     holdings_finish(&who->holdings);
     vec_finish(&who->skips);
@@ -232,7 +224,7 @@ static int add_stretches(struct who *who, const struct user *user, struct err *e
         return err_set(err, -EBADMSG, "the file is damaged: a socket's states can't be read");
     holding.until_ms = user->until_ms;
     holding.by_ms = user->by_ms;
-    holding.exact = user->last && life->facts.known && life->sampled_ms == TIME_UNKNOWN;
+    holding.exact = user->last && stored_life_end_is_exact(life);
     return add_stretch(who, user, use, &holding, err);
 }
 
@@ -302,25 +294,6 @@ static int is_joined(void *arg, int64_t first_ms, int64_t second_ms, struct err 
     return r < 0 ? r : before_ms != TIME_UNKNOWN;
 }
 
-/* The last complete snapshot before an instant, and whether the time since is more than the record
- * resolves. *ret_ms stays when there is none. */
-static int find_before(struct who *who, int64_t at_ms, int64_t *ret_ms, bool *ret_gap,
-                       struct err *err)
-{
-    int r;
-
-    *ret_gap = true;
-    stmt_reset(who->before);
-    stmt_bind_i64(who->before, 1, at_ms);
-    r = stmt_step(who->before, err);
-    if (r > 0) {
-        *ret_ms = stmt_i64(who->before, 0);
-        *ret_gap = coverage_is_gap(stmt_i64(who->before, 1), at_ms - *ret_ms);
-    }
-    stmt_reset(who->before);
-    return r < 0 ? r : 0;
-}
-
 static int read_begin(struct who *who, const struct holding *holding, struct who_row *row,
                       struct err *err)
 {
@@ -343,13 +316,13 @@ static int read_end(struct who *who, const struct holding *holding, struct who_r
 {
     const struct walltime *walltime = who->maker.walltime;
     int64_t before_ms = holding->from_ms;
-    bool gap;
-    int r = find_before(who, holding->until_ms, &before_ms, &gap, err);
+    const struct last *last;
+    int r = lasts_before(&who->maker.lasts, holding->until_ms, &last, err);
 
     if (r < 0)
         return r;
-    if (before_ms < holding->from_ms)
-        before_ms = holding->from_ms;
+    if (last->before_ms != TIME_UNKNOWN && last->before_ms > before_ms)
+        before_ms = last->before_ms;
     row->until_ms = row->until_before_ms = TIME_UNKNOWN;
     row->open = holding->until_ms == INT64_MAX;
     row->last_seen_ms = walltime_of_record(walltime, before_ms);
@@ -361,7 +334,7 @@ static int read_end(struct who *who, const struct holding *holding, struct who_r
         return 0;
     if (holding->exact)
         row->last_seen_ms = row->until_before_ms;
-    if (holding->exact || !gap)
+    if (holding->exact || !last->gap)
         row->until_ms = row->until_before_ms;
     return 0;
 }
@@ -453,8 +426,6 @@ int who_ask(struct db *db, const struct walltime *walltime, const struct who_que
 
     if (r == 0)
         r = db_prepare(db, sharers_sql, &who.sharers, err);
-    if (r == 0)
-        r = db_prepare(db, before_sql, &who.before, err);
     if (r == 0)
         r = between_init(&who.between, db, err);
     if (r == 0)

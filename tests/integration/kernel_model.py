@@ -19,6 +19,7 @@ NEXT = {  # what a TCP socket may become while nobody looks
     "CLOSE_WAIT": ["LAST_ACK"],
 }
 OWNERLESS = {"SYN_RECV", "TIME_WAIT", "FIN_WAIT2"}
+UNTOLD = OWNERLESS | {"CLOSE"}  # of these the kernel does not tell what holds them
 CARRYING = {"ESTABLISHED", "FIN_WAIT1", "CLOSE_WAIT", "LAST_ACK", "CLOSING"}
 FAMILIES = [
     (4, "192.0.2.1", "198.51.100.{}"),
@@ -358,13 +359,13 @@ class Kernel:
         if s.carries():
             ago = self.boot_ms - s.active_ms
             line += f"\nfacts {s.carried} {2 * s.carried} 5 {60 + s.carried} {ago} {ago + 500}"
-        if self.offloads and s.proto == "tcp" and s.state not in OWNERLESS:
+        if self.offloads and s.proto == "tcp" and s.state not in UNTOLD:
             line += f"\noffload {s.offload}"
         return line
 
     def load(self, n):
         """The program puts something on a connection or listener, or it falls back: MPTCP, kTLS, TCP."""
-        socket = self.pick(n, lambda s: s.proto == "tcp" and s.state not in OWNERLESS)
+        socket = self.pick(n, lambda s: s.proto == "tcp" and s.state not in UNTOLD)
         if socket:
             socket.offload = [2, 3, 0x89, 0x92, 1][n // 5 % 5] if socket.offload != 1 else [2, 0x89][n % 2]
             socket.offloads = {*socket.offloads, socket.offload}
@@ -395,7 +396,7 @@ class Kernel:
                 self.last_complete[place] = (self.boot, self.boot_ms)
         for s in self.sockets:
             s.seen_uid = s.seen_uid or (s.shown_uid() >= 0 and s.place not in self.without)
-            if s.state not in OWNERLESS and s.place not in self.without:
+            if s.state not in UNTOLD and s.place not in self.without:
                 s.life["told"] = True
             if s.state == "TIME_WAIT" and s.place not in failing:
                 s.seen_time_wait = True

@@ -10,7 +10,7 @@ from conftest import BUILD, SANITIZER
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kernel_model import INTERVAL_MS, LOADS_STEPS, OWNERLESS, PLACES_STEPS, STEPS, play
+from kernel_model import INTERVAL_MS, LOADS_STEPS, PLACES_STEPS, STEPS, UNTOLD, play
 
 REPLAY = BUILD / "tests" / "replay" / "replay"
 TOLD_BY_EVENTS = (100, 1000)  # payload sent and received, by kernel_model.py; samples have twice as much received
@@ -261,7 +261,7 @@ def hold_offloads(kernel, tables, pace):
                 assert offload in {0, *s.offloads}, (row, s)
                 assert offload == 0 or s.life.get("told"), (row, s)  # by a later look, too
                 assert offload != 1 or pace or len(s.offloads) > 1, (row, s)
-                if s.state not in OWNERLESS:
+                if s.state not in UNTOLD:
                     assert offload == s.offload or pace != 1 and (offload == 0 or len(s.offloads) > 1), (row, s)
 
 

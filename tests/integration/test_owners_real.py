@@ -216,6 +216,32 @@ def test_sockets_of_a_process_that_ended_go_to_the_child_that_holds_them(recorde
         client.close()
 
 
+def test_a_parent_that_nobody_reaps_is_no_owner_any_more(recorder, start):
+    """It is listed still, as a zombie; its child holds the listener, as its own descriptors show."""
+    parent = start("parent")
+    recorder.wait_for_owner(OURS, parent.pid, parent.port)
+    child = int(parent.do("f"))
+    try:
+        shares = ("EXISTS (SELECT 1 FROM holders AS h JOIN owners AS o ON o.id = h.owner JOIN processes AS p"
+                  f" ON p.id = o.process WHERE p.pid = {child})")
+        assert recorder.wait_for(lambda: recorder.rows(OURS, shares, parent.port) == [(1,)]), "the child shares it"
+        parent.process.stdin.write("x")
+        parent.process.stdin.flush()
+        stat = f"/proc/{parent.pid}/stat"
+        assert recorder.wait_for(lambda: open(stat, encoding="utf-8").read().rsplit(")", 1)[1].split()[0] == "Z")
+        recorder.wait_for_owner(OURS, child, parent.port)
+        recorder.end()
+        with open(f"/proc/{child}/net/tcp", encoding="utf-8") as table:
+            inode = next(words[9] for words in map(str.split, table)
+                         if words[1] == f"0100007F:{parent.port:04X}" and words[3] == "0A")
+        assert f"socket:[{inode}]" in {os.readlink(f"/proc/{child}/fd/{fd}") for fd in os.listdir(f"/proc/{child}/fd")}
+        assert not os.path.exists(f"/proc/{parent.pid}/exe"), "not reaped, not alive"
+        rows = recorder.ask("who", "--port", str(parent.port), "--format", "json")
+        assert [row["pid"] for row in rows if row["use"] == "listener"] == [parent.pid, child]
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
 def test_a_process_that_ends_keeps_what_was_its_own(recorder, start):
     server = start("short")
     client = server.accept()

@@ -313,3 +313,39 @@ def test_nobody_is_ever_named_who_did_not_have_it(record, seed):
             assert row["pid"] in (None, truth[tick - 1][row["local_port"]]), (tick, row)
             known += row["pid"] is not None
     assert known > len(truth) / 3 * len(cookies) / 2
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_one_that_held_it_too_has_it_from_when_the_earlier_one_ended_or_was_seen_last(record, ends):
+    host = Host()
+    server(host)
+    host.process(200, "heir", start=2000)
+    host.do("holds 200 6")
+    host.tick(SETTLED)
+    handed = now(host) + 1
+    host.do("ended 100" if ends else "lets 100 6")
+    host.tick(SETTLED)
+    made = record(host)
+    (_, end, *first), (begin, last, *second) = spans(made)
+    assert (first, second, last) == (["web", 100, "inode"], ["heir", 200, "inode"], None)
+    assert end == begin and (end == handed if ends else end <= handed), "nobody holds it in between"
+    rows = [row for row in who(made, 1, handed + SETTLED) if row["use"] == "listener"]
+    assert [row["pid"] for row in rows] == [100, 200]
+
+
+def test_a_listener_whose_owner_ended_is_its_heirs_within_two_snapshots_among_many_processes(record):
+    host = Host()
+    server(host)
+    for n in range(300):  # each holds a connection
+        host.process(1000 + n, f"p{n}")
+        host.socket(10 + n, "ESTABLISHED", 50000 + n, 443)
+        host.do(f"holds {1000 + n} {15 + n}")
+    host.process(200, "heir", start=2000)
+    host.do("holds 200 6")
+    host.tick(SETTLED)
+    handed = now(host) + 1
+    host.do("ended 100")
+    host.tick(2)
+    made = record(host)
+    assert [row[2:] for row in spans(made, "local_port = 80")] == [("web", 100, "inode"), ("heir", 200, "inode")]
+    assert table(made, handed + 1, "--port", "80") == [(200, "heir", "inode")]

@@ -163,7 +163,7 @@ def test_who_owns_a_listener_is_not_its_sharer(host, tmp_path):
     host.do("ended 100")
     host.tick(9)
     path = Record(tmp_path / "db", host).path
-    inherited = [("listener", 100), ("listener", None), ("listener", 101)]
+    inherited = [("listener", 100), ("listener", 101)]
     assert only(who(path, "--port", "80"), "use", "pid") == inherited
     database = sqlite3.connect(path)  # as an older record may have it, also by another name of that process
     owner, = database.execute("SELECT owner FROM open WHERE owner IS NOT NULL").fetchone()

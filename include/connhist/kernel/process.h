@@ -3,6 +3,7 @@
 #pragma once
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,13 @@ int process_open(int proc_fd, uint32_t pid);
 
 /* Reads stat of a process opened with process_open(). -ESRCH, -ENOENT: it has ended. */
 int process_read_stat(int process_fd, struct process_stat *ret);
+
+/* Whether it has ended and only waits for its parent to take note. A main thread may end before
+ * others of its process, which goes on then. */
+static inline bool process_is_over(const struct process_stat *stat)
+{
+    return (stat->state == 'Z' || stat->state == 'X') && stat->threads <= 1;
+}
 
 /* Reads all of a process; *ret is undefined on failure. -ESRCH or -ENOENT: it has ended, or ended while it was read. What a process
  * changes of itself meanwhile (name, program) is read again until it holds still, up to three times.

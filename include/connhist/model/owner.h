@@ -42,6 +42,12 @@ struct owner {
 int owner_copy(const struct owner *owner, struct owner *ret);
 void owner_finish(struct owner *copy);
 
+/* Whether both are one process; one without a pid is none. */
+static inline bool owner_is_same_process(const struct owner *a, const struct owner *b)
+{
+    return a->pid && a->pid == b->pid && a->start_ms == b->start_ms;
+}
+
 enum owner_answer {
     OWNER_LATER = 0,  /* the work of this look was used up before it was found */
     OWNER_FOUND = 1,  /* owner is set */

@@ -26,11 +26,13 @@ static inline unsigned histogram_bucket(uint64_t value)
  * before. */
 struct rate_change {
     struct service_key service;
-    int64_t period_ms;            /* begin of the period: a whole minute of record time */
-    uint64_t opened;              /* lives that began */
-    uint64_t closed[5];           /* lives that ended, by enum closed_by */
-    uint64_t sent_bytes;          /* payload of those that ended */
-    uint64_t received_bytes;      /* payload of those that ended */
-    struct histogram duration_ms; /* how long they lived; of those that no snapshot saw: at least */
-    struct histogram rtt_us;      /* smoothed round trips, where measured */
+    int64_t period_ms;       /* begin of the period: a whole minute of record time */
+    uint64_t opened;         /* lives that began */
+    uint64_t closed[5];      /* lives that ended, by enum closed_by */
+    uint64_t sent_bytes;     /* payload of those that ended */
+    uint64_t received_bytes; /* payload of those that ended */
+    struct histogram
+        duration_ms; /* how long they lived; of those that no snapshot saw, or that ended in a
+                                   * gap: at least */
+    struct histogram rtt_us; /* smoothed round trips, where measured */
 };

@@ -50,8 +50,8 @@ struct socket_row {
     int64_t opened_after_ms; /* the last complete snapshot before first_seen_ms, of the same boot */
     int64_t first_seen_ms;   /* first instant it is known to have existed */
     int64_t closed_ms;       /* gone at this instant; TIME_UNKNOWN: was open at the last snapshot */
-    int64_t duration_ms;     /* from its opening to its end, without TIME_WAIT; -1: one of them is
-                              * not known */
+    int64_t closed_after_ms; /* was there then, and ended in a gap; TIME_UNKNOWN: in no gap */
+    int64_t duration_ms;     /* from its opening to its end, without TIME_WAIT; -1: not known */
     int64_t close_wait_ms;   /* when it entered CLOSE_WAIT last */
     int64_t time_wait_ms;    /* when it entered TIME_WAIT */
     int64_t state_since_ms;  /* when `state` began */
@@ -105,14 +105,13 @@ struct snapshot_choice {
                           * set back between them */
     bool in_gap;         /* more than 1.5 intervals of its recording away on the record's clock, or
                           * the wall time asked for was jumped over */
-    bool ambiguous; /* the wall time happened twice (clock set back): the later one was taken */
-    bool earlier;   /* the clock was set back and the record does not reach that wall time
+    int64_t resumes_ms;  /* record time: in_gap: first complete snapshot behind, or the instant */
+    bool ambiguous;    /* the wall time happened twice (clock set back): the later one was taken */
+    bool earlier;      /* the clock was set back and the record does not reach that wall time
                       * again: what was before is taken */
-    int64_t unkept; /* sockets that were counted at it, but not kept: they lack */
-    int64_t
-        pruned_ms; /* not found: what was before this wall time is removed; TIME_UNKNOWN: it is not
-                        * that */
-    char detail[16]; /* detail of its recording */
+    int64_t unkept;    /* sockets that were counted at it, but not kept: they lack */
+    int64_t pruned_ms; /* not found: before this wall time all is removed; TIME_UNKNOWN: else */
+    char detail[16];   /* detail of its recording */
 };
 
 /* The latest complete snapshot not later than at_ms (wall time). */
