@@ -67,9 +67,15 @@ static bool is_least(const struct grown *grown)
     return grown->turns & (1U << COUNTER_RESET);
 }
 
+/* Whatever the wall clock was set to meanwhile. */
+static int64_t passed_ms(const struct growth *growth)
+{
+    return growth->record_until_ms - growth->record_from_ms;
+}
+
 static struct cell rate_cell(const struct growth *growth, int64_t grew)
 {
-    int64_t span_ms = growth->until_ms - growth->from_ms;
+    int64_t span_ms = passed_ms(growth);
 
     return span_ms > 0 ? cell_real((double)grew * 1000 / (double)span_ms) : cell_null();
 }
@@ -129,30 +135,61 @@ static void add(struct grown *sum, const struct grown *one)
     sum->turns |= one->turns;
 }
 
-/* One by one, or the sum of all by what they count. */
-static int put_stats(struct writer *writer, const struct context *ctx,
-                     const struct table_choice *choice, const struct growth *growth, size_t *rows)
+/* Each counter of each interface. */
+static int put_each(struct writer *writer, const struct context *ctx,
+                    const struct table_choice *choice, const struct growth *growth, size_t *rows)
 {
     int r = 0;
 
     for (size_t i = 0; i < growth->n && r == 0; i++) {
-        struct grown_counter one = growth->items[i];
-        char interface[COUNTER_NAME_MAX], other[COUNTER_NAME_MAX];
-        const char *name = split(one.name, interface);
-        bool done = false;
+        const struct grown_counter *one = &growth->items[i];
+        char interface[COUNTER_NAME_MAX];
+        const char *name = split(one->name, interface);
 
-        if (one.protocol)
+        if (one->protocol || !worth_showing(ctx, choice, one))
             continue;
-        for (size_t j = 0; !choice->each && j < growth->n; j++) {
-            if (growth->items[j].protocol || j == i ||
-                strcmp(split(growth->items[j].name, other), name) != 0)
-                continue;
-            done |= j < i;
-            add(&one.grown, &growth->items[j].grown);
+        r = put(writer, growth, "interfaces", interface, one, name);
+        ++*rows;
+    }
+    return r;
+}
+
+/* By what they count, there are few; in the order of the first of each. */
+struct stat_sums {
+    VEC_FIELDS(struct grown_counter); /* owned */
+};
+
+static void finish_sums(struct stat_sums *sums)
+{
+    vec_finish(sums);
+}
+
+static int add_to(struct stat_sums *sums, const struct grown_counter *one)
+{
+    char interface[COUNTER_NAME_MAX];
+    const char *name = split(one->name, interface);
+    struct grown_counter sum = *one;
+
+    for (size_t i = 0; i < sums->n; i++)
+        if (strcmp(sums->items[i].name, name) == 0) {
+            add(&sums->items[i].grown, &one->grown);
+            return 0;
         }
-        if (done || (choice->each && !worth_showing(ctx, choice, &one)))
-            continue;
-        r = put(writer, growth, "interfaces", choice->each ? interface : NULL, &one, name);
+    snprintf(sum.name, sizeof(sum.name), "%s", name);
+    return vec_push(sums, sum);
+}
+
+/* The sums over all interfaces. */
+static int put_sums(struct writer *writer, const struct growth *growth, size_t *rows)
+{
+    _cleanup_(finish_sums) struct stat_sums sums = {0};
+    int r = 0;
+
+    for (size_t i = 0; i < growth->n && r >= 0; i++)
+        if (!growth->items[i].protocol)
+            r = add_to(&sums, &growth->items[i]);
+    for (size_t i = 0; i < sums.n && r >= 0; i++) {
+        r = put(writer, growth, "interfaces", NULL, &sums.items[i], sums.items[i].name);
         ++*rows;
     }
     return r;
@@ -200,8 +237,9 @@ static int put_table(struct writer *writer, const struct context *ctx,
                                       : "Network interfaces, all together");
     r = writer_begin(writer, &document);
     if (r == 0)
-        r = interfaces ? put_stats(writer, ctx, choice, growth, &rows)
-                       : put_counters(writer, ctx, choice, growth, &rows);
+        r = !interfaces    ? put_counters(writer, ctx, choice, growth, &rows)
+            : choice->each ? put_each(writer, ctx, choice, growth, &rows)
+                           : put_sums(writer, growth, &rows);
     if (r == 0)
         r = writer_end(writer, NULL);
     if (r == 0 && rows == 0)
@@ -215,7 +253,7 @@ static void tell_span(const struct context *ctx, const struct growth *growth)
 
     time_format(growth->from_ms, ctx->utc, true, from);
     time_format(growth->until_ms, ctx->utc, true, until);
-    duration_format(growth->until_ms - growth->from_ms, span);
+    duration_format(passed_ms(growth), span);
     if (ctx->format == FORMAT_TABLE && growth->born)
         context_say(
             "Growth between %s, when the network namespace came into being, and the reading "

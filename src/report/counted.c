@@ -13,15 +13,32 @@ void counted_spans_finish(struct counted_spans *spans)
     vec_finish(spans);
 }
 
-static int load_tiers(struct counted_spans *ret, struct db *db, struct err *err)
+int counted_kept_load(struct counted_spans *ret, struct db *db, struct err *err)
 {
-    static const char sql[] = "SELECT tier, from_ms FROM tiers WHERE tier IN (1, 2)";
+    static const char sql[] =
+        "SELECT tier, from_ms, until_ms FROM tiers WHERE tier BETWEEN 1 AND 3";
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
+    int64_t from_ms[4] = {0};
     int r = db_prepare(db, sql, &stmt, err);
 
-    while (r >= 0 && (r = stmt_step(stmt, err)) > 0)
-        *(stmt_i64(stmt, 0) == 1 ? &ret->minutes_from_ms : &ret->hours_from_ms) = stmt_i64(stmt, 1);
+    while (r >= 0 && (r = stmt_step(stmt, err)) > 0) {
+        from_ms[stmt_i64(stmt, 0)] = stmt_i64(stmt, 1);
+        if (stmt_i64(stmt, 0) == 2)
+            ret->hours_until_ms = stmt_i64(stmt, 2);
+    }
+    /* Where the coarser tier begins no earlier, nothing was left to it: that is how far back a copy
+     * of a span goes. */
+    ret->hours_from_ms = from_ms[3] < from_ms[2] ? from_ms[2] : 0;
+    ret->minutes_from_ms = from_ms[2] < from_ms[1] || ret->hours_from_ms ? from_ms[1] : 0;
     return r;
+}
+
+bool counted_is_again(const struct counted_spans *spans, size_t at)
+{
+    for (size_t i = 0; i < at; i++)
+        if (spans->items[i].netns == spans->items[at].netns)
+            return true;
+    return false;
 }
 
 int counted_spans_load(struct counted_spans *ret, struct db *db, const struct filter *filter,
@@ -38,7 +55,7 @@ int counted_spans_load(struct counted_spans *ret, struct db *db, const struct fi
 
     if (!edition_has_counters(db))
         return 0;
-    r = load_tiers(ret, db, err);
+    r = counted_kept_load(ret, db, err);
     if (r == 0)
         r = db_prepare(db, sql, &stmt, err);
     while (r >= 0 && (r = stmt_step(stmt, err)) > 0) {

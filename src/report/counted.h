@@ -50,9 +50,16 @@ struct counted_span {
 
 struct counted_spans {
     VEC_FIELDS(struct counted_span); /* by from_ms */
-    int64_t minutes_from_ms;         /* readings are there from here on */
-    int64_t hours_from_ms;
+    int64_t minutes_from_ms;         /* readings are there from here on; 0: none was removed */
+    int64_t hours_from_ms;           /* likewise */
+    int64_t hours_until_ms;          /* hours are whole up to here */
 };
+
+/* Sets these three alone. Errors as stmt_step(). */
+int counted_kept_load(struct counted_spans *ret, struct db *db, struct err *err);
+
+/* The namespace at that place of the spans has an earlier one. */
+bool counted_is_again(const struct counted_spans *spans, size_t at);
 
 /* Those of the filter's namespace, or else of the recorder's own. -ENOENT: there is none. An older
  * file gives none and 0. */

@@ -135,12 +135,19 @@ static void drop_doubles(struct counter_grid *grid)
     grid->series.n = n;
 }
 
-/* A counter that was never told in a namespace was 0 there. */
+/* A counter that was never told in a namespace was 0 there. A copy has no row of the day and of the
+ * hour that it ends in. */
 static int load_series(struct counter_grid *grid, struct db *db, struct err *err)
 {
     static const char sql[] =
-        "SELECT r.netns, k.id, k.name, k.kind, k.protocol FROM (SELECT DISTINCT netns, counter "
-        "FROM counter_rollups WHERE tier = 3) AS r JOIN counter_names AS k ON k.id = r.counter";
+        "WITH whole (ms) AS (SELECT coalesce(max(until_ms), 0) FROM tiers WHERE tier = 3) "
+        "SELECT r.netns, k.id, k.name, k.kind, k.protocol FROM ("
+        "SELECT netns, counter FROM counter_rollups WHERE tier = 3 UNION "
+        "SELECT c.netns, c.counter FROM netns AS n JOIN counter_rollups AS c ON c.tier = 2 AND "
+        "c.netns = n.id AND c.at_ms >= (SELECT ms FROM whole) UNION "
+        "SELECT c.netns, c.counter FROM netns AS n JOIN counters AS c ON c.netns = n.id AND "
+        "c.at_ms >= (SELECT ms FROM whole)"
+        ") AS r JOIN counter_names AS k ON k.id = r.counter";
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     int r = db_prepare(db, sql, &stmt, err);
 

@@ -66,25 +66,22 @@ static int64_t later(int64_t a, int64_t b)
 
 int grid_span_load(struct grid_span *span, struct db *db, struct err *err)
 {
-    static const char sql[] = "SELECT tier, from_ms FROM tiers WHERE tier IN (1, 2)";
-    _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    int64_t begin_ms, unused, from_ms[3] = {0};
-    int r = db_prepare(db, sql, &stmt, err);
+    struct counted_spans kept = {0}; /* of no namespace */
+    int64_t begin_ms, unused;
+    int r = counted_kept_load(&kept, db, err);
 
-    while (r >= 0 && (r = stmt_step(stmt, err)) > 0)
-        from_ms[stmt_i64(stmt, 0)] = stmt_i64(stmt, 1);
     if (r < 0)
         return r;
     walltime_to_record(span->walltime, span->since_ms, &begin_ms, &unused);
     walltime_to_record(span->walltime, span->until_ms, &unused, &span->end_ms);
     span->days_ms = span->hours_ms = span->readings_ms = begin_ms;
-    if (begin_ms < from_ms[1]) {
+    if (begin_ms < kept.minutes_from_ms) {
         span->days_ms = span->hours_ms = floor_to(begin_ms, COUNTED_HOUR_MS);
-        span->readings_ms = floor_to(from_ms[1] + COUNTED_HOUR_MS - 1, COUNTED_HOUR_MS);
+        span->readings_ms = floor_to(kept.minutes_from_ms + COUNTED_HOUR_MS - 1, COUNTED_HOUR_MS);
     }
-    if (begin_ms < from_ms[2]) {
+    if (begin_ms < kept.hours_from_ms) {
         span->days_ms = floor_to(begin_ms, COUNTED_DAY_MS);
-        span->hours_ms = floor_to(from_ms[2] + COUNTED_DAY_MS - 1, COUNTED_DAY_MS);
+        span->hours_ms = floor_to(kept.hours_from_ms + COUNTED_DAY_MS - 1, COUNTED_DAY_MS);
         span->readings_ms = later(span->readings_ms, span->hours_ms);
     }
     return 0;
@@ -161,11 +158,14 @@ static int load_lacks(struct rows *rows, struct db *db, struct err *err)
 {
     static const char sql[] = "SELECT at_ms FROM reading_lacks WHERE netns = ?1 AND lacks & ?4 "
                               "AND at_ms >= ?2 AND at_ms < ?3 ORDER BY at_ms";
-    const struct counted_piece piece = {rows->span->readings_ms, rows->span->end_ms, 2};
+    const struct counted_piece piece = {rows->span->readings_ms, rows->span->end_ms, 1};
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     size_t i = 0;
-    int r = prepare(db, sql, rows, &piece, &stmt, err); /* COUNTED_LACKS_INTERFACES is 2, too */
+    int r = prepare(db, sql, rows, &piece, &stmt, err);
 
+    if (r < 0)
+        return r;
+    stmt_bind_i64(stmt, 4, COUNTED_INTERFACES);
     while (r >= 0 && (r = stmt_step(stmt, err)) > 0) {
         int64_t at_ms = stmt_i64(stmt, 0);
 

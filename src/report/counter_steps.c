@@ -183,14 +183,6 @@ static int add_gauge(struct db *db, const struct ranges *ranges, const struct co
     return r < 0 ? r : 0;
 }
 
-static bool is_again(const struct counted_spans *spans, size_t at)
-{
-    for (size_t i = 0; i < at; i++)
-        if (spans->items[i].netns == spans->items[at].netns)
-            return true;
-    return false;
-}
-
 static int fill_piece(struct db *db, const struct counted_spans *spans, const struct ranges *ranges,
                       const struct counted_piece *piece, struct counter_steps *steps,
                       struct err *err)
@@ -201,7 +193,7 @@ static int fill_piece(struct db *db, const struct counted_spans *spans, const st
         struct covering covering = {.ranges = ranges, .steps = steps, .single = piece->tier == 1};
         int64_t netns = spans->items[i].netns;
 
-        if (is_again(spans, i))
+        if (counted_is_again(spans, i))
             continue;
         r = counted_cover_each(db, spans, netns, piece, cover, &covering, err);
         if (covering.failed)
@@ -250,7 +242,8 @@ static void note_taken(void *arg, int64_t at_ms, uint32_t readings, int64_t cove
         .at_ms = at_ms, .middle_ms = at_ms - covered_ms / 2, .covered_ms = covered_ms};
 }
 
-/* Takes one reading from a step to the one before; NULL: that was not asked for. */
+/* Takes one reading from a step, which has it unless its hour is not in the file, to the one before;
+ * NULL: that was not asked for. */
 static int move(struct db *db, const struct ranges *ranges, int64_t netns,
                 const struct taken *taken, struct grown *from, struct grown *to, struct err *err)
 {
@@ -258,14 +251,15 @@ static int move(struct db *db, const struct ranges *ranges, int64_t netns,
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     int r = prepare(db, ranges, &piece, netns, &stmt, err);
 
+    if (r < 0 || !from->readings)
+        return r;
     from->readings--;
     from->covered_ms -= taken->covered_ms;
     if (to) {
         to->readings++;
         to->covered_ms += taken->covered_ms;
     }
-    if (r == 0)
-        r = stmt_step(stmt, err);
+    r = stmt_step(stmt, err);
     if (r <= 0)
         return r;
     from->grew -= stmt_i64(stmt, 1);
@@ -360,6 +354,10 @@ static void cut(const struct counted_spans *spans, int64_t since_ms, int64_t unt
     /* of the last hour what is behind the end does not count */
     if (hourly && ret->end_ms - ret->end_ms % COUNTED_HOUR_MS > ret->readings_ms)
         ret->readings_ms = ret->end_ms - ret->end_ms % COUNTED_HOUR_MS;
+    /* nor does the hour that a copy ends in have a row */
+    if (ret->readings_ms > spans->hours_until_ms &&
+        spans->hours_until_ms >= ceil_to(spans->minutes_from_ms, COUNTED_HOUR_MS))
+        ret->readings_ms = spans->hours_until_ms;
     if (ret->readings_ms < ret->hours_ms)
         ret->readings_ms = ret->hours_ms;
 }
@@ -397,7 +395,7 @@ static int load_levels(struct db *db, const struct counted_spans *spans, struct 
     if (!ranges->levels)
         return err_errno(err, -ENOMEM, "reading the counter");
     for (size_t i = 0; i < spans->n && r >= 0; i++) {
-        if (is_again(spans, i))
+        if (counted_is_again(spans, i))
             continue;
         stmt_reset(stmt);
         stmt_bind_i64(stmt, 1, spans->items[i].netns);

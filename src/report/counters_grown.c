@@ -237,14 +237,6 @@ static int count_names(struct db *db, size_t *ret, struct err *err)
     return r < 0 ? r : 0;
 }
 
-static bool is_first_of(const struct counted_spans *spans, size_t at)
-{
-    for (size_t i = 0; i < at; i++)
-        if (spans->items[i].netns == spans->items[at].netns)
-            return false;
-    return true;
-}
-
 static int add_up(struct db *db, const struct counted_spans *spans, const struct between *between,
                   struct growth *ret, struct err *err)
 {
@@ -260,7 +252,7 @@ static int add_up(struct db *db, const struct counted_spans *spans, const struct
         return err_errno(err, -ENOMEM, "reading the counters");
     r = 0;
     for (size_t i = 0; i < spans->n && r >= 0; i++)
-        for (unsigned j = 0; is_first_of(spans, i) && j < n && r >= 0; j++)
+        for (unsigned j = 0; !counted_is_again(spans, i) && j < n && r >= 0; j++)
             r = add_piece(db, spans->items[i].netns, &pieces[j], &sums, err);
     if (r >= 0)
         r = collect(db, &sums, ret, err);

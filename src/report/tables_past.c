@@ -68,14 +68,8 @@ static const struct {
     const char *name;
     size_t offset;
 } stats[] = {
-#define STAT(what)                                    \
-    {                                                 \
-#what, offsetof(struct interface_stats, what) \
-    }
-    STAT(rx_bytes),     STAT(tx_bytes),      STAT(rx_packets), STAT(tx_packets),   STAT(rx_errors),
-    STAT(tx_errors),    STAT(rx_dropped),    STAT(tx_dropped), STAT(rx_multicast), STAT(rx_missed),
-    STAT(rx_nohandler), STAT(tx_collisions), STAT(tx_carrier),
-};
+#define STAT(what) {#what, offsetof(struct interface_stats, what)},
+    COUNTED_STATS(STAT)};
 
 /* "interface.NAME.rx_bytes": a name may have dots of its own. */
 static void set_stat(struct interface_list *list, const char *name, int64_t value)

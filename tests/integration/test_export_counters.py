@@ -8,6 +8,7 @@ import pytest
 from conftest import count, query
 from test_counting import BEGIN, DAY, HOUR, MINUTE, Kernel, replay
 from test_export import exported, parse
+from test_rollups import make_past
 
 
 class Timed(Kernel):
@@ -190,8 +191,24 @@ def test_more_than_is_held_at_once_is_read_in_parts(path):
     assert len(ends) == 140
 
 
-def test_an_older_file_and_one_without_readings_have_none(path):
+def test_an_older_file_has_none(path):
+    end = make_past(path, random.Random(1), editions=3, hours=5, clock=(0,))
+    text = exported(path, *span(end - 4 * HOUR, end, HOUR))
+    assert "connhist_sockets{" in text and "connhist_netstat_" not in text and "connhist_interface_" not in text
+    assert count(path, "PRAGMA user_version") == 3
+
+
+def test_a_span_without_readings_has_none(path):
     kernel = Timed()
-    kernel.ticks(3)
+    kernel.set("Udp.NoPorts", 7)
+    kernel.link("eth0", 500)
+    kernel.wait(10 * MINUTE)
+    kernel.ticks(12)
+    kernel.restart()
+    kernel.wait(20 * MINUTE)
+    kernel.ticks(12)
     replay(path, kernel.commands)
-    assert found(exported(path, *span(BEGIN, BEGIN + HOUR, MINUTE))) == {}
+    assert hold(path, kernel, BEGIN, BEGIN + HOUR, MINUTE)
+    assert found(exported(path, *span(BEGIN, BEGIN + 10 * MINUTE, MINUTE))) == {}
+    assert found(exported(path, *span(BEGIN + 15 * MINUTE, BEGIN + 30 * MINUTE, MINUTE))) == {}
+    assert found(exported(path, *span(BEGIN + 2 * HOUR, BEGIN + 3 * HOUR, MINUTE))) == {}

@@ -267,3 +267,45 @@ def test_a_wrong_name_is_answered_with_those_like_it(path, word, saying):
     assert saying in done.stderr and done.stderr.count("\n") == 1
     rows = steps(path, "interface.wlan0.1.rx_bytes", kernel.wall_ms - MINUTE, kernel.wall_ms, "1m")
     assert [row["grew"] for row in rows] == [0]  # never moved
+
+
+@pytest.mark.parametrize("leap", [90 * MINUTE, -30 * MINUTE, -50 * MINUTE])
+def test_a_clock_that_was_set_makes_no_span_longer_or_shorter(path, leap):
+    kernel = minutes(60)
+    kernel.wall_ms += leap
+    for i in range(60):
+        kernel.tick(MINUTE)
+        kernel.add(NAME, 61 + i)
+    replay(path, kernel.commands)
+    record, offsets = readings(path), query(path, "SELECT from_ms, offset_ms FROM epochs ORDER BY from_ms")
+    assert [offset for _, offset in offsets] == [0, leap] and len(record) == 120
+    end = record[119] + leap
+    since = begin = record[31]  # where a time came twice, the first one
+    row, = (row for row in grown(path, since, end)["rows"] if row["counter"] == NAME)
+    assert (row["since_ms"], row["until_ms"]) == (since, end) and row["grew"] == between(path, begin, record[119])
+    assert abs(row["per_second"] - row["grew"] * 1000 / (record[119] - begin)) < 1e-6
+    text = connhist("--db", path, "--utc", "netstat", "-s", "--since", at(since), "--until", at(end)).stdout
+    assert text.startswith("Growth between the readings of %s and %s, 1h28m\n" % (
+        utc(since), utc(end)))
+
+
+def test_all_interfaces_together_are_the_sum_of_each(path):
+    kernel, names = Kernel(), ["lo", "eth0", "eth0.7", "vlan.rx_bytes", *(f"veth{i}" for i in range(40))]
+    kernel.wait(PHASE)
+    for i in range(5):
+        kernel.commands += [f"interface {number + 1} {name} 1500 {100 + i * number}" for number, name in enumerate(names)]
+        kernel.tick(MINUTE)
+    replay(path, kernel.commands)
+    all_ = readings(path)
+
+    def links(*args):
+        return strict_json(connhist("--db", path, "netstat", "-e", *args, "--since", at(all_[0]), "--until", at(all_[4]),
+                                    "--format", "json").stdout)["rows"]
+    each, together = links("--by", "interface"), links()
+    assert len(each) == 13 * len(names) and {row["interface"] for row in each} == set(names)
+    sums = {}
+    for row in each:
+        sums[row["counter"]] = sums.get(row["counter"], 0) + row["grew"]
+    assert {row["counter"]: row["grew"] for row in together} == sums and len(together) == 13
+    assert {row["interface"] for row in together} == {None}
+    assert sums["rx_bytes"] == sum(4 * number for number in range(len(names)))

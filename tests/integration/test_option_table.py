@@ -103,6 +103,7 @@ def test_a_protocol_stands_anywhere_in_a_bundle_or_is_refused(host, recorded, ar
     (["-plant"], "programs are -b"), (["-plnt"], "programs are -b"), (["-anpt"], "programs are -b"), (["-pan"], "programs are -b"),
     (["-4"], "tcpv4"), (["-an6"], "tcpv6"), (["-i"], "-e --by interface"), (["-anc"], "an interval as last word"),
     (["-W"], "nothing is cut"), (["-x"], "TCP and UDP"), (["--tcp"], "-p tcp"), (["--udp"], "-p udp"), (["--listening"], "-l"),
+    (["-v"], "-a -b -o"), (["--verbose"], "-a -b -o"), (["-ag"], "multicast"), (["--groups"], "multicast"), (["--timers"], "not shown"),
     (["--programs"], "-b"), (["--numeric-ports"], "-n"), (["--continuous"], "an interval"), (["-an", "-1"], "not negative"),
     (["-ae"], "without -e"), (["-ane"], "without -e"), (["-lr"], "about sockets"), (["-l", "--state", "listen"], "exclude")])
 def test_what_other_netstats_call_otherwise_is_told(host, recorded, args, words):
@@ -111,7 +112,7 @@ def test_what_other_netstats_call_otherwise_is_told(host, recorded, args, words)
 
 
 def test_what_is_said_to_type_instead_works(host, recorded):
-    for words in (["-lnb"], ["-p", "udp"], ["-anb"], ["-e", "--by", "interface"], ["-an", "--count", "1", "1"], ["-anp", "tcp"],
+    for words in (["-lnb"], ["-p", "udp"], ["-anb"], ["-a", "-b", "-o"], ["-e", "--by", "interface"], ["-an", "--count", "1", "1"], ["-anp", "tcp"],
                   ["-p", "tcpv4"], ["-p", "tcp6"], ["-p", "udp4"]):
         assert ask(host, recorded, *words)[0] == 0
 
