@@ -74,6 +74,9 @@ int socket_table_end(struct socket_table *table);
 const char *socket_table_address(const struct socket_row *row, const struct address *address,
                                  char buf[static SCOPED_MAX]);
 
+/* Of its remote address; NULL: none is known. */
+const char *socket_table_name(const struct socket_table *table, const struct socket_row *row);
+
 /* "192.0.2.7:http", "[::1]:80", "0.0.0.0:*", "host.example.org:443"; "*:80": :: that takes IPv4, too;
  * "0.0.0.0%eth0:80": bound to an interface. Returns buf. */
 const char *socket_table_endpoint(const struct socket_table *table, const struct socket_row *row,
