@@ -65,11 +65,11 @@ struct life {
     bool opened_known;          /* it opened between the snapshot before since_ms and since_ms */
     uint8_t history_bytes;      /* how much of history is in use */
     bool v6only;                /* IPv6 that does not take IPv4, of listeners and unconnected UDP */
-    bool handed_on;             /* it had other owners before (batch.owner_changes): likewise */
     const uint8_t *history;     /* see model/history.h; owned by whoever owns the life */
     int64_t planned_ms;         /* batch.amended: the end that was told before; else TIME_UNKNOWN */
     uint8_t closed_by;          /* enum closed_by; of closed lives */
-    bool untold;                /* it was never told as open: the file has no row to take away */
+    bool handed_on;  /* it had other owners before (batch.owner_changes): keep its number */
+    bool untold;     /* it was never told as open: the file has no row to take away */
     bool late_facts; /* it closed without an event, which may still come: keep its number */
     uint8_t n_stored_changes; /* of lives that come from the file: how many earlier owners it had */
     uint8_t offload; /* enum offload as known last, where it was another than InHost once: likewise;
