@@ -76,9 +76,10 @@ static int compare_places(const struct route *a, const struct route *b)
     if (!r)
         r = order(a->bits, b->bits);
     if (!r)
-        r = memcmp(&a->source, &b->source, sizeof(a->source));
+        r = order(b->source_bits, a->source_bits); /* the kernel asks the narrowest first, whatever
+                                                      its metric; those from anywhere last */
     if (!r)
-        r = order(a->source_bits, b->source_bits);
+        r = memcmp(&a->source, &b->source, sizeof(a->source));
     if (!r)
         r = order(b->tos, a->tos); /* those for any packet behind the others, as the kernel asks */
     return r ? r : order(a->metric, b->metric);

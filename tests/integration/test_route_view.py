@@ -316,3 +316,15 @@ def test_what_says_nothing_is_no_number_in_the_table(host):
     assert weights["default", "unicast", "192.0.2.1"] == "-" and weights["10.8.0.0/16", "unicast", "192.0.2.4"] == "1"
     assert {line.split()[heads.index("TOS")] for line in lines[1:]} == {"-", "8", "16"}
     assert {row["tos"] for row in rows("-r", netns=host)} == {0, 8, 16}
+
+
+def test_an_interface_that_is_not_recorded_has_its_number(db):
+    """As one of too many: a route through it leads somewhere."""
+    kernel = Kernel()
+    kernel.commands += ["interface 3 eth1 1500 0", "route 10.4.0.0 16 192.0.2.1 5"]  # through 2
+    kernel.ticks(7)
+    replay(db, kernel.commands)
+    row, = rows("-r", "--db", db, "--at", f"@{kernel.wall_ms / 1000}")
+    assert (row["interface"], row["ifindex"]) == (None, 2)
+    line = connhist("--db", db, "netstat", "-rn", "--at", f"@{kernel.wall_ms / 1000}").stdout.splitlines()[-1]
+    assert line.split()[:4] == ["10.4.0.0/16", "unicast", "192.0.2.1", "if2"]

@@ -47,6 +47,38 @@ static void the_table_asked_for_most_comes_first_and_defaults_before_others(void
     route_table_finish(&table);
 }
 
+static void the_narrowest_source_stands_first_whatever_its_metric(void **state)
+{
+    static const struct {
+        const char *source;
+        uint8_t bits;
+        uint32_t metric;
+    } in_order[] = {
+        {"fd01::1", 128, 9}, {"fd00::", 64, 8}, {"fd01::", 64, 7}, {"fd01::", 64, 8},
+        {"fd01::", 48, 1},   {"::", 0, 5},      {"::", 0, 1024},
+    };
+    enum { ROUTES = sizeof(in_order) / sizeof(in_order[0]) };
+    struct route_table table = {0};
+
+    (void)state;
+    for (size_t i = 0; i < ROUTES; i++) {
+        const size_t one = i * 3 % ROUTES; /* in another order */
+        struct route route =
+            made(ROUTE_TABLE_MAIN, AF_INET6, "2001:db8:5::", 48, in_order[one].metric);
+        uint8_t family;
+
+        route.source_bits = in_order[one].bits;
+        assert_int_equal(address_parse(in_order[one].source, &family, &route.source), 0);
+        assert_int_equal(route_table_add(&table, &route, NULL, 0), 0);
+    }
+    route_table_sort(&table);
+    for (size_t i = 0; i < ROUTES; i++) {
+        assert_int_equal(table.items[i].source_bits, in_order[i].bits);
+        assert_int_equal(table.items[i].metric, in_order[i].metric);
+    }
+    route_table_finish(&table);
+}
+
 static void routes_alike_stay_in_the_kernels_order(void **state)
 {
     static const uint8_t types[] = {ROUTE_UNREACHABLE, ROUTE_UNICAST, ROUTE_BLACKHOLE,
@@ -181,7 +213,7 @@ static void each_field_shows_in_a_comparison(void **state)
     others[14].initrwnd = 1;
     others[15].pref = ROUTE_PREF_LOW;
     others[16].metric = 1;
-    others[17].source_bits = 1;
+    others[17].table = 100;
     for (size_t i = 0; i < 18; i++) {
         assert_true(route_compare(&none, &base, &none, &others[i]) < 0);
         assert_true(route_compare(&none, &others[i], &none, &base) > 0);
@@ -189,6 +221,9 @@ static void each_field_shows_in_a_comparison(void **state)
     }
     others[0] = base;
     others[0].tos = 16; /* asked before those for any packet */
+    assert_true(route_compare(&none, &others[0], &none, &base) < 0);
+    others[0] = base;
+    others[0].source_bits = 1; /* asked before those from anywhere */
     assert_true(route_compare(&none, &others[0], &none, &base) < 0);
 }
 
@@ -295,6 +330,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_asked_for_most_comes_first_and_defaults_before_others),
+        cmocka_unit_test(the_narrowest_source_stands_first_whatever_its_metric),
         cmocka_unit_test(routes_alike_stay_in_the_kernels_order),
         cmocka_unit_test(what_tells_routes_apart_begins_a_new_order),
         cmocka_unit_test(routes_that_each_interface_has_have_no_rank),
