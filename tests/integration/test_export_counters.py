@@ -195,3 +195,17 @@ def test_an_older_file_and_one_without_readings_have_none(path):
     kernel.ticks(3)
     replay(path, kernel.commands)
     assert found(exported(path, *span(BEGIN, BEGIN + HOUR, MINUTE))) == {}
+
+
+def test_names_of_any_bytes_make_no_two_interfaces_one_and_the_text_stays_utf8(path):
+    kernel, names = Timed(), ["a\x01b", "a\x02b", 'q"\\', "a\\x01b", "\u202er", "eth\xe9"]
+    for number, name in enumerate(names):
+        kernel.link(name, 100 + number, index=2 + number)
+    kernel.ticks(7)
+    replay(path, kernel.commands)
+    series = parse(exported(path, *span(BEGIN, BEGIN + HOUR, MINUTE)))
+    told = {dict(labels)["interface"]: samples[-1][1] for (family, labels), samples in series.items()
+            if family == "connhist_interface_rx_bytes_total"}
+    # as the text has them: what tables show, its backslashes and quotes escaped
+    shown = [r"a\\x01b", r"a\\x02b", r'q\"\\', r"a\\x5cx01b", r"\\xe2\\x80\\xaer", "eth\xe9"]
+    assert told == {name: 100 + number for number, name in enumerate(shown)}
