@@ -282,6 +282,34 @@ static void routes_beyond_the_limit_are_counted(void **state)
     route_table_finish(&table);
 }
 
+static void many_routes_of_one_class_leave_the_others_their_place(void **state)
+{
+    static const uint32_t tables[] = {100, 7, ROUTE_TABLE_DEFAULT, ROUTE_TABLE_MAIN,
+                                      ROUTE_TABLE_LOCAL};
+    struct route_table table = {.limit = 5};
+
+    (void)state;
+    for (size_t i = 0; i < 5; i++)
+        for (int n = 0; n < 2; n++) {
+            const struct route v4 = made(tables[i], AF_INET, "10.0.0.0", 8, 0);
+            const struct route v6 = made(tables[i], AF_INET6, "2001:db8::", 32, 0);
+
+            for (int more = 0; i < 2 && more < 9; more++)
+                assert_int_equal(route_table_add(&table, &v4, NULL, 0), 0);
+            assert_int_equal(route_table_add(&table, &v6, NULL, 0), 0);
+        }
+    assert_int_equal(table.n_of[route_class(7, AF_INET)], 5);
+    assert_int_equal(table.n_of[route_class(100, AF_INET6)], 4);
+    assert_int_equal(table.n_of[route_class(ROUTE_TABLE_MAIN, AF_INET)], 0);
+    assert_int_equal(table.n_of[route_class(ROUTE_TABLE_LOCAL, AF_INET6)], 5);
+    assert_int_equal(table.n, 5 + 4 + 5);
+    assert_int_equal(table.n_left_out, 4 * 9 - 5 + 1);
+    route_table_clear(&table);
+    for (unsigned i = 0; i < ROUTE_CLASSES; i++)
+        assert_int_equal(table.n_of[i], 0);
+    route_table_finish(&table);
+}
+
 static void numbers_have_the_names_that_ip_gives_them(void **state)
 {
     char buf[ROUTE_NAME_MAX];
@@ -338,6 +366,7 @@ int main(void)
         cmocka_unit_test(routes_keep_their_ways_when_sorted),
         cmocka_unit_test(any_difference_shows_in_a_comparison),
         cmocka_unit_test(routes_beyond_the_limit_are_counted),
+        cmocka_unit_test(many_routes_of_one_class_leave_the_others_their_place),
         cmocka_unit_test(numbers_have_the_names_that_ip_gives_them),
         cmocka_unit_test(flags_have_the_words_of_ip),
     };
