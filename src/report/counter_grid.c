@@ -135,15 +135,19 @@ static void drop_doubles(struct counter_grid *grid)
     grid->series.n = n;
 }
 
-/* A counter that was never told in a namespace was 0 there. */
+/* What was never told in a namespace was 0 there, and worth showing if it is a gauge. */
 static int load_series(struct counter_grid *grid, struct db *db, struct err *err)
 {
     static const char sql[] =
         "SELECT r.netns, k.id, k.name, k.kind, k.protocol FROM (SELECT DISTINCT netns, counter "
-        "FROM counter_rollups WHERE tier = 3) AS r JOIN counter_names AS k ON k.id = r.counter";
+        "FROM counter_rollups WHERE tier = 3 UNION SELECT s.netns, g.id FROM netns_spans AS s, "
+        "counter_names AS g WHERE g.kind = ?1 AND g.protocol > 0) AS r "
+        "JOIN counter_names AS k ON k.id = r.counter";
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     int r = db_prepare(db, sql, &stmt, err);
 
+    if (r >= 0)
+        stmt_bind_i64(stmt, 1, COUNTER_GAUGE);
     while (r >= 0 && (r = stmt_step(stmt, err)) > 0) {
         const struct grid_place *place = find_place(grid, stmt_i64(stmt, 0));
         struct grid_series series = {.counter = stmt_i64(stmt, 1),

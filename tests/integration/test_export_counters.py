@@ -9,6 +9,8 @@ from conftest import count, query
 from test_counting import BEGIN, DAY, HOUR, MINUTE, Kernel, replay
 from test_export import exported, parse
 
+GAUGE = "Tcp.CurrEstab"  # the only one here; 0 is a sample of it
+
 
 class Timed(Kernel):
     """With the wall time of each snapshot, and interfaces: {(boot, place, name): rx_bytes} beside the counters."""
@@ -53,7 +55,7 @@ def truth(kernel, times, since, step):
             for name in names if read else ():
                 if isinstance(name, str) or name in read[-1]:
                     ends.setdefault((place, name), {})[since + (number + 1) * step] = read[-1].get(name, 0)
-    return {key: values for key, values in ends.items() if any(values.values())}
+    return {key: values for key, values in ends.items() if any(values.values()) or key[1] == GAUGE}
 
 
 def found(text):
@@ -209,3 +211,18 @@ def test_names_of_any_bytes_make_no_two_interfaces_one_and_the_text_stays_utf8(p
     # as the text has them: what tables show, its backslashes and quotes escaped
     shown = [r"a\\x01b", r"a\\x02b", r'q\"\\', r"a\\x5cx01b", r"\\xe2\\x80\\xaer", "eth\xe9"]
     assert told == {name: 100 + number for number, name in enumerate(shown)}
+
+
+def test_a_gauge_that_was_0_is_there_and_a_counter_is_not(path):
+    kernel = Timed(places=2)
+    for place in (0, 1):
+        kernel.set(GAUGE, 0, place)
+        kernel.set("Tcp.OutRsts", 0, place)
+    kernel.set("TcpExt.ListenOverflows", 3)
+    kernel.ticks(13)
+    replay(path, kernel.commands)
+    end = BEGIN + 3 * MINUTE
+    ends = hold(path, kernel, BEGIN, end, MINUTE)
+    assert {key for key in ends} == {(0, GAUGE), (1, GAUGE), (0, "TcpExt.ListenOverflows")}
+    assert set(ends[0, GAUGE].values()) == set(ends[1, GAUGE].values()) == {0}
+    assert hold(path, kernel, end + HOUR, end + 2 * HOUR, MINUTE) == {}  # nothing was read there
