@@ -98,7 +98,8 @@ static int put_part(struct context *ctx, struct counter_grid *grid, size_t first
     return n;
 }
 
-int export_counters(struct context *ctx, const struct metric_steps *steps)
+int export_counters(struct context *ctx, const struct filter *filter,
+                    const struct metric_steps *steps)
 {
     _cleanup_(cleanup_counter_grid_free) struct counter_grid *grid = NULL;
     char metric[METRIC_MAX] = "";
@@ -106,7 +107,7 @@ int export_counters(struct context *ctx, const struct metric_steps *steps)
     int r = db_begin(ctx->db, &err);
 
     if (r >= 0)
-        r = counter_grid_new(ctx->db, &ctx->walltime, steps->since_ms, steps->until_ms,
+        r = counter_grid_new(ctx->db, &ctx->walltime, filter, steps->since_ms, steps->until_ms,
                              steps->step_ms, &grid, &err);
     db_end(ctx->db);
     for (size_t i = 0; r >= 0 && i < counter_grid_count(grid) && !ferror(stdout); i += (size_t)r)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from conftest import count, query
+from conftest import connhist, count, query
 from test_counting import BEGIN, DAY, HOUR, MINUTE, Kernel, replay
 from test_export import exported, parse
 
@@ -226,3 +226,28 @@ def test_a_gauge_that_was_0_is_there_and_a_counter_is_not(path):
     assert {key for key in ends} == {(0, GAUGE), (1, GAUGE), (0, "TcpExt.ListenOverflows")}
     assert set(ends[0, GAUGE].values()) == set(ends[1, GAUGE].values()) == {0}
     assert hold(path, kernel, end + HOUR, end + 2 * HOUR, MINUTE) == {}  # nothing was read there
+
+
+def test_one_namespace_has_its_part_of_the_whole(path):
+    kernel = busy(1)
+    for place in (0, 1):
+        kernel.commands += [f"into {place}"] + [
+            f"sample tcp 4 0.0.0.0 {80 + place} 0.0.0.0 0 LISTEN {7 + place + number} {7 + place + number} 0 0 0 0 0 128 0"
+            for number in (0, 10)]
+    kernel.ticks(7)
+    replay(path, kernel.commands)
+    args = span(BEGIN, kernel.wall_ms // MINUTE * MINUTE + MINUTE, MINUTE)
+    whole, parts = parse(exported(path, *args)), {}
+    for name, label in ("own", None), ("n1", "n1"):
+        part = parse(exported(path, *args, "--netns", name))
+        assert part == {key: samples for key, samples in whole.items() if dict(key[1]).get("netns") == label}
+        assert {"connhist_sockets", "connhist_netstat_Tcp_OutRsts_total"} <= {family for family, _ in part}
+        parts |= part
+    assert parts == whole
+    for form in "jsonl", "csv":
+        told = {name: connhist("--db", path, "export", "--format", form, *args[:4], "--netns", name).stdout
+                for name in ("own", "n1")}
+        for name, text in told.items():
+            assert text == connhist("--db", path, "list", "--format", form, *args[:4], "--netns", name).stdout
+            assert len(text.splitlines()) == 2 + (form == "csv")
+        assert told["own"] != told["n1"]
