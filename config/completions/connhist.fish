@@ -67,6 +67,7 @@ complete -c connhist -n '__fish_seen_subcommand_from list' -l limit -x -d 'At mo
 complete -c connhist -n '__fish_seen_subcommand_from diff' -l from -x -a 'today yesterday' -d 'The earlier instant'
 complete -c connhist -n '__fish_seen_subcommand_from diff' -l to -x -a 'now today yesterday' -d 'The later instant'
 complete -c connhist -n '__fish_seen_subcommand_from diff' -l listen -d 'Listening ports only'
+complete -c connhist -n '__fish_seen_subcommand_from export' -l netns -x -d 'Network namespace'
 complete -c connhist -n '__fish_seen_subcommand_from export' -l to-sqlite -r -F -d 'A new SQLite file'
 complete -c connhist -n '__fish_seen_subcommand_from sql' -l timeout -x -d 'End after'
 

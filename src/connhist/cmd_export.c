@@ -22,6 +22,7 @@ static const struct option_row rows[] = {
      "jsonl, csv or openmetrics, on standard output, in\nplace of a file"},
     {OPT_STEP, REPEAT_NOT, 0, "step", "DURATION",
      "openmetrics: one sample for each of these (1m, longer\nwhere the span is)"},
+    ROW_NETNS,
 };
 
 /* Findings are of other work. */
@@ -52,12 +53,15 @@ static bool to_output(const struct context *ctx)
     return options_has(&ctx->options, OPT_FORMAT);
 }
 
-static int read_output(struct context *ctx, int64_t *since_ms, int64_t *until_ms, int64_t *step_ms)
+static int read_output(struct context *ctx, struct filter *filter, int64_t *since_ms,
+                       int64_t *until_ms, int64_t *step_ms)
 {
     int status = question_span(ctx, since_ms, until_ms);
 
     if (status == EXIT_ANSWERED)
         status = question_duration(ctx, OPT_STEP, 1, step_ms);
+    if (status == EXIT_ANSWERED)
+        status = question_filter(ctx, false, filter);
     if (status != EXIT_ANSWERED)
         return status;
     if (options_has(&ctx->options, OPT_TO_SQLITE))
@@ -73,27 +77,31 @@ static int read_output(struct context *ctx, int64_t *since_ms, int64_t *until_ms
 static int export_output(struct context *ctx)
 {
     int64_t since_ms = 0, until_ms = 0, step_ms = 0;
-    int status = read_output(ctx, &since_ms, &until_ms, &step_ms);
+    struct filter filter = {0};
+    int status = read_output(ctx, &filter, &since_ms, &until_ms, &step_ms);
 
     if (status != EXIT_ANSWERED)
         return status;
-    return ctx->metrics ? export_metrics(ctx, since_ms, until_ms, step_ms)
-                        : export_sockets(ctx, since_ms, until_ms);
+    return ctx->metrics ? export_metrics(ctx, &filter, since_ms, until_ms, step_ms)
+                        : export_sockets(ctx, &filter, since_ms, until_ms);
 }
 
 static int export_check(struct context *ctx)
 {
     int64_t since_ms = 0, until_ms = ctx->now_ms, step_ms = 0;
+    struct filter filter = {0};
     bool all;
 
     if (to_output(ctx))
-        return read_output(ctx, &since_ms, &until_ms, &step_ms);
+        return read_output(ctx, &filter, &since_ms, &until_ms, &step_ms);
     if (!options_has(&ctx->options, OPT_TO_SQLITE))
         return wrong_usage("export needs --to-sqlite FILE, or --format jsonl, csv or openmetrics");
     if (!*options_text(&ctx->options, OPT_TO_SQLITE))
         return wrong_usage("--to-sqlite needs the name of a file");
     if (options_has(&ctx->options, OPT_STEP))
         return wrong_usage("--step belongs to --format openmetrics");
+    if (options_has(&ctx->options, OPT_NETNS))
+        return wrong_usage("--netns goes with --format: --to-sqlite copies all network namespaces");
     return read_span(ctx, &since_ms, &until_ms, &all);
 }
 

@@ -42,11 +42,11 @@ static void put_family(const struct counter_series *series, const char *metric)
         help);
 }
 
-/* One that was 0 throughout is left out, as counts are. */
-static bool moved(const int64_t *values, size_t n)
+/* A counter that was 0 throughout is left out, as counts are; that a gauge was 0 says something. */
+static bool has_samples(const struct counter_series *series, const int64_t *values, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (values[i] != 0 && values[i] != COUNTER_GRID_NONE)
+        if (values[i] != COUNTER_GRID_NONE && (values[i] != 0 || series->kind == COUNTER_GAUGE))
             return true;
     return false;
 }
@@ -86,7 +86,7 @@ static int put_part(struct context *ctx, struct counter_grid *grid, size_t first
         const int64_t *values = counter_grid_values(grid, first + (size_t)i);
         char name[METRIC_MAX];
 
-        if (!moved(values, counter_grid_steps(grid)))
+        if (!has_samples(series, values, counter_grid_steps(grid)))
             continue;
         name_metric(series, name);
         if (strcmp(name, metric) != 0) {
@@ -98,7 +98,8 @@ static int put_part(struct context *ctx, struct counter_grid *grid, size_t first
     return n;
 }
 
-int export_counters(struct context *ctx, const struct metric_steps *steps)
+int export_counters(struct context *ctx, const struct filter *filter,
+                    const struct metric_steps *steps)
 {
     _cleanup_(cleanup_counter_grid_free) struct counter_grid *grid = NULL;
     char metric[METRIC_MAX] = "";
@@ -106,7 +107,7 @@ int export_counters(struct context *ctx, const struct metric_steps *steps)
     int r = db_begin(ctx->db, &err);
 
     if (r >= 0)
-        r = counter_grid_new(ctx->db, &ctx->walltime, steps->since_ms, steps->until_ms,
+        r = counter_grid_new(ctx->db, &ctx->walltime, filter, steps->since_ms, steps->until_ms,
                              steps->step_ms, &grid, &err);
     db_end(ctx->db);
     for (size_t i = 0; r >= 0 && i < counter_grid_count(grid) && !ferror(stdout); i += (size_t)r)

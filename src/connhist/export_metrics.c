@@ -82,10 +82,12 @@ static void put_all(const struct trend *trend)
     }
 }
 
-int export_metrics(struct context *ctx, int64_t since_ms, int64_t until_ms, int64_t step_ms)
+int export_metrics(struct context *ctx, const struct filter *filter, int64_t since_ms,
+                   int64_t until_ms, int64_t step_ms)
 {
     _cleanup_(trend_finish) struct trend trend = {0};
     const struct trend_question question = {
+        .filter = *filter,
         .since_ms = since_ms,
         .until_ms = until_ms,
         .step_ms = step_ms ? step_ms : choose_step(until_ms - since_ms),
@@ -102,7 +104,7 @@ int export_metrics(struct context *ctx, int64_t since_ms, int64_t until_ms, int6
     db_end(ctx->db); /* whoever reads it may take his time */
     put_all(&trend);
     steps = (struct metric_steps){trend.since_ms, trend.until_ms, trend.step_ms};
-    status = export_counters(ctx, &steps);
+    status = export_counters(ctx, filter, &steps);
     if (status != EXIT_ANSWERED)
         return status;
     openmetrics_end(stdout);

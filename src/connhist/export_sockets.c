@@ -35,13 +35,15 @@ static int put_row(void *arg, const struct socket_row *row)
     return socket_table_row(&parts->table, row);
 }
 
-static int put_parts(struct context *ctx, struct parts *parts, int64_t since_ms, int64_t until_ms)
+static int put_parts(struct context *ctx, struct parts *parts, const struct filter *filter,
+                     int64_t since_ms, int64_t until_ms)
 {
     struct err err = {0};
     int r = 0;
 
     for (int64_t from_ms = since_ms; from_ms < until_ms && r >= 0; from_ms += PART_MS) {
-        struct list_question question = {.since_ms = from_ms, .until_ms = until_ms};
+        struct list_question question = {
+            .filter = *filter, .since_ms = from_ms, .until_ms = until_ms};
 
         parts->is_first = from_ms == since_ms;
         parts->is_last = until_ms - from_ms <= PART_MS;
@@ -58,7 +60,8 @@ static int put_parts(struct context *ctx, struct parts *parts, int64_t since_ms,
     return socket_table_end(&parts->table);
 }
 
-int export_sockets(struct context *ctx, int64_t since_ms, int64_t until_ms)
+int export_sockets(struct context *ctx, const struct filter *filter, int64_t since_ms,
+                   int64_t until_ms)
 {
     _cleanup_(coverage_finish) struct coverage coverage = {0};
     _cleanup_(finish) struct parts parts = {.table = {.kind = SOCKETS_LIST}};
@@ -69,13 +72,14 @@ int export_sockets(struct context *ctx, int64_t since_ms, int64_t until_ms)
 
     walltime_to_record(&ctx->walltime, since_ms, &from_ms, &unused);
     walltime_to_record(&ctx->walltime, until_ms, &unused, &end_ms);
-    if (coverage_load(ctx->db, &ctx->walltime, from_ms, end_ms, &coverage, NULL, &err) < 0 ||
+    if (coverage_load_in(ctx->db, &ctx->walltime, filter, from_ms, end_ms, &coverage, NULL, NULL,
+                         &err) < 0 ||
         coverage_add_pruned(ctx->db, &ctx->walltime, TIER_DETAIL, from_ms, end_ms, &coverage,
                             &err) < 0)
         return cannot_answer("%s", err.text);
     status = socket_table_begin(&parts.table, ctx, &document);
     if (status == EXIT_ANSWERED)
-        status = put_parts(ctx, &parts, since_ms, until_ms);
+        status = put_parts(ctx, &parts, filter, since_ms, until_ms);
     if (status != EXIT_ANSWERED)
         return status;
     coverage_tell_detail(&coverage, true);

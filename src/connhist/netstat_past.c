@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 
 #include "connhist/base/timetext.h"
 #include "connhist/model/life.h"
@@ -26,6 +28,8 @@ size_t table_fields(const struct context *ctx, const struct table_choice *choice
     ret[n++] = (struct field){"reading_ms", cell_time(reading->reading_ms)};
     ret[n++] = (struct field){"distance_ms", cell_int(reading->distance_ms)};
     ret[n++] = (struct field){"in_gap", cell_int(reading->in_gap)};
+    if (name && strcmp(name, "routes") == 0)
+        ret[n++] = (struct field){"left_out", cell_int(choice->left_out)};
     return n;
 }
 
@@ -107,6 +111,30 @@ static int no_reading(struct context *ctx, const struct table_choice *choice,
                          time_format(none.first_ms, ctx->utc, true, first));
 }
 
+static bool is_full(const struct table_choice *choice, const struct route_table *routes,
+                    unsigned which)
+{
+    return (!choice->table || route_class(choice->table, AF_INET) / 2 == which / 2) &&
+           (!choice->protocol || (choice->protocol == COUNTER_IPV6) == which % 2) &&
+           routes->n_of[which] >= COUNTING_ROUTES_MAX;
+}
+
+/* Where as many routes as are recorded at most were recorded there may have been more. */
+static void tell_left_out(struct table_choice *choice, const struct route_table *routes)
+{
+    choice->left_out = false;
+    for (unsigned i = 0; i < ROUTE_CLASSES; i++) {
+        if (!(choice->which & TABLE_ROUTES) || !is_full(choice, routes, i))
+            continue;
+        choice->left_out = true;
+        complain(
+            "of more than %d %s routes of %s the others are not recorded: routes may lack here",
+            COUNTING_ROUTES_MAX, i % 2 ? "IPv6" : "IPv4",
+            i / 2 ? "tables other than main, default and local"
+                  : "the tables main, default and local");
+    }
+}
+
 static void cleanup_tables(struct tables *tables)
 {
     tables_finish(tables);
@@ -135,6 +163,7 @@ int netstat_tables_at(struct context *ctx, struct table_choice *choice)
     db_end(ctx->db);
     choice->reading = &reading;
     tell_reading(ctx, choice, tables.netns);
+    tell_left_out(choice, &tables.routes);
     status = netstat_tables_put(ctx, choice, &tables);
     choice->reading = NULL;
     return status;

@@ -9,8 +9,9 @@
 
 #define SUM(a) (sizeof(a) / sizeof((a)[0]))
 
-#define PREFIX_TEXT_MAX (ADDRESS_TEXT_MAX + 4)
-#define MTU_TEXT_MAX    16
+#define PREFIX_TEXT_MAX  (ADDRESS_TEXT_MAX + 4)
+#define MTU_TEXT_MAX     16
+#define IFINDEX_TEXT_MAX 13
 
 /* A row for each way that a route leads. */
 enum {
@@ -166,12 +167,17 @@ static const char *prefix_text(const struct sight *sight, uint8_t family,
     return buf;
 }
 
-/* An index has no name when the interface went between the two dumps. */
-static struct cell interface_cell(const struct tables *tables, uint32_t ifindex)
+/* An index has no name when the interface went between the two dumps, or is one of too many to be
+ * recorded; people see "if7" then, as with ip(8), since a route that leads somewhere is no other. */
+static struct cell interface_cell(const struct sight *sight, const struct tables *tables,
+                                  uint32_t ifindex, char buf[static IFINDEX_TEXT_MAX])
 {
     const struct interface *found = interface_list_find(&tables->interfaces, ifindex);
 
-    return found ? cell_text(found->name) : cell_null();
+    if (found || !ifindex || !sight->people)
+        return found ? cell_text(found->name) : cell_null();
+    snprintf(buf, IFINDEX_TEXT_MAX, "if%" PRIu32, ifindex);
+    return cell_text(buf);
 }
 
 static struct cell known(uint32_t number)
@@ -213,6 +219,7 @@ static int put_way(struct writer *writer, const struct sight *sight, const struc
     char scope[ROUTE_NAME_MAX], flags[ROUTE_FLAGS_TEXT_MAX], to[PREFIX_TEXT_MAX],
         from[PREFIX_TEXT_MAX];
     char gateway[ADDRESS_TEXT_MAX], source[ADDRESS_TEXT_MAX], mtu[MTU_TEXT_MAX];
+    char out[IFINDEX_TEXT_MAX], in[IFINDEX_TEXT_MAX];
     const struct cell cells[COLUMNS] = {
         cell_text("routes"),
         cell_text(tables->netns),
@@ -226,7 +233,7 @@ static int put_way(struct writer *writer, const struct sight *sight, const struc
         cell_text(route_type_name(route->type, type)),
         hop && hop->family ? cell_text(address_format(hop->family, &hop->gateway, gateway))
                            : cell_null(),
-        hop ? interface_cell(tables, hop->ifindex) : cell_null(),
+        hop ? interface_cell(sight, tables, hop->ifindex, out) : cell_null(),
         hop ? known(hop->ifindex) : cell_null(),
         cell_int(route->metric),
         cell_int(route->rank),
@@ -246,7 +253,7 @@ static int put_way(struct writer *writer, const struct sight *sight, const struc
         cell_text(route_scope_name(route->scope, scope)),
         sight->people ? known(route->tos) : cell_int(route->tos),
         known(route->nexthop_id),
-        interface_cell(tables, route->iif),
+        interface_cell(sight, tables, route->iif, in),
         known(route->encap),
         *route_flags_format(route, hop, flags) ? cell_text(flags) : cell_null(),
     };

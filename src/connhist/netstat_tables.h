@@ -23,6 +23,7 @@ struct table_choice {
     uint32_t table;                       /* --table: only its routes; 0: all */
     bool zeros;                           /* counters that are 0 in tables, too */
     bool each;                            /* interfaces one by one */
+    bool left_out;                        /* of the past: routes asked for may not be recorded */
 };
 
 /* Whether the options ask for such tables, instead of sockets. */
@@ -55,7 +56,7 @@ const char *table_ended(const struct context *ctx, int64_t ended_ms, bool gone,
 int netstat_tables_put(const struct context *ctx, const struct table_choice *choice,
                        const struct tables *tables);
 
-#define TABLE_FIELDS_MAX 5
+#define TABLE_FIELDS_MAX 6
 
 /* The fields of a document: of which instant it is. name: its table; NULL: of the set. Returns how
  * many. */

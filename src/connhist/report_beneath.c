@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "report_beneath.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "connhist/base/timetext.h"
@@ -9,6 +10,8 @@
 #include "connhist/store/db.h"
 
 #include "counter_words.h"
+
+#define GROWTH_TEXT_MAX 72
 
 static const struct column columns[BENEATH_COLUMNS] = {
     {"counter", NULL, false}, {"since_ms", NULL, true}, {"until_ms", NULL, true},
@@ -95,9 +98,23 @@ struct part beneath_part(const struct beneath *beneath)
                          .n_rows = beneath->n};
 }
 
+/* "+20 (16 of it over gaps)": nobody knows when in the gap those were. */
+static const char *growth_text(const struct grown_counter *one, char buf[static GROWTH_TEXT_MAX])
+{
+    const char *sign = is_least(one) ? "at least " : "+";
+    const struct grown *grown = &one->grown;
+
+    if (grown->gap_grew > 0)
+        snprintf(buf, GROWTH_TEXT_MAX, "%s%" PRId64 " (%" PRId64 " of it over gaps)", sign,
+                 grown->grew, grown->gap_grew);
+    else
+        snprintf(buf, GROWTH_TEXT_MAX, "%s%" PRId64, sign, grown->grew);
+    return buf;
+}
+
 void beneath_print(const struct context *ctx, const struct beneath *beneath)
 {
-    char from[TIME_TEXT_MAX], until[TIME_TEXT_MAX];
+    char from[TIME_TEXT_MAX], until[TIME_TEXT_MAX], growth[GROWTH_TEXT_MAX];
 
     time_format(beneath->growth.from_ms, ctx->utc, true, from);
     time_format(beneath->growth.until_ms, ctx->utc, true, until);
@@ -111,7 +128,7 @@ void beneath_print(const struct context *ctx, const struct beneath *beneath)
                         "of %s and %s:",
                         from, until);
         }
-        printf("  %-28s %s%lld%s%s\n", one->name, is_least(one) ? "at least " : "+",
-               (long long)one->grown.grew, words ? "  " : "", words ? words : "");
+        printf("  %-28s %s%s%s\n", one->name, growth_text(one, growth), words ? "  " : "",
+               words ? words : "");
     }
 }

@@ -20,14 +20,24 @@ void route_table_clear(struct route_table *table)
     vec_clear(table);
     vec_clear(&table->hops);
     table->n_left_out = 0;
+    memset(table->n_of, 0, sizeof(table->n_of));
+}
+
+unsigned route_class(uint32_t table, uint8_t family)
+{
+    bool needed =
+        table == ROUTE_TABLE_MAIN || table == ROUTE_TABLE_DEFAULT || table == ROUTE_TABLE_LOCAL;
+
+    return (needed ? 0U : 2U) + (family == AF_INET6 ? 1U : 0U);
 }
 
 int route_table_add(struct route_table *table, const struct route *route,
                     const struct route_hop *hops, size_t n_hops)
 {
+    size_t *n_of = &table->n_of[route_class(route->table, route->family)];
     struct route added = *route;
 
-    if (table->limit && table->n >= table->limit) {
+    if (table->limit && *n_of >= table->limit) {
         table->n_left_out++;
         return 0;
     }
@@ -40,6 +50,7 @@ int route_table_add(struct route_table *table, const struct route *route,
         memcpy(table->hops.items + table->hops.n, hops, n_hops * sizeof(*hops));
     table->hops.n += n_hops;
     table->items[table->n++] = added;
+    ++*n_of;
     return 0;
 }
 
@@ -76,9 +87,10 @@ static int compare_places(const struct route *a, const struct route *b)
     if (!r)
         r = order(a->bits, b->bits);
     if (!r)
-        r = memcmp(&a->source, &b->source, sizeof(a->source));
+        r = order(b->source_bits, a->source_bits); /* the kernel asks the narrowest first, whatever
+                                                      its metric; those from anywhere last */
     if (!r)
-        r = order(a->source_bits, b->source_bits);
+        r = memcmp(&a->source, &b->source, sizeof(a->source));
     if (!r)
         r = order(b->tos, a->tos); /* those for any packet behind the others, as the kernel asks */
     return r ? r : order(a->metric, b->metric);

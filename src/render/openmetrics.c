@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+#include "text_char.h"
+
 void openmetrics_family(FILE *out, const char *name, enum openmetrics_type type, const char *unit,
                         const char *help)
 {
@@ -12,18 +14,26 @@ void openmetrics_family(FILE *out, const char *name, enum openmetrics_type type,
     fprintf(out, "# HELP %s %s\n", name, help);
 }
 
-/* A name from outside can't end its quotes or its line. */
+static void put_char(FILE *out, const char *text, struct utf8 c)
+{
+    if (*text == '\n')
+        fputs("\\n", out);
+    else if (text_is_escaped(text, c))
+        for (unsigned i = 0; i < c.bytes; i++)
+            fprintf(out, "\\\\x%02x", (unsigned)(uint8_t)text[i]);
+    else if (*text == '"' || *text == '\\')
+        fprintf(out, "\\%c", *text);
+    else
+        fwrite(text, 1, c.bytes, out);
+}
+
+/* A name from outside can't end its quotes or its line, nor make the text other than UTF-8; two that
+ * differ stay two. */
 static void put_value(FILE *out, const char *text)
 {
-    for (const char *p = text; *p; p++) {
-        if (*p == '\n')
-            fputs("\\n", out);
-        else if (*p == '"' || *p == '\\')
-            fprintf(out, "\\%c", *p);
-        else if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            fputc('?', out);
-        else
-            fputc(*p, out);
+    for (struct utf8 c; *text; text += c.bytes) {
+        c = utf8_read(text);
+        put_char(out, text, c);
     }
 }
 

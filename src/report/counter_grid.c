@@ -39,19 +39,20 @@ void counter_grid_free(struct counter_grid *grid)
     free(grid);
 }
 
-/* How a namespace without sockets is called: by its name, unless another has that. */
+/* How a namespace without sockets is called: by its name, unless another of that boot has that. */
 static void call(const struct netns_names *names, struct grid_place *place, const char *name,
-                 int64_t inode)
+                 int64_t inode, int64_t boot)
 {
     const char *text = netns_names_text(names, place->netns);
     bool taken = false;
 
     for (size_t i = 0; !text && i < names->n; i++)
-        taken |= strcmp(names->items[i].text, name) == 0;
+        taken |= names->items[i].boot == boot && strcmp(names->items[i].name, name) == 0;
     if (text)
         snprintf(place->label, sizeof(place->label), "%s", text);
     else if (taken)
-        snprintf(place->label, sizeof(place->label), "%.40s (inode:%lld)", name, (long long)inode);
+        snprintf(place->label, sizeof(place->label), "%.40s (inode:%lld)",
+                 *name ? name : FILTER_NETNS_OWN, (long long)inode);
     else
         snprintf(place->label, sizeof(place->label), "%.79s", name);
 }
@@ -64,22 +65,24 @@ static int compare_places(const void *left, const void *right)
     return r ? r : (a->from_ms > b->from_ms) - (a->from_ms < b->from_ms);
 }
 
-static int load_places(struct counter_grid *grid, struct db *db, struct err *err)
+static int load_places(struct counter_grid *grid, struct db *db, const struct filter *filter,
+                       struct err *err)
 {
     static const char sql[] =
-        "SELECT n.id, n.inode, n.name, min(s.from_ms) FROM netns_spans AS s JOIN netns AS n "
-        "ON n.id = s.netns GROUP BY n.id";
+        "SELECT n.id, n.inode, n.name, min(s.from_ms), coalesce(n.boot, 0) FROM netns_spans AS s "
+        "JOIN netns AS n ON n.id = s.netns GROUP BY n.id";
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
-    const struct filter all = {0};
     struct netns_names names = {0};
-    int r = netns_names_load(&names, db, &all, err);
+    int r = netns_names_load(&names, db, filter, err);
 
     if (r >= 0)
         r = db_prepare(db, sql, &stmt, err);
     while (r >= 0 && (r = stmt_step(stmt, err)) > 0) {
         struct grid_place place = {.netns = stmt_i64(stmt, 0), .from_ms = stmt_i64(stmt, 3)};
 
-        call(&names, &place, stmt_text(stmt, 2), stmt_i64(stmt, 1));
+        if (!filter_netns(filter, stmt_text(stmt, 2), (uint64_t)stmt_i64(stmt, 1)))
+            continue;
+        call(&names, &place, stmt_text(stmt, 2), stmt_i64(stmt, 1), stmt_i64(stmt, 4));
         if (vec_push(&grid->places, place) < 0)
             r = err_errno(err, -ENOMEM, "reading the network namespaces");
     }
@@ -135,8 +138,8 @@ static void drop_doubles(struct counter_grid *grid)
     grid->series.n = n;
 }
 
-/* A counter that was never told in a namespace was 0 there. A copy has no row of the day and of the
- * hour that it ends in. */
+/* A counter that was never told in a namespace was 0 there, and worth showing if it is a gauge. A copy
+ * has no row of the day and of the hour that it ends in. */
 static int load_series(struct counter_grid *grid, struct db *db, struct err *err)
 {
     static const char sql[] =
@@ -146,11 +149,14 @@ static int load_series(struct counter_grid *grid, struct db *db, struct err *err
         "SELECT c.netns, c.counter FROM netns AS n JOIN counter_rollups AS c ON c.tier = 2 AND "
         "c.netns = n.id AND c.at_ms >= (SELECT ms FROM whole) UNION "
         "SELECT c.netns, c.counter FROM netns AS n JOIN counters AS c ON c.netns = n.id AND "
-        "c.at_ms >= (SELECT ms FROM whole)"
-        ") AS r JOIN counter_names AS k ON k.id = r.counter";
+        "c.at_ms >= (SELECT ms FROM whole) UNION "
+        "SELECT s.netns, g.id FROM netns_spans AS s, counter_names AS g WHERE g.kind = ?1 AND "
+        "g.protocol > 0) AS r JOIN counter_names AS k ON k.id = r.counter";
     _cleanup_(cleanup_stmt_free) struct stmt *stmt = NULL;
     int r = db_prepare(db, sql, &stmt, err);
 
+    if (r >= 0)
+        stmt_bind_i64(stmt, 1, COUNTER_GAUGE);
     while (r >= 0 && (r = stmt_step(stmt, err)) > 0) {
         const struct grid_place *place = find_place(grid, stmt_i64(stmt, 0));
         struct grid_series series = {.counter = stmt_i64(stmt, 1),
@@ -169,8 +175,9 @@ static int load_series(struct counter_grid *grid, struct db *db, struct err *err
     return r;
 }
 
-int counter_grid_new(struct db *db, const struct walltime *walltime, int64_t since_ms,
-                     int64_t until_ms, int64_t step_ms, struct counter_grid **ret, struct err *err)
+int counter_grid_new(struct db *db, const struct walltime *walltime, const struct filter *filter,
+                     int64_t since_ms, int64_t until_ms, int64_t step_ms, struct counter_grid **ret,
+                     struct err *err)
 {
     _cleanup_(cleanup_counter_grid_free) struct counter_grid *grid = calloc(1, sizeof(*grid));
     int r = 0;
@@ -185,7 +192,7 @@ int counter_grid_new(struct db *db, const struct walltime *walltime, int64_t sin
         .n_steps = (size_t)((until_ms - since_ms + step_ms - 1) / step_ms),
     };
     if (edition_has_counters(db)) {
-        r = load_places(grid, db, err);
+        r = load_places(grid, db, filter, err);
         if (r >= 0)
             r = load_series(grid, db, err);
         if (r >= 0)

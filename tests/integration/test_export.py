@@ -153,7 +153,15 @@ def test_sockets_are_those_of_list_each_once(model, form):
     (["--format", "json"], "jsonl, csv or openmetrics"), (["--format", "table"], "jsonl, csv or openmetrics"),
     (["--format", "prometheus"], "jsonl, csv, openmetrics"), (["--format", "csv", "--step", "1m"], "--step belongs"),
     (["--to-sqlite", "x", "--step", "1m"], "--step belongs"), (["--to-sqlite", "x", "--format", "openmetrics"], "means nothing"),
+    (["--to-sqlite", "x", "--netns", "own"], "--netns goes with --format"),
+    (["--format", "csv", "--netns", "inode:x"], "is no namespace"),
     (["--format", "csv", "--since", "now", "--until", "-2h"], "is not before --until"), (["--format", "openmetrics", "--step", "x"], "--step")])
 def test_wrong_usage_is_told_in_one_line(model, args, words):
     told = connhist("--db", model, "export", *args, status=2).stderr
     assert words in told and len(told.splitlines()) == 1, told
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "openmetrics"])
+def test_a_namespace_that_was_never_recorded_is_told(model, form):
+    told = connhist("--db", model, "export", "--format", form, *span(model), "--netns", "nobody", status=3)
+    assert (told.stdout, told.stderr) == ("", "connhist: network namespace nobody was never recorded\n")

@@ -5,10 +5,12 @@ import re
 
 import pytest
 
-from conftest import count, query
+from conftest import connhist, count, query
 from test_counting import BEGIN, DAY, HOUR, MINUTE, Kernel, replay
 from test_export import exported, parse
 from test_rollups import make_past
+
+GAUGE = "Tcp.CurrEstab"  # the only one here; 0 is a sample of it
 
 
 class Timed(Kernel):
@@ -54,7 +56,7 @@ def truth(kernel, times, since, step):
             for name in names if read else ():
                 if isinstance(name, str) or name in read[-1]:
                     ends.setdefault((place, name), {})[since + (number + 1) * step] = read[-1].get(name, 0)
-    return {key: values for key, values in ends.items() if any(values.values())}
+    return {key: values for key, values in ends.items() if any(values.values()) or key[1] == GAUGE}
 
 
 def found(text):
@@ -212,3 +214,57 @@ def test_a_span_without_readings_has_none(path):
     assert found(exported(path, *span(BEGIN, BEGIN + 10 * MINUTE, MINUTE))) == {}
     assert found(exported(path, *span(BEGIN + 15 * MINUTE, BEGIN + 30 * MINUTE, MINUTE))) == {}
     assert found(exported(path, *span(BEGIN + 2 * HOUR, BEGIN + 3 * HOUR, MINUTE))) == {}
+
+
+def test_names_of_any_bytes_make_no_two_interfaces_one_and_the_text_stays_utf8(path):
+    kernel, names = Timed(), ["a\x01b", "a\x02b", 'q"\\', "a\\x01b", "\u202er", "eth\xe9"]
+    for number, name in enumerate(names):
+        kernel.link(name, 100 + number, index=2 + number)
+    kernel.ticks(7)
+    replay(path, kernel.commands)
+    series = parse(exported(path, *span(BEGIN, BEGIN + HOUR, MINUTE)))
+    told = {dict(labels)["interface"]: samples[-1][1] for (family, labels), samples in series.items()
+            if family == "connhist_interface_rx_bytes_total"}
+    # as the text has them: what tables show, its backslashes and quotes escaped
+    shown = [r"a\\x01b", r"a\\x02b", r'q\"\\', r"a\\x5cx01b", r"\\xe2\\x80\\xaer", "eth\xe9"]
+    assert told == {name: 100 + number for number, name in enumerate(shown)}
+
+
+def test_a_gauge_that_was_0_is_there_and_a_counter_is_not(path):
+    kernel = Timed(places=2)
+    for place in (0, 1):
+        kernel.set(GAUGE, 0, place)
+        kernel.set("Tcp.OutRsts", 0, place)
+    kernel.set("TcpExt.ListenOverflows", 3)
+    kernel.ticks(13)
+    replay(path, kernel.commands)
+    end = BEGIN + 3 * MINUTE
+    ends = hold(path, kernel, BEGIN, end, MINUTE)
+    assert {key for key in ends} == {(0, GAUGE), (1, GAUGE), (0, "TcpExt.ListenOverflows")}
+    assert set(ends[0, GAUGE].values()) == set(ends[1, GAUGE].values()) == {0}
+    assert hold(path, kernel, end + HOUR, end + 2 * HOUR, MINUTE) == {}  # nothing was read there
+
+
+def test_one_namespace_has_its_part_of_the_whole(path):
+    kernel = busy(1)
+    for place in (0, 1):
+        kernel.commands += [f"into {place}"] + [
+            f"sample tcp 4 0.0.0.0 {80 + place} 0.0.0.0 0 LISTEN {7 + place + number} {7 + place + number} 0 0 0 0 0 128 0"
+            for number in (0, 10)]
+    kernel.ticks(7)
+    replay(path, kernel.commands)
+    args = span(BEGIN, kernel.wall_ms // MINUTE * MINUTE + MINUTE, MINUTE)
+    whole, parts = parse(exported(path, *args)), {}
+    for name, label in ("own", None), ("n1", "n1"):
+        part = parse(exported(path, *args, "--netns", name))
+        assert part == {key: samples for key, samples in whole.items() if dict(key[1]).get("netns") == label}
+        assert {"connhist_sockets", "connhist_netstat_Tcp_OutRsts_total"} <= {family for family, _ in part}
+        parts |= part
+    assert parts == whole
+    for form in "jsonl", "csv":
+        told = {name: connhist("--db", path, "export", "--format", form, *args[:4], "--netns", name).stdout
+                for name in ("own", "n1")}
+        for name, text in told.items():
+            assert text == connhist("--db", path, "list", "--format", form, *args[:4], "--netns", name).stdout
+            assert len(text.splitlines()) == 2 + (form == "csv")
+        assert told["own"] != told["n1"]

@@ -152,6 +152,26 @@ def test_an_end_in_a_gap_tells_what_came_over_it_apart(path):
     assert "IN GAP" not in connhist("--db", path, "netstat", "-s", "--since", at(all_[5]), "--until", at(all_[8])).stdout
 
 
+def test_beneath_a_port_what_came_over_a_gap_is_told_too(path):
+    kernel = minutes(10)
+    kernel.restart()
+    kernel.wait(30 * MINUTE)
+    kernel.add(NAME, 1000)
+    kernel.ticks(5, MINUTE)
+    replay(path, kernel.commands)
+    all_ = readings(path)
+
+    def beneath(until, *args):
+        return connhist("--db", path, "report", "--port", "53", "--since", at(all_[5]), "--until", at(until), *args).stdout
+    row, = (row for row in strict_json(beneath(all_[10], "--format", "json"))["counters"] if row["counter"] == NAME)
+    assert (row["grew"], row["gap_grew"]) == (between(path, all_[5], all_[10]), 1010)
+    for form in "table", "chart":
+        line, = (line for line in beneath(all_[10], "--format", form).splitlines() if NAME in line)
+        assert f"+{row['grew']} (1010 of it over gaps)  " in line
+        line, = (line for line in beneath(all_[8], "--format", form).splitlines() if NAME in line)
+        assert f"+{between(path, all_[5], all_[8])}  " in line
+
+
 def test_rows_of_csv_and_json_lines_tell_their_readings(path):
     kernel = minutes(6)
     replay(path, kernel.commands)

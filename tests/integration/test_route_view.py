@@ -316,3 +316,39 @@ def test_what_says_nothing_is_no_number_in_the_table(host):
     assert weights["default", "unicast", "192.0.2.1"] == "-" and weights["10.8.0.0/16", "unicast", "192.0.2.4"] == "1"
     assert {line.split()[heads.index("TOS")] for line in lines[1:]} == {"-", "8", "16"}
     assert {row["tos"] for row in rows("-r", netns=host)} == {0, 8, 16}
+
+
+def test_an_interface_that_is_not_recorded_has_its_number(db):
+    """As one of too many: a route through it leads somewhere."""
+    kernel = Kernel()
+    kernel.commands += ["interface 3 eth1 1500 0", "route 10.4.0.0 16 192.0.2.1 5"]  # through 2
+    kernel.ticks(7)
+    replay(db, kernel.commands)
+    row, = rows("-r", "--db", db, "--at", f"@{kernel.wall_ms / 1000}")
+    assert (row["interface"], row["ifindex"]) == (None, 2)
+    line = connhist("--db", db, "netstat", "-rn", "--at", f"@{kernel.wall_ms / 1000}").stdout.splitlines()[-1]
+    assert line.split()[:4] == ["10.4.0.0/16", "unicast", "192.0.2.1", "if2"]
+
+
+def test_a_big_table_does_not_push_others_out_of_the_record(host, record, db):
+    """More than are recorded of it: that is told where it is asked for, and there alone."""
+    batch = "".join(f"route add 10.{i // 256}.{i % 256}.0/24 dev lo table 100\n" for i in range(4200))
+    host.run("ip", "-batch", "-", input=batch)
+    run(host, "route add default via 192.0.2.1\n-6 route add 2001:db8:9::/48 via 2001:db8::3 table 100")
+    told, ms = recorded(host, record, db)
+    then = ("--db", db, "--at", f"@{ms / 1000}")
+    here = [route for route in told if route.get("table", "main") != "100"]
+    assert {("main", "ipv4"), ("main", "ipv6"), ("local", "ipv4"), ("local", "ipv6")} <= {
+        (route.get("table", "main"), route["family"]) for route in here}
+    found = at(db, ms)
+    assert our_order([row for row in found if row["route_table"] != "100"]) == ip_order(here)
+    assert [len([row for row in found if (row["route_table"], row["family"]) == ("100", family)])
+            for family in ("ipv4", "ipv6")] == [4096, 1]
+    lacks = "of more than 4096 IPv4 routes of tables other than main, default and local the others are not recorded"
+    for args, is_told in ([], False), (["-a"], True), (["--table", "100"], True), (["--table", "200"], True), (
+            ["--table", "local"], False), (["--table", "100", "-p", "ipv6"], False), (["--table", "100", "-p", "ip"], True):
+        done = connhist("netstat", "-rn", *then, *args)
+        assert (lacks in " ".join(done.stderr.split())) == is_told and "no route matches" not in done.stderr
+        document = json.loads(connhist("netstat", "-rn", *then, *args, "--format", "json").stdout)
+        assert document["left_out"] == is_told
+    assert "no route matches" in connhist("netstat", "-rn", *then, "--table", "200", "-p", "ipv6").stderr

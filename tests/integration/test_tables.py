@@ -388,6 +388,20 @@ def test_routes_from_somewhere_tell_from_where(wired):
     assert "FROM" in people(connhist("netstat", "-r", netns=wired).stdout)[0]
 
 
+def test_the_route_that_the_kernel_takes_of_those_from_somewhere_stands_first(wired):
+    if wired.run("ip", "-6", "route", "add", "2001:db8:8::/48", "via", "2001:db8::3", "metric", "7",
+                 "from", "2001:db8::/64", check=False).returncode:
+        pytest.skip("this kernel has no IPv6 subtrees")
+    wired.run("ip", "-6", "route", "add", "2001:db8:8::/48", "via", "2001:db8::5", "metric", "5")
+    wired.run("ip", "-6", "route", "add", "2001:db8:8::/48", "via", "2001:db8::4", "metric", "9", "from", "2001:db8::2/128")
+    wired.run("ip", "-6", "address", "add", "2001:db8::22/64", "dev", "v0", "nodad")
+    found = [(row["from"], row["gateway"]) for row in rows("-r", netns=wired) if row["destination"] == "2001:db8:8::/48"]
+    assert found == [("2001:db8::2/128", "2001:db8::4"), ("2001:db8::/64", "2001:db8::3"), (None, "2001:db8::5")]
+    for source, (_, gateway) in zip(("2001:db8::2", "2001:db8::22"), found):
+        taken, = json.loads(wired.run("ip", "-j", "-6", "route", "get", "2001:db8:8::1", "from", source).stdout)
+        assert taken["gateway"] == gateway
+
+
 @pytest.mark.parametrize("family", ["ip", "ipv6"])
 def test_routes_of_one_family_can_be_asked_for(wired, family):
     found = rows("-r", "-p", family, netns=wired)

@@ -12,7 +12,7 @@
 #include "connhist/model/route.h"
 
 #define COUNTING_PERIOD_MS  INT64_C(60000)
-#define COUNTING_ROUTES_MAX 4096 /* of a namespace, recorded */
+#define COUNTING_ROUTES_MAX 4096 /* of each class (route_class()) of a namespace, recorded */
 
 /* How far apart readings are at most when none lacks: one in each minute, or with each snapshot where
  * those are rarer. The first snapshot of a minute may come late in it. */

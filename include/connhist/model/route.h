@@ -82,17 +82,25 @@ struct route_hop_vec {
     VEC_FIELDS(struct route_hop);
 };
 
+/* Each has a bound of its own, so that many routes of one do not push out another's: the tables main,
+ * default and local, which every host needs, or all others; of IPv4 or IPv6. */
+#define ROUTE_CLASSES 4U
+
 /* Zeroed: empty, without bound. */
 struct route_table {
-    VEC_FIELDS(struct route);  /* owned; sorted after route_table_sort() */
-    struct route_hop_vec hops; /* of all routes, in the order they were told; owned */
-    size_t limit;              /* routes kept at most; 0: all */
-    size_t n_left_out;         /* beyond limit */
+    VEC_FIELDS(struct route);   /* owned; sorted after route_table_sort() */
+    struct route_hop_vec hops;  /* of all routes, in the order they were told; owned */
+    size_t limit;               /* routes of a class kept at most; 0: all */
+    size_t n_left_out;          /* beyond limit */
+    size_t n_of[ROUTE_CLASSES]; /* kept of each class */
 };
+
+/* The class of a table's routes, below ROUTE_CLASSES. */
+unsigned route_class(uint32_t table, uint8_t family);
 
 void route_table_finish(struct route_table *table);
 
-/* Forgets the routes and keeps limit. */
+/* Forgets the routes and keeps the limit. */
 void route_table_clear(struct route_table *table);
 
 /* Appends a route with n_hops ways: first_hop and n_hops are set here. 0 or -ENOMEM. */

@@ -8,7 +8,8 @@
 
 struct metric_label {
     const char *name;  /* of a fixed list */
-    const char *value; /* UTF-8, any; NULL or "": the sample has none */
+    const char *value; /* any bytes: what is not UTF-8, and controls, are written as \xHH, as
+                          text_for_terminal() does; NULL or "": the sample has none */
 };
 
 enum openmetrics_type {

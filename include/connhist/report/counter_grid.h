@@ -9,6 +9,7 @@
 #include "connhist/base/cleanup.h"
 #include "connhist/base/err.h"
 #include "connhist/model/counter.h"
+#include "connhist/report/filter.h"
 #include "connhist/report/walltime.h"
 
 struct db;
@@ -24,10 +25,11 @@ struct counter_series {
     uint8_t kind;                     /* enum counter_kind */
 };
 
-/* Which series there are; a file of an older edition has none. Wall times, until_ms is not included;
+/* Which series there are, of the namespaces that the filter's netns asks for, of which nothing else counts; a file of an older edition has none. Wall times, until_ms is not included;
  * walltime must stay as long as *ret. Call db_begin() before. -ENOMEM. */
-int counter_grid_new(struct db *db, const struct walltime *walltime, int64_t since_ms,
-                     int64_t until_ms, int64_t step_ms, struct counter_grid **ret, struct err *err);
+int counter_grid_new(struct db *db, const struct walltime *walltime, const struct filter *filter,
+                     int64_t since_ms, int64_t until_ms, int64_t step_ms, struct counter_grid **ret,
+                     struct err *err);
 void counter_grid_free(struct counter_grid *grid);
 DEFINE_CLEANUP(struct counter_grid *, counter_grid_free)
 

@@ -47,6 +47,38 @@ static void the_table_asked_for_most_comes_first_and_defaults_before_others(void
     route_table_finish(&table);
 }
 
+static void the_narrowest_source_stands_first_whatever_its_metric(void **state)
+{
+    static const struct {
+        const char *source;
+        uint8_t bits;
+        uint32_t metric;
+    } in_order[] = {
+        {"fd01::1", 128, 9}, {"fd00::", 64, 8}, {"fd01::", 64, 7}, {"fd01::", 64, 8},
+        {"fd01::", 48, 1},   {"::", 0, 5},      {"::", 0, 1024},
+    };
+    enum { ROUTES = sizeof(in_order) / sizeof(in_order[0]) };
+    struct route_table table = {0};
+
+    (void)state;
+    for (size_t i = 0; i < ROUTES; i++) {
+        const size_t one = i * 3 % ROUTES; /* in another order */
+        struct route route =
+            made(ROUTE_TABLE_MAIN, AF_INET6, "2001:db8:5::", 48, in_order[one].metric);
+        uint8_t family;
+
+        route.source_bits = in_order[one].bits;
+        assert_int_equal(address_parse(in_order[one].source, &family, &route.source), 0);
+        assert_int_equal(route_table_add(&table, &route, NULL, 0), 0);
+    }
+    route_table_sort(&table);
+    for (size_t i = 0; i < ROUTES; i++) {
+        assert_int_equal(table.items[i].source_bits, in_order[i].bits);
+        assert_int_equal(table.items[i].metric, in_order[i].metric);
+    }
+    route_table_finish(&table);
+}
+
 static void routes_alike_stay_in_the_kernels_order(void **state)
 {
     static const uint8_t types[] = {ROUTE_UNREACHABLE, ROUTE_UNICAST, ROUTE_BLACKHOLE,
@@ -181,7 +213,7 @@ static void each_field_shows_in_a_comparison(void **state)
     others[14].initrwnd = 1;
     others[15].pref = ROUTE_PREF_LOW;
     others[16].metric = 1;
-    others[17].source_bits = 1;
+    others[17].table = 100;
     for (size_t i = 0; i < 18; i++) {
         assert_true(route_compare(&none, &base, &none, &others[i]) < 0);
         assert_true(route_compare(&none, &others[i], &none, &base) > 0);
@@ -189,6 +221,9 @@ static void each_field_shows_in_a_comparison(void **state)
     }
     others[0] = base;
     others[0].tos = 16; /* asked before those for any packet */
+    assert_true(route_compare(&none, &others[0], &none, &base) < 0);
+    others[0] = base;
+    others[0].source_bits = 1; /* asked before those from anywhere */
     assert_true(route_compare(&none, &others[0], &none, &base) < 0);
 }
 
@@ -247,6 +282,34 @@ static void routes_beyond_the_limit_are_counted(void **state)
     route_table_finish(&table);
 }
 
+static void many_routes_of_one_class_leave_the_others_their_place(void **state)
+{
+    static const uint32_t tables[] = {100, 7, ROUTE_TABLE_DEFAULT, ROUTE_TABLE_MAIN,
+                                      ROUTE_TABLE_LOCAL};
+    struct route_table table = {.limit = 5};
+
+    (void)state;
+    for (size_t i = 0; i < 5; i++)
+        for (int n = 0; n < 2; n++) {
+            const struct route v4 = made(tables[i], AF_INET, "10.0.0.0", 8, 0);
+            const struct route v6 = made(tables[i], AF_INET6, "2001:db8::", 32, 0);
+
+            for (int more = 0; i < 2 && more < 9; more++)
+                assert_int_equal(route_table_add(&table, &v4, NULL, 0), 0);
+            assert_int_equal(route_table_add(&table, &v6, NULL, 0), 0);
+        }
+    assert_int_equal(table.n_of[route_class(7, AF_INET)], 5);
+    assert_int_equal(table.n_of[route_class(100, AF_INET6)], 4);
+    assert_int_equal(table.n_of[route_class(ROUTE_TABLE_MAIN, AF_INET)], 0);
+    assert_int_equal(table.n_of[route_class(ROUTE_TABLE_LOCAL, AF_INET6)], 5);
+    assert_int_equal(table.n, 5 + 4 + 5);
+    assert_int_equal(table.n_left_out, 4 * 9 - 5 + 1);
+    route_table_clear(&table);
+    for (unsigned i = 0; i < ROUTE_CLASSES; i++)
+        assert_int_equal(table.n_of[i], 0);
+    route_table_finish(&table);
+}
+
 static void numbers_have_the_names_that_ip_gives_them(void **state)
 {
     char buf[ROUTE_NAME_MAX];
@@ -295,6 +358,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_asked_for_most_comes_first_and_defaults_before_others),
+        cmocka_unit_test(the_narrowest_source_stands_first_whatever_its_metric),
         cmocka_unit_test(routes_alike_stay_in_the_kernels_order),
         cmocka_unit_test(what_tells_routes_apart_begins_a_new_order),
         cmocka_unit_test(routes_that_each_interface_has_have_no_rank),
@@ -302,6 +366,7 @@ int main(void)
         cmocka_unit_test(routes_keep_their_ways_when_sorted),
         cmocka_unit_test(any_difference_shows_in_a_comparison),
         cmocka_unit_test(routes_beyond_the_limit_are_counted),
+        cmocka_unit_test(many_routes_of_one_class_leave_the_others_their_place),
         cmocka_unit_test(numbers_have_the_names_that_ip_gives_them),
         cmocka_unit_test(flags_have_the_words_of_ip),
     };

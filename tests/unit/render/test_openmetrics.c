@@ -61,8 +61,51 @@ static void a_value_stays_within_its_quotes(void **state)
     assert_non_null(out);
     openmetrics_sample(out, "some", &label, 1, 1, 2000);
     fclose(out);
-    assert_string_equal(text, "some{name=\"a\\\"b\\\\c\\nd?[1m\"} 1 2.000\n");
+    assert_string_equal(text, "some{name=\"a\\\"b\\\\c\\nd\\\\x1b[1m\"} 1 2.000\n");
     free(text);
+}
+
+static void what_is_no_utf8_is_written_out_and_no_two_become_one(void **state)
+{
+    static const char *const values[][2] = {
+        {"eth\xc3\xa9", "eth\xc3\xa9"},
+        {"a\xff"
+         "b",
+         "a\\\\xff"
+         "b"},
+        {"a\x01"
+         "b",
+         "a\\\\x01"
+         "b"},
+        {"a\x02"
+         "b",
+         "a\\\\x02"
+         "b"},
+        {"a\x7f", "a\\\\x7f"},
+        {"a\xc3", "a\\\\xc3"},
+        {"a\\x01"
+         "b",
+         "a\\\\x5cx01"
+         "b"},
+        {"u\\x2d", "u\\\\x2d"},
+        {"\xe2\x80\xae", "\\\\xe2\\\\x80\\\\xae"},
+        {"\xed\xa0\x80", "\\\\xed\\\\xa0\\\\x80"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        const struct metric_label label = {"name", values[i][0]};
+        char *text = NULL, wanted[64];
+        size_t n = 0;
+        FILE *out = open_memstream(&text, &n);
+
+        assert_non_null(out);
+        openmetrics_sample(out, "some", &label, 1, 1, 2000);
+        fclose(out);
+        snprintf(wanted, sizeof(wanted), "some{name=\"%s\"} 1 2.000\n", values[i][1]);
+        assert_string_equal(text, wanted);
+        free(text);
+    }
 }
 
 int main(void)
@@ -71,6 +114,7 @@ int main(void)
         cmocka_unit_test(samples_stand_below_their_family_with_their_times),
         cmocka_unit_test(a_counter_has_its_unit_before_its_samples),
         cmocka_unit_test(a_value_stays_within_its_quotes),
+        cmocka_unit_test(what_is_no_utf8_is_written_out_and_no_two_become_one),
     };
 
     return cmocka_run_group_tests_name("openmetrics", tests, NULL, NULL);
