@@ -159,31 +159,49 @@ static void note_told(struct counted_space *space, const struct counted_netns *o
     forget(space, lost);
 }
 
-/* What goes wrong leaves what was told: the next reading tells the namespace in full. */
+/* Where a share begins in the batch's vectors. */
+struct ends {
+    size_t counters, interfaces, routes, hops;
+};
+
+static struct ends ends_of(const struct counting *to)
+{
+    return (struct ends){.counters = to->counters.n,
+                         .interfaces = to->interfaces.n,
+                         .routes = to->routes.n,
+                         .hops = to->hops.n};
+}
+
+static void take_back(struct counted_space *space, struct counting *to, const struct ends *ends)
+{
+    to->counters.n = ends->counters;
+    to->interfaces.n = ends->interfaces;
+    to->routes.n = ends->routes;
+    to->hops.n = ends->hops;
+    forget(space, COUNTED_ALL);
+}
+
+/* Of what goes wrong nothing is told: the next reading tells the namespace in full. */
 static void tell_share(struct counting_state *state, struct counted_space *space,
                        struct counted_netns one, struct counted_tables *tables)
 {
     struct counting *to = state->to;
-    size_t n_counters = to->counters.n, n_interfaces = to->interfaces.n, n_routes = to->routes.n;
+    struct ends ends = ends_of(to);
     int r = tell(state, space, one.again, tables);
 
     one.lacks = (uint8_t)tables->lacks;
-    one.n_counters = (uint32_t)(to->counters.n - n_counters);
-    one.n_interfaces = (uint32_t)(to->interfaces.n - n_interfaces);
-    one.n_routes = (uint32_t)(to->routes.n - n_routes);
     note_told(space, &one);
     if (r < 0) {
-        forget(space, COUNTED_ALL);
+        take_back(space, to, &ends);
         one.lacks = (uint8_t)COUNTED_ALL;
     }
-    if (one.again && !one.full && one.n_interfaces + one.n_routes == 0)
+    one.n_counters = (uint32_t)(to->counters.n - ends.counters);
+    one.n_interfaces = (uint32_t)(to->interfaces.n - ends.interfaces);
+    one.n_routes = (uint32_t)(to->routes.n - ends.routes);
+    if (one.again && (r < 0 || (!one.full && one.n_interfaces + one.n_routes == 0)))
         return;
-    if (vec_push(&to->netns, one) < 0) {
-        to->counters.n = n_counters;
-        to->interfaces.n = n_interfaces;
-        to->routes.n = n_routes;
-        forget(space, COUNTED_ALL);
-    }
+    if (vec_push(&to->netns, one) < 0)
+        take_back(space, to, &ends);
 }
 
 void counting_read(struct counting_state *state, const struct source *source, uint32_t netns)
