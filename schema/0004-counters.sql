@@ -96,7 +96,7 @@ CREATE TABLE routes (                    -- routes of all tables, each from when
     iif         INTEGER NOT NULL,        -- only for packets received at this ifindex; 0: any
     flags       INTEGER NOT NULL,        -- RTM_F_OFFLOAD (0x4000) and others
     encap       INTEGER NOT NULL,        -- LWTUNNEL_ENCAP_MPLS (1) and others; 0: none
-    rank        INTEGER NOT NULL,        -- place among those alike in table, destination, source, tos and metric: 0 the one that is taken before the others
+    rank        INTEGER NOT NULL,        -- place among those alike in table, destination, source, tos and metric: 0 the one that is taken before the others; all 0 for IPv6 link-local and multicast
     mtu         INTEGER NOT NULL,        -- bytes; 0: none told
     mtu_lock    INTEGER NOT NULL,        -- 1: path MTU discovery does not change it
     advmss      INTEGER NOT NULL,        -- segment size that is offered, bytes; 0: none told

@@ -24,7 +24,7 @@ int counting_tell_stats(struct counting_state *state, struct counted_space *spac
 int counting_tell_interfaces(struct counting_state *state, struct counted_space *space,
                              const struct interface_list *list);
 
-/* Takes the routes out of *now. Both are sorted, though not by hops: of routes that differ in their
- * ways alone there is one. */
+/* Takes the routes out of *now. Both are sorted as by route_table_sort(), by hops too: link-local
+ * routes differ in those alone. */
 int counting_tell_routes(struct counting_state *state, struct counted_space *space,
                          struct route_table *now);
