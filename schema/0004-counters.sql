@@ -32,7 +32,7 @@ CREATE TABLE counters (                  -- values, when they changed
     counter     INTEGER NOT NULL REFERENCES counter_names (id), -- which
     value       INTEGER NOT NULL,        -- as the kernel told it
     grew        INTEGER NOT NULL,        -- by how much since the value before; 0 for a gauge
-    turn        INTEGER NOT NULL,        -- how it follows: 0 went on, 1 the first value, 2 wrapped at 2^32, 3 began again from 0: grew is the least
+    turn        INTEGER NOT NULL,        -- how it follows: 0 went on, 1 the first value: grew is what was seen of it, 2 wrapped at 2^32, 3 began again from 0: grew is the least
     over_gap    INTEGER NOT NULL,        -- 1: readings lack before this one, and nobody knows when in that time it grew
     PRIMARY KEY (netns, at_ms, counter)
 ) STRICT, WITHOUT ROWID;

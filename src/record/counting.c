@@ -26,6 +26,7 @@ static void free_space(struct counted_space *space)
 {
     vec_finish(&space->values);
     interface_list_finish(&space->counted);
+    vec_finish(&space->apart);
     vec_finish(&space->interfaces);
     route_table_finish(&space->routes);
     vec_finish(&space->numbers);
@@ -97,6 +98,7 @@ static void forget(struct counted_space *space, unsigned parts)
     if (parts & COUNTED_COUNTERS) {
         vec_clear(&space->values);
         vec_clear(&space->counted);
+        vec_clear(&space->apart);
     }
     if (parts & COUNTED_INTERFACES)
         vec_clear(&space->interfaces);
@@ -138,8 +140,9 @@ static int tell(struct counting_state *state, struct counted_space *space, bool 
         r = counting_tell_counter(state, space, &tables->counters.items[i], NULL);
     if (!again)
         state->named |= r == 0 && !(tables->lacks & COUNTED_COUNTERS);
-    if (r == 0 && !again && !(tables->lacks & COUNTED_INTERFACES))
-        r = counting_tell_stats(state, space, &tables->interfaces);
+    if (r == 0 && !(tables->lacks & COUNTED_INTERFACES))
+        r = again ? counting_meet(space, &tables->interfaces)
+                  : counting_tell_stats(state, space, &tables->interfaces);
     if (r == 0 && !(tables->lacks & COUNTED_INTERFACES))
         r = counting_tell_interfaces(state, space, &tables->interfaces);
     if (r == 0 && !(tables->lacks & COUNTED_ROUTES))

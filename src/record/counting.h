@@ -13,6 +13,12 @@ struct counted_name {
     uint32_t number;
 };
 
+/* An interface that is not among those whose statistics were told last. */
+struct counted_apart {
+    struct interface interface; /* as it was told before it left, or as it was met */
+    bool met;                   /* between two readings: where it began nobody saw */
+};
+
 /* What was told of a namespace. */
 struct counted_space {
     uint32_t netns;
@@ -25,6 +31,9 @@ struct counted_space {
         VEC_FIELDS(int64_t);
     } values;                      /* by number; behind the end: 0 */
     struct interface_list counted; /* as of the last reading of statistics, which are in values */
+    struct {
+        VEC_FIELDS(struct counted_apart);
+    } apart; /* the latest last; bounded */
     struct {
         VEC_FIELDS(struct interface_change);
     } interfaces; /* as told last, by index */

@@ -135,6 +135,7 @@ static int find_name(struct store *store, const struct counter_change *change,
 struct share {
     int64_t netns; /* netns.id */
     int64_t at_ms;
+    int64_t before_ms;  /* the reading before; -1: there is none */
     int64_t covered_ms; /* since the reading before; 0: there is none, or a gap lies between */
     bool over_gap;
     bool known; /* its counters were read before: what has no value was 0 */
@@ -168,11 +169,33 @@ static int put_value(struct store *store, const struct share *share, int64_t id,
     return r;
 }
 
-/* How what was told in full follows what the file has. False: it is what the file has. */
-static bool follow(struct known *known, int64_t id, struct counter_change *change)
+/* 1: the statistics of this interface were read before, so that one that the file does not have was 0. */
+static int was_there(struct store *store, const struct share *share,
+                     const struct counter_change *change, struct err *err)
+{
+    static const char sql[] = "SELECT 1 FROM interfaces WHERE netns = ?1 AND has_stats AND "
+                              "from_ms <= ?2 AND coalesce(until_ms > ?2, 1) AND name = ?3 LIMIT 1";
+    const char *name = strchr(change->name, '.');
+    const char *end = strrchr(change->name, '.');
+    sqlite3_stmt *stmt;
+    int r = writer_stmt(store, STMT_COUNTED_INTERFACE, sql, &stmt, err);
+
+    if (r < 0 || !name || name == end)
+        return r < 0 ? r : 0;
+    SQL_BIND(stmt, share->netns, share->before_ms);
+    sqlite3_bind_text(stmt, 3, name + 1, (int)(end - name - 1), SQLITE_TRANSIENT);
+    r = sql_step(stmt, err);
+    sqlite3_reset(stmt);
+    return r;
+}
+
+/* How what was told in full follows what the file has. 0: it is what the file has; 1: it is not. */
+static int follow(struct store *store, const struct share *share, struct known *known, int64_t id,
+                  struct counter_change *change, struct err *err)
 {
     bool is_known = (size_t)id < known->n && known->is_known[id];
     int64_t before = is_known ? known->values[id] : 0;
+    int r;
 
     if (is_known)
         known->is_known[id] = false;
@@ -184,10 +207,13 @@ static bool follow(struct known *known, int64_t id, struct counter_change *chang
     if (known->anew) {
         change->turn = COUNTER_RESET;
         change->grew = change->value > 0 ? change->value : 0;
-        return true;
+        return 1;
     }
     if (!known->any)
-        return true;
+        return 1;
+    r = is_known || change->protocol ? 1 : was_there(store, share, change, err);
+    if (r <= 0) /* it came since, and nobody saw where it began */
+        return r < 0 ? r : 1;
     /* whether it wrapped while nobody looked can't be told */
     change->turn = (uint8_t)counter_growth(before, change->value, 64, &change->grew);
     return before != change->value;
@@ -240,6 +266,7 @@ static int find_share(struct store *store, const struct counted_netns *one, int6
     if (r > 0)
         before_ms = sqlite3_column_int64(stmt, 0);
     share->known = r > 0;
+    share->before_ms = before_ms;
     sqlite3_reset(stmt);
     if (r < 0 || before_ms < 0 || before_ms >= share->at_ms)
         return r < 0 ? r : 0;
@@ -279,10 +306,11 @@ static int put_counters(struct store *store, const struct share *share,
         r = find_name(store, &change, naming, &id, err);
         if (r >= 0 && id)
             orphans_note(store, STMT_FIND_COUNTER, id);
-        if (r < 0 || !id || change.named ||
-            (one->full & COUNTED_COUNTERS && !follow(&known, id, &change)))
+        if (r < 0 || !id || change.named)
             continue;
-        r = put_value(store, share, id, &change, err);
+        r = one->full & COUNTED_COUNTERS ? follow(store, share, &known, id, &change, err) : 1;
+        if (r > 0)
+            r = put_value(store, share, id, &change, err);
     }
     if (r >= 0 && one->full & COUNTED_COUNTERS &&
         !(one->lacks & (COUNTED_COUNTERS | COUNTED_INTERFACES)))

@@ -46,7 +46,8 @@ enum counted_part {
 /* How a value follows the one before. The numbers stand in the file. */
 enum counter_turn {
     COUNTER_WENT_ON = 0,
-    COUNTER_FIRST = 1,   /* nothing is known before it */
+    COUNTER_FIRST = 1,   /* nothing is known before it; of an interface that was met between two
+                            readings it may have grown since */
     COUNTER_WRAPPED = 2, /* went on through 2^32 */
     COUNTER_RESET = 3,   /* began again from 0: what it had grown by before is not all known */
 };

@@ -14,6 +14,8 @@
 #define MINUTE INT64_C(60000)
 
 static int grows_left = -1; /* that many times memory is there; -1: always */
+static bool fails_on;       /* and then never more; else it fails once */
+static bool failed;         /* it did */
 
 /* Linked in place of the one that every vector grows by. */
 int __real_vec_grow_(void **items, size_t *capacity, size_t n, size_t more, size_t item_bytes);
@@ -21,8 +23,11 @@ int __wrap_vec_grow_(void **items, size_t *capacity, size_t n, size_t more, size
 
 int __wrap_vec_grow_(void **items, size_t *capacity, size_t n, size_t more, size_t item_bytes)
 {
-    if (grows_left == 0)
+    if (grows_left == 0) {
+        failed = true;
+        grows_left -= !fails_on;
         return -ENOMEM;
+    }
     grows_left -= grows_left > 0;
     return __real_vec_grow_(items, capacity, n, more, item_bytes);
 }
@@ -68,7 +73,8 @@ static int64_t no_time(void *ctx)
     return 0;
 }
 
-static void read_with(struct counting_state *state, struct counting *told, uint32_t n,
+/* True: memory was short. */
+static bool read_with(struct counting_state *state, struct counting *told, uint32_t n,
                       int64_t at_ms, int grows)
 {
     static const struct source_ops ops = {.counters = read_tables,
@@ -77,9 +83,11 @@ static void read_with(struct counting_state *state, struct counting *told, uint3
 
     counting_begin(state, told, at_ms, false, false);
     grows_left = grows;
+    failed = false;
     counting_read(state, &source, 1);
     grows_left = -1;
     counting_end(state);
+    return failed;
 }
 
 /* Each row is of the one share, and nothing is told of what lacks. True: there is a share. */
@@ -115,11 +123,11 @@ static int fail_each(bool again)
         struct counting first = {0}, told = {0}, next = {0};
 
         counting_state_init(&state, false, &clock);
-        read_with(&state, &first, 2, 10 * MINUTE, -1);
+        (void)read_with(&state, &first, 2, 10 * MINUTE, -1);
         assert_true(hold_told(&first));
-        read_with(&state, &told, 80, again ? 10 * MINUTE + 1000 : 11 * MINUTE, fails);
-        done = hold_told(&told);
-        read_with(&state, &next, 80, 12 * MINUTE, -1);
+        done = !read_with(&state, &told, 80, again ? 10 * MINUTE + 1000 : 11 * MINUTE, fails);
+        assert_true(hold_told(&told) == done);
+        (void)read_with(&state, &next, 80, 12 * MINUTE, -1);
         assert_true(hold_told(&next));
         /* what was told is not told again, what was not is */
         assert_int_equal(next.netns.items[0].full, done ? 0 : COUNTED_ALL);
@@ -136,12 +144,18 @@ static int fail_each(bool again)
 static void a_reading_that_has_no_memory_lacks_all_and_the_next_one_tells_all(void **state)
 {
     (void)state;
+    fails_on = true;
+    assert_true(fail_each(false) > 5);
+    fails_on = false;
     assert_true(fail_each(false) > 5);
 }
 
 static void between_two_readings_nothing_is_told_for_which_there_is_no_memory(void **state)
 {
     (void)state;
+    fails_on = true;
+    assert_true(fail_each(true) > 5);
+    fails_on = false;
     assert_true(fail_each(true) > 5);
 }
 
