@@ -11,12 +11,11 @@
 #define NUMBERS_A_MS 65536
 #define PACE         50 /* reading out of turn takes this part of the time at most */
 
-void counting_state_init(struct counting_state *state, bool same_boot, const struct clock *clock)
+void counting_state_init(struct counting_state *state, const struct clock *clock)
 {
     struct utsname name;
 
-    *state = (struct counting_state){
-        .clock = clock, .minute = -1, .told_before = same_boot, .long_bits = 64};
+    *state = (struct counting_state){.clock = clock, .minute = -1, .long_bits = 64};
     /* a program of 32 bits may run on a kernel of 64 */
     if (sizeof(long) == 4 && uname(&name) == 0 && !strstr(name.machine, "64"))
         state->long_bits = 32;
@@ -72,7 +71,6 @@ void counting_end(struct counting_state *state)
                 free_space(state->spaces.items[i]);
         state->spaces.n = kept;
         counting_tidy_names(state);
-        state->read_before |= state->to->taken;
     }
     state->to = NULL;
 }
@@ -224,7 +222,6 @@ void counting_read(struct counting_state *state, const struct source *source, ui
     if (state->full)
         forget(space, COUNTED_ALL);
     one.full = (uint8_t)((one.again ? COUNTED_TABLES : COUNTED_ALL) & ~space->told);
-    one.anew = one.full && !state->told_before && !state->read_before;
     if (!one.again) {
         state->to->taken = true;
         space->seen = true;

@@ -59,16 +59,14 @@ struct counting_state {
     bool in_turn;        /* the minute's reading is due */
     bool full;           /* this reading tells everything */
     bool named;          /* the file has the names of counters that have always been 0 */
-    bool told_before;    /* an earlier run in this boot has told of namespaces */
-    bool read_before;    /* this run has */
 };
 
 #define COUNTED_NAMES_MAX 16384
 #define COUNTED_LINKS_MAX \
     (COUNTED_NAMES_MAX / 4 * 3) /* with so many the rest is for the kernel's own */
 
-/* same_boot: the file goes on with what this boot has. clock: must outlive the state. */
-void counting_state_init(struct counting_state *state, bool same_boot, const struct clock *clock);
+/* clock: must outlive the state. */
+void counting_state_init(struct counting_state *state, const struct clock *clock);
 void counting_state_finish(struct counting_state *state);
 
 /* A snapshot begins: a reading is due in each minute, and where now is set. full: the file must be

@@ -138,6 +138,8 @@ struct share {
     int64_t before_ms;  /* the reading before; -1: there is none */
     int64_t covered_ms; /* since the reading before; 0: there is none, or a gap lies between */
     bool over_gap;
+    bool
+        anew; /* it is told in full, and its counters and routes in the file are of an earlier boot */
     bool known; /* its counters were read before: what has no value was 0 */
 };
 
@@ -250,12 +252,11 @@ static int put_rest(struct store *store, const struct share *share, const struct
 
 /* What lies between this reading of the namespace's counters and the one before. last_ms: the file's
  * last reading of any; -1: none. */
-static int find_share(struct store *store, const struct counted_netns *one, int64_t last_ms,
-                      struct share *share, struct err *err)
+static int find_share(struct store *store, int64_t last_ms, struct share *share, struct err *err)
 {
     static const char sql[] = "SELECT last_ms FROM counter_cover WHERE tier = ?2 AND netns = ?1 "
                               "ORDER BY at_ms DESC LIMIT 1";
-    int64_t before_ms = one->anew ? last_ms : -1; /* with a boot, its namespaces are others */
+    int64_t before_ms = share->anew ? last_ms : -1; /* with a boot, its namespaces are others */
     sqlite3_stmt *stmt;
     int r = writer_stmt(store, STMT_LAST_COUNTERS, sql, &stmt, err);
 
@@ -296,7 +297,7 @@ static int put_counters(struct store *store, const struct share *share,
                         bool had_readings, struct naming *naming, struct err *err)
 {
     _cleanup_(finish_known) struct known known = {.any = share->known,
-                                                  .anew = one->anew && had_readings};
+                                                  .anew = share->anew && had_readings};
     int r = one->full & COUNTED_COUNTERS ? load_known(store, share->netns, &known, err) : 0;
 
     for (uint32_t i = 0; i < one->n_counters && r >= 0; i++) {
@@ -320,6 +321,31 @@ static int put_counters(struct store *store, const struct share *share,
     return r;
 }
 
+/* Whether this boot's counters stand in the file: else all of them began at 0 since it was written. That
+ * the boot has runs says nothing, they may have ended before they wrote any. */
+static int has_boot(struct store *store, bool *ret, struct err *err)
+{
+    static const char sql[] = "SELECT 1 FROM counter_cover WHERE tier = ?1 AND last_ms >= (SELECT "
+                              "min(started_ms) FROM recordings WHERE boot = ?2) LIMIT 1";
+    _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    int r = sql_prepare(store->db, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, TIER_DAYS, store->boot);
+    r = sql_step(stmt, err);
+    *ret = r > 0;
+    return r;
+}
+
+static bool any_full(const struct counting *counting)
+{
+    for (size_t i = 0; i < counting->netns.n; i++)
+        if (counting->netns.items[i].full)
+            return true;
+    return false;
+}
+
 /* -1: there is none. */
 static int read_last(struct store *store, int64_t *ret, struct err *err)
 {
@@ -340,26 +366,30 @@ int counting_write(struct store *store, const struct batch_ids *ids, const struc
     size_t counter = 0, interface = 0, route = 0;
     int64_t at_ms = batch->snapshot.start_ms;
     int64_t last_ms = -1;
+    bool boot_told = true;
     int r = counting->taken ? read_last(store, &last_ms, err) : 0;
+
+    if (r >= 0 && any_full(counting))
+        r = has_boot(store, &boot_told, err);
 
     for (size_t i = 0; i < counting->netns.n && r >= 0; i++) {
         const struct counted_netns *one = &counting->netns.items[i];
         int64_t netns = lives_netns(ids, one->netns);
-        struct share share = {.netns = netns, .at_ms = at_ms};
+        struct share share = {.netns = netns, .at_ms = at_ms, .anew = one->full && !boot_told};
 
         if (!one->again)
-            r = find_share(store, one, last_ms, &share, err);
+            r = find_share(store, last_ms, &share, err);
         if (r >= 0 && one->lacks && !one->again)
             r = WRITER_RUN(store, STMT_ADD_READING_LACK, lack_sql, err, at_ms, netns, one->lacks);
         if (r >= 0 && !one->again)
             r = put_counters(store, &share, one, counting->counters.items + counter, last_ms >= 0,
                              &naming, err);
         if (r >= 0)
-            r = counting_put_interfaces(store, netns, at_ms, one,
+            r = counting_put_interfaces(store, netns, at_ms, one, share.anew,
                                         counting->interfaces.items + interface, err);
         if (r >= 0)
-            r = counting_put_routes(store, netns, at_ms, one, counting->routes.items + route,
-                                    counting->hops.items, err);
+            r = counting_put_routes(store, netns, at_ms, one, share.anew,
+                                    counting->routes.items + route, counting->hops.items, err);
         counter += one->n_counters;
         interface += one->n_interfaces;
         route += one->n_routes;

@@ -2,8 +2,8 @@
 """Where counters and interfaces begin of which nobody saw the beginning, played by the replay."""
 import pytest
 
-from conftest import query
-from test_counting import Kernel, replay
+from conftest import connhist, count, query, strict_json
+from test_counting import BEGIN, MINUTE, Kernel, replay, steps
 
 
 @pytest.fixture
@@ -54,3 +54,33 @@ def test_a_restart_takes_new_interfaces_for_what_they_are(path):
     assert told(path, "interface.eth0.rx_bytes") == [(900, 0, 1), (907, 7, 0)]
     assert told(path, "interface.idle.1.rx_bytes") == [(50, 50, 0)]  # it was there, at 0
     assert told(path, "interface.moved.1.rx_bytes") == [(70000, 0, 1)]
+
+
+def test_a_run_that_dies_before_its_first_reading_is_written_leaves_the_reboot_to_the_next(path):
+    kernel = Kernel()
+    kernel.set("Tcp.OutRsts", 1_000)
+    kernel.set("Tcp.ActiveOpens", 10)
+    kernel.commands += ["interface 2 eth0 1500 900", "route 10.3.0.0 16 192.0.2.77 5"]
+    kernel.ticks(7)
+    kernel.reboot(4 * MINUTE)
+    kernel.set("Tcp.OutRsts", 5_000)
+    kernel.set("Tcp.ActiveOpens", 10)
+    kernel.commands.append("crash")
+    kernel.wait(5_000)
+    kernel.clock()
+    kernel.commands.append(f"start boot-{kernel.boot}")
+    kernel.ticks(7)
+    replay(path, kernel.commands)
+    assert told(path, "Tcp.OutRsts") == [(1000, 0, 1), (5000, 5000, 3)]
+    assert told(path, "Tcp.ActiveOpens") == [(10, 0, 1), (10, 10, 3)]
+    for table in "interfaces", "routes":  # of each boot one
+        assert count(path, f"SELECT count(*) FROM {table}") == 2, table
+    # and the one after it goes on
+    kernel.restart("crash")
+    kernel.ticks(7)
+    replay(path, kernel.commands)
+    assert told(path, "Tcp.OutRsts") == [(1000, 0, 1), (5000, 5000, 3)]
+    rows = steps(path, "Tcp.OutRsts", BEGIN, kernel.wall_ms + 1, "1h")
+    assert sum((row["grew"] or 0) + (row["gap_grew"] or 0) for row in rows) == 5000
+    document = strict_json(connhist("--db", path, "netstat", "-s", "--since", f"@{BEGIN / 1000}", "--format", "json").stdout)
+    assert {row["counter"]: row["grew"] for row in document["rows"]}["Tcp.OutRsts"] == 5000

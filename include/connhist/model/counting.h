@@ -88,7 +88,6 @@ struct counted_netns {
     uint8_t lacks; /* enum counted_part: nothing is told of those */
     uint8_t
         full;   /* likewise: the file may have anything of those; what is not told is 0, or ended */
-    bool anew;  /* full, and since the file was written last all began at 0 */
     bool again; /* interfaces and routes alone, between two readings; nothing lacks, or nothing is
                       told */
 };

@@ -83,7 +83,7 @@ static int set_up(void **state)
 
     assert_non_null(scene);
     scene->clock = (struct clock){.boottime_ns = no_time};
-    counting_state_init(&scene->counting, false, &scene->clock);
+    counting_state_init(&scene->counting, &scene->clock);
     for (size_t i = 0; i < LINKS_MAX; i++)
         scene->bytes[i] = -1;
     scene->bytes[1] = 100;

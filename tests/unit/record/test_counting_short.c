@@ -122,7 +122,7 @@ static int fail_each(bool again)
         struct counting_state state;
         struct counting first = {0}, told = {0}, next = {0};
 
-        counting_state_init(&state, false, &clock);
+        counting_state_init(&state, &clock);
         (void)read_with(&state, &first, 2, 10 * MINUTE, -1);
         assert_true(hold_told(&first));
         done = !read_with(&state, &told, 80, again ? 10 * MINUTE + 1000 : 11 * MINUTE, fails);
