@@ -61,10 +61,6 @@ struct counting_state {
     bool named;          /* the file has the names of counters that have always been 0 */
 };
 
-#define COUNTED_NAMES_MAX 16384
-#define COUNTED_LINKS_MAX \
-    (COUNTED_NAMES_MAX / 4 * 3) /* with so many the rest is for the kernel's own */
-
 /* clock: must outlive the state. */
 void counting_state_init(struct counting_state *state, const struct clock *clock);
 void counting_state_finish(struct counting_state *state);

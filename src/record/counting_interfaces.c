@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Interfaces and their statistics, as they are told. */
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,33 +9,10 @@
 #define INTERFACES_COUNTED 256 /* of a namespace, by their index */
 #define APART_MAX          256
 
-static const struct {
-    const char *name;
-    size_t offset;
-} stats[] = {
-#define STAT(what)                                    \
-    {                                                 \
-#what, offsetof(struct interface_stats, what) \
-    }
-    STAT(rx_bytes),     STAT(tx_bytes),      STAT(rx_packets), STAT(tx_packets),   STAT(rx_errors),
-    STAT(tx_errors),    STAT(rx_dropped),    STAT(tx_dropped), STAT(rx_multicast), STAT(rx_missed),
-    STAT(rx_nohandler), STAT(tx_collisions), STAT(tx_carrier),
-};
-
-#define N_STATS (sizeof(stats) / sizeof(stats[0]))
-
-static int64_t stat_of(const struct interface *interface, size_t i)
-{
-    int64_t value;
-
-    memcpy(&value, (const char *)&interface->stats + stats[i].offset, sizeof(value));
-    return value;
-}
-
 static void name_stat(const struct interface *interface, size_t i,
                       char ret[static COUNTER_NAME_MAX])
 {
-    snprintf(ret, COUNTER_NAME_MAX, "interface.%s.%s", interface->name, stats[i].name);
+    snprintf(ret, COUNTER_NAME_MAX, "interface.%s.%s", interface->name, interface_stat_name(i));
 }
 
 static bool is_same(const struct interface *a, const struct interface *b)
@@ -77,8 +53,8 @@ static const struct counted_apart *find_apart(const struct counted_space *space,
 
 static bool fell(const struct interface *was, const struct interface *now)
 {
-    for (size_t i = 0; i < N_STATS; i++)
-        if (stat_of(now, i) < stat_of(was, i))
+    for (size_t i = 0; i < INTERFACE_STATS; i++)
+        if (interface_stat(&now->stats, i) < interface_stat(&was->stats, i))
             return true;
     return false;
 }
@@ -97,14 +73,14 @@ static bool is_restarted(const struct counted_space *space, const struct interfa
 static struct counted_before stood(const struct interface *now, size_t i,
                                    const struct counted_apart *apart, int64_t value)
 {
-    struct counted_before before = {.value = stat_of(now, i), .is_first = true};
+    struct counted_before before = {.value = interface_stat(&now->stats, i), .is_first = true};
 
     if (apart && !apart->met)
-        return (struct counted_before){.value = stat_of(&apart->interface, i)};
+        return (struct counted_before){.value = interface_stat(&apart->interface.stats, i)};
     if (value == COUNTED_GONE)
         return (struct counted_before){.value = COUNTED_GONE};
     if (apart) {
-        before.value = stat_of(&apart->interface, i);
+        before.value = interface_stat(&apart->interface.stats, i);
         before.is_first = before.value != 0;
     }
     return before;
@@ -121,15 +97,15 @@ static int tell_stats_of(struct counting_state *state, struct counted_space *spa
 
     if (apart && fell(&apart->interface, now))
         apart = NULL;
-    for (size_t i = 0; r == 0 && now->has_stats && i < N_STATS; i++) {
+    for (size_t i = 0; r == 0 && now->has_stats && i < INTERFACE_STATS; i++) {
         struct counter counter = {
-            .value = stat_of(now, i), .kind = COUNTER_TOTAL, .place = (uint16_t)i};
+            .value = interface_stat(&now->stats, i), .kind = COUNTER_TOTAL, .place = (uint16_t)i};
         struct counted_before before = {.value = COUNTED_GONE};
         int64_t *value = NULL;
 
         name_stat(now, i, counter.name);
         if (was)
-            before.value = stat_of(was, i);
+            before.value = interface_stat(&was->stats, i);
         else
             r = counting_find_value(state, space, counter.name, COUNTED_LINKS_MAX, &value);
         if (!was && (!restarted || (apart && !apart->met)))
@@ -160,7 +136,7 @@ static void leave_names(struct counting_state *state, struct counted_space *spac
 
         if (!was->has_stats || has_name(list, was->name))
             continue;
-        for (size_t k = 0; k < N_STATS; k++) {
+        for (size_t k = 0; k < INTERFACE_STATS; k++) {
             char name[COUNTER_NAME_MAX];
             int64_t *value;
 

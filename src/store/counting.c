@@ -9,9 +9,7 @@
 #include "sql.h"
 #include "writer.h"
 
-#define NAMES_MAX   16384               /* in the file */
-#define NAMES_SHORT (NAMES_MAX / 2)     /* so many, and those of interfaces that have gone go */
-#define OF_LINKS    (NAMES_MAX / 4 * 3) /* with so many the rest is for the kernel's own */
+#define NAMES_SHORT (COUNTED_NAMES_MAX / 2) /* so many, and those of interfaces that have gone go */
 
 /* The names of counters while a batch is written. */
 struct naming {
@@ -45,7 +43,7 @@ static int load_known(struct store *store, int64_t netns, struct known *known, s
 
     if (r < 0)
         return r;
-    known->n = highest > 0 && highest <= 64 * NAMES_MAX ? (size_t)highest + 1 : 1;
+    known->n = highest > 0 && highest <= 64 * COUNTED_NAMES_MAX ? (size_t)highest + 1 : 1;
     known->values = calloc(known->n, sizeof(*known->values));
     known->is_known = calloc(known->n, sizeof(*known->is_known));
     if (!known->values || !known->is_known)
@@ -75,7 +73,7 @@ static void bind_name(sqlite3_stmt *stmt, const void *what)
 static int has_place(struct store *store, const struct counter_change *change,
                      struct naming *naming, struct err *err)
 {
-    int64_t most = change->protocol ? NAMES_MAX : OF_LINKS;
+    int64_t most = change->protocol ? COUNTED_NAMES_MAX : COUNTED_LINKS_MAX;
 
     if (naming->n < 0) {
         int r = sql_query_i64(store->db, "SELECT count(*) FROM counter_names", &naming->n, err);

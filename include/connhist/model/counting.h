@@ -14,6 +14,10 @@
 #define COUNTING_PERIOD_MS  INT64_C(60000)
 #define COUNTING_ROUTES_MAX 4096 /* of a namespace, recorded */
 
+#define COUNTED_NAMES_MAX 16384 /* of counters, in memory and in the file */
+#define COUNTED_LINKS_MAX \
+    (COUNTED_NAMES_MAX / 4 * 3) /* with so many the rest is the kernel's own */
+
 /* How far apart readings are at most when none lacks: one in each minute, or with each snapshot where
  * those are rarer. The first snapshot of a minute may come late in it. */
 static inline int64_t counting_late_ms(int64_t interval_ms)
