@@ -32,7 +32,7 @@ CREATE TABLE counters (                  -- values, when they changed
     counter     INTEGER NOT NULL REFERENCES counter_names (id), -- which
     value       INTEGER NOT NULL,        -- as the kernel told it
     grew        INTEGER NOT NULL,        -- by how much since the value before; 0 for a gauge
-    turn        INTEGER NOT NULL,        -- how it follows: 0 went on, 1 the first value, 2 wrapped at 2^32, 3 began again from 0, also with its namespace: grew is the least
+    turn        INTEGER NOT NULL,        -- how it follows: 0 went on, 1 the first value: grew is what was seen of it, 2 wrapped at 2^32, 3 began again from 0, also with its namespace: grew is the least
     over_gap    INTEGER NOT NULL,        -- 1: readings lack before this one, and nobody knows when in that time it grew
     PRIMARY KEY (netns, at_ms, counter)
 ) STRICT, WITHOUT ROWID;
@@ -96,7 +96,7 @@ CREATE TABLE routes (                    -- routes of all tables, each from when
     iif         INTEGER NOT NULL,        -- only for packets received at this ifindex; 0: any
     flags       INTEGER NOT NULL,        -- RTM_F_OFFLOAD (0x4000) and others
     encap       INTEGER NOT NULL,        -- LWTUNNEL_ENCAP_MPLS (1) and others; 0: none
-    rank        INTEGER NOT NULL,        -- place among those alike in table, destination, source, tos and metric: 0 the one that is taken before the others
+    rank        INTEGER NOT NULL,        -- place among those alike in table, destination, source, tos and metric: 0 the one that is taken before the others; all 0 for IPv6 link-local and multicast
     mtu         INTEGER NOT NULL,        -- bytes; 0: none told
     mtu_lock    INTEGER NOT NULL,        -- 1: path MTU discovery does not change it
     advmss      INTEGER NOT NULL,        -- segment size that is offered, bytes; 0: none told

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "connhist/model/interface.h"
 
+#include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void interface_list_finish(struct interface_list *list)
 {
@@ -50,6 +53,36 @@ static void add(int64_t *sum, int64_t value)
 {
     if (__builtin_add_overflow(*sum, value, sum))
         *sum = INT64_MAX;
+}
+
+static const struct {
+    const char *name;
+    size_t offset;
+} stats_table[] = {
+#define STAT(what)                                    \
+    {                                                 \
+#what, offsetof(struct interface_stats, what) \
+    }
+    STAT(rx_bytes),     STAT(tx_bytes),      STAT(rx_packets), STAT(tx_packets),   STAT(rx_errors),
+    STAT(tx_errors),    STAT(rx_dropped),    STAT(tx_dropped), STAT(rx_multicast), STAT(rx_missed),
+    STAT(rx_nohandler), STAT(tx_collisions), STAT(tx_carrier),
+};
+
+static_assert(sizeof(stats_table) / sizeof(stats_table[0]) == INTERFACE_STATS &&
+                  sizeof(struct interface_stats) == INTERFACE_STATS * sizeof(int64_t),
+              "each member has a name");
+
+const char *interface_stat_name(size_t i)
+{
+    return stats_table[i].name;
+}
+
+int64_t interface_stat(const struct interface_stats *stats, size_t i)
+{
+    int64_t value;
+
+    memcpy(&value, (const char *)stats + stats_table[i].offset, sizeof(value));
+    return value;
 }
 
 struct interface_stats interface_list_total(const struct interface_list *list, size_t *ret_n)

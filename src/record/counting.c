@@ -11,12 +11,11 @@
 #define NUMBERS_A_MS 65536
 #define PACE         50 /* reading out of turn takes this part of the time at most */
 
-void counting_state_init(struct counting_state *state, bool same_boot, const struct clock *clock)
+void counting_state_init(struct counting_state *state, const struct clock *clock)
 {
     struct utsname name;
 
-    *state = (struct counting_state){
-        .clock = clock, .minute = -1, .told_before = same_boot, .long_bits = 64};
+    *state = (struct counting_state){.clock = clock, .minute = -1, .long_bits = 64};
     /* a program of 32 bits may run on a kernel of 64 */
     if (sizeof(long) == 4 && uname(&name) == 0 && !strstr(name.machine, "64"))
         state->long_bits = 32;
@@ -26,6 +25,7 @@ static void free_space(struct counted_space *space)
 {
     vec_finish(&space->values);
     interface_list_finish(&space->counted);
+    vec_finish(&space->apart);
     vec_finish(&space->interfaces);
     route_table_finish(&space->routes);
     vec_finish(&space->numbers);
@@ -71,7 +71,6 @@ void counting_end(struct counting_state *state)
                 free_space(state->spaces.items[i]);
         state->spaces.n = kept;
         counting_tidy_names(state);
-        state->read_before |= state->to->taken;
     }
     state->to = NULL;
 }
@@ -97,6 +96,7 @@ static void forget(struct counted_space *space, unsigned parts)
     if (parts & COUNTED_COUNTERS) {
         vec_clear(&space->values);
         vec_clear(&space->counted);
+        vec_clear(&space->apart);
     }
     if (parts & COUNTED_INTERFACES)
         vec_clear(&space->interfaces);
@@ -138,8 +138,9 @@ static int tell(struct counting_state *state, struct counted_space *space, bool 
         r = counting_tell_counter(state, space, &tables->counters.items[i], NULL);
     if (!again)
         state->named |= r == 0 && !(tables->lacks & COUNTED_COUNTERS);
-    if (r == 0 && !again && !(tables->lacks & COUNTED_INTERFACES))
-        r = counting_tell_stats(state, space, &tables->interfaces);
+    if (r == 0 && !(tables->lacks & COUNTED_INTERFACES))
+        r = again ? counting_meet(space, &tables->interfaces)
+                  : counting_tell_stats(state, space, &tables->interfaces);
     if (r == 0 && !(tables->lacks & COUNTED_INTERFACES))
         r = counting_tell_interfaces(state, space, &tables->interfaces);
     if (r == 0 && !(tables->lacks & COUNTED_ROUTES))
@@ -159,31 +160,49 @@ static void note_told(struct counted_space *space, const struct counted_netns *o
     forget(space, lost);
 }
 
-/* What goes wrong leaves what was told: the next reading tells the namespace in full. */
+/* Where a share begins in the batch's vectors. */
+struct ends {
+    size_t counters, interfaces, routes, hops;
+};
+
+static struct ends ends_of(const struct counting *to)
+{
+    return (struct ends){.counters = to->counters.n,
+                         .interfaces = to->interfaces.n,
+                         .routes = to->routes.n,
+                         .hops = to->hops.n};
+}
+
+static void take_back(struct counted_space *space, struct counting *to, const struct ends *ends)
+{
+    to->counters.n = ends->counters;
+    to->interfaces.n = ends->interfaces;
+    to->routes.n = ends->routes;
+    to->hops.n = ends->hops;
+    forget(space, COUNTED_ALL);
+}
+
+/* Of what goes wrong nothing is told: the next reading tells the namespace in full. */
 static void tell_share(struct counting_state *state, struct counted_space *space,
                        struct counted_netns one, struct counted_tables *tables)
 {
     struct counting *to = state->to;
-    size_t n_counters = to->counters.n, n_interfaces = to->interfaces.n, n_routes = to->routes.n;
+    struct ends ends = ends_of(to);
     int r = tell(state, space, one.again, tables);
 
     one.lacks = (uint8_t)tables->lacks;
-    one.n_counters = (uint32_t)(to->counters.n - n_counters);
-    one.n_interfaces = (uint32_t)(to->interfaces.n - n_interfaces);
-    one.n_routes = (uint32_t)(to->routes.n - n_routes);
     note_told(space, &one);
     if (r < 0) {
-        forget(space, COUNTED_ALL);
+        take_back(space, to, &ends);
         one.lacks = (uint8_t)COUNTED_ALL;
     }
-    if (one.again && !one.full && one.n_interfaces + one.n_routes == 0)
+    one.n_counters = (uint32_t)(to->counters.n - ends.counters);
+    one.n_interfaces = (uint32_t)(to->interfaces.n - ends.interfaces);
+    one.n_routes = (uint32_t)(to->routes.n - ends.routes);
+    if (one.again && (r < 0 || (!one.full && one.n_interfaces + one.n_routes == 0)))
         return;
-    if (vec_push(&to->netns, one) < 0) {
-        to->counters.n = n_counters;
-        to->interfaces.n = n_interfaces;
-        to->routes.n = n_routes;
-        forget(space, COUNTED_ALL);
-    }
+    if (vec_push(&to->netns, one) < 0)
+        take_back(space, to, &ends);
 }
 
 void counting_read(struct counting_state *state, const struct source *source, uint32_t netns)
@@ -203,7 +222,6 @@ void counting_read(struct counting_state *state, const struct source *source, ui
     if (state->full)
         forget(space, COUNTED_ALL);
     one.full = (uint8_t)((one.again ? COUNTED_TABLES : COUNTED_ALL) & ~space->told);
-    one.anew = one.full && !state->told_before && !state->read_before;
     if (!one.again) {
         state->to->taken = true;
         space->seen = true;

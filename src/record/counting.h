@@ -13,6 +13,12 @@ struct counted_name {
     uint32_t number;
 };
 
+/* An interface that is not among those whose statistics were told last. */
+struct counted_apart {
+    struct interface interface; /* as it was told before it left, or as it was met */
+    bool met;                   /* between two readings: where it began nobody saw */
+};
+
 /* What was told of a namespace. */
 struct counted_space {
     uint32_t netns;
@@ -25,6 +31,9 @@ struct counted_space {
         VEC_FIELDS(int64_t);
     } values;                      /* by number; behind the end: 0 */
     struct interface_list counted; /* as of the last reading of statistics, which are in values */
+    struct {
+        VEC_FIELDS(struct counted_apart);
+    } apart; /* the latest last; bounded */
     struct {
         VEC_FIELDS(struct interface_change);
     } interfaces; /* as told last, by index */
@@ -50,16 +59,10 @@ struct counting_state {
     bool in_turn;        /* the minute's reading is due */
     bool full;           /* this reading tells everything */
     bool named;          /* the file has the names of counters that have always been 0 */
-    bool told_before;    /* an earlier run in this boot has told of namespaces */
-    bool read_before;    /* this run has */
 };
 
-#define COUNTED_NAMES_MAX 16384
-#define COUNTED_LINKS_MAX \
-    (COUNTED_NAMES_MAX / 4 * 3) /* with so many the rest is for the kernel's own */
-
-/* same_boot: the file goes on with what this boot has. clock: must outlive the state. */
-void counting_state_init(struct counting_state *state, bool same_boot, const struct clock *clock);
+/* clock: must outlive the state. */
+void counting_state_init(struct counting_state *state, const struct clock *clock);
 void counting_state_finish(struct counting_state *state);
 
 /* A snapshot begins: a reading is due in each minute, and where now is set. full: the file must be

@@ -6,8 +6,8 @@
 
 #include "counting_tell.h"
 
-int64_t *counting_find_value(struct counting_state *state, struct counted_space *space,
-                             const char *name, size_t most)
+int counting_find_value(struct counting_state *state, struct counted_space *space, const char *name,
+                        size_t most, int64_t **ret)
 {
     size_t low = 0, high = state->names.n, number;
 
@@ -27,8 +27,10 @@ int64_t *counting_find_value(struct counting_state *state, struct counted_space 
     if (low == state->names.n || strcmp(state->names.items[low].name, name) != 0) {
         struct counted_name new = {.number = (uint32_t)state->names.n};
 
-        if (state->names.n >= most || vec_reserve(&state->names, 1) < 0)
-            return NULL;
+        if (state->names.n >= most)
+            return -ENOSPC;
+        if (vec_reserve(&state->names, 1) < 0)
+            return -ENOMEM;
         snprintf(new.name, sizeof(new.name), "%s", name);
         memmove(&state->names.items[low + 1], &state->names.items[low],
                 (state->names.n - low) * sizeof(new));
@@ -40,29 +42,31 @@ int64_t *counting_find_value(struct counting_state *state, struct counted_space 
         size_t more = number + 1 - space->values.n;
 
         if (vec_reserve(&space->values, more) < 0)
-            return NULL;
+            return -ENOMEM;
         memset(space->values.items + space->values.n, 0, more * sizeof(int64_t));
         space->values.n += more;
     }
-    return &space->values.items[number];
+    *ret = &space->values.items[number];
+    return 0;
 }
 
 int counting_tell_counter(struct counting_state *state, struct counted_space *space,
-                          const struct counter *counter, const int64_t *before)
+                          const struct counter *counter, const struct counted_before *before)
 {
     size_t n_names = state->names.n;
     bool is_told = space->told & COUNTED_COUNTERS;
-    int64_t *value = counting_find_value(state, space, counter->name,
-                                         counter->protocol ? COUNTED_NAMES_MAX : COUNTED_LINKS_MAX);
+    int64_t *value = NULL;
+    int r = counting_find_value(state, space, counter->name,
+                                counter->protocol ? COUNTED_NAMES_MAX : COUNTED_LINKS_MAX, &value);
     struct counter_change change = {.value = counter->value,
                                     .place = counter->place,
                                     .protocol = counter->protocol,
                                     .kind = counter->kind,
                                     .turn = COUNTER_FIRST};
 
-    if (!value) {
-        state->to->left_out++;
-        return 0;
+    if (r < 0) {
+        state->to->left_out += r == -ENOSPC;
+        return r == -ENOSPC ? 0 : r;
     }
     if (*value == counter->value && !(before && counter->value)) {
         if (counter->value || !counter->protocol || (state->named && state->names.n == n_names))
@@ -72,8 +76,10 @@ int counting_tell_counter(struct counting_state *state, struct counted_space *sp
     if (change.named || (is_told && counter->kind == COUNTER_GAUGE))
         change.turn = COUNTER_WENT_ON;
     else if (is_told)
-        change.turn = (uint8_t)counter_growth(before ? *before : *value, counter->value,
+        change.turn = (uint8_t)counter_growth(before ? before->value : *value, counter->value,
                                               state->long_bits, &change.grew);
+    if (before && before->is_first && change.turn == COUNTER_WENT_ON)
+        change.turn = COUNTER_FIRST;
     change.before = *value;
     *value = counter->value;
     snprintf(change.name, sizeof(change.name), "%s", counter->name);

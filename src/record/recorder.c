@@ -199,7 +199,7 @@ static int begin(struct recorder *recorder, struct err *err)
     recorder->last_start_ms = past.last_ms;
     recorder->written_ms = past.has_snapshot ? past.last_snapshot_ms : 0;
     recorder->anchor_hour = -1;
-    counting_state_init(&recorder->counting, past.same_boot, &recorder->timeline.clock);
+    counting_state_init(&recorder->counting, &recorder->timeline.clock);
     set_recording(recorder);
     feed_note_absence(recorder, past.ended_ms);
     r = store_begin_recording(recorder->store, &recorder->recording, options->names,

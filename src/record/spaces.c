@@ -289,8 +289,8 @@ static void let_go(struct spaces *spaces, struct space *space, enum netns_standi
     space->changes_fd = -1;
 }
 
-/* One that is listened to can't lose its inode number to another. Without, nothing holds it, and who
- * has the number now is another if it has another name of the kernel's. What a list lacks that is not
+/* One that is listened to can't lose its inode number to another. Without either socket
+ * nothing holds it, and who has the number now is another if it has another name of the kernel's. What a list lacks that is not
  * whole is let go, too, unless its sign still stands, for it may be gone; but nobody knows. */
 static void compare(struct spaces *spaces)
 {

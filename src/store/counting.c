@@ -10,9 +10,7 @@
 #include "sql.h"
 #include "writer.h"
 
-#define NAMES_MAX   16384               /* in the file */
-#define NAMES_SHORT (NAMES_MAX / 2)     /* so many, and those of interfaces that have gone go */
-#define OF_LINKS    (NAMES_MAX / 4 * 3) /* with so many the rest is for the kernel's own */
+#define NAMES_SHORT (COUNTED_NAMES_MAX / 2) /* so many, and those of interfaces that have gone go */
 
 /* The names of counters while a batch is written. */
 struct naming {
@@ -127,7 +125,7 @@ static int load_known(struct store *store, int64_t netns, struct known *known, s
 
     if (r < 0)
         return r;
-    known->n = highest > 0 && highest <= 64 * NAMES_MAX ? (size_t)highest + 1 : 1;
+    known->n = highest > 0 && highest <= 64 * COUNTED_NAMES_MAX ? (size_t)highest + 1 : 1;
     known->values = calloc(known->n, sizeof(*known->values));
     known->knows = calloc(known->n, sizeof(*known->knows));
     if (!known->values || !known->knows)
@@ -157,7 +155,7 @@ static void bind_name(sqlite3_stmt *stmt, const void *what)
 static int has_place(struct store *store, const struct counter_change *change,
                      struct naming *naming, struct err *err)
 {
-    int64_t most = change->protocol ? NAMES_MAX : OF_LINKS;
+    int64_t most = change->protocol ? COUNTED_NAMES_MAX : COUNTED_LINKS_MAX;
 
     if (naming->n < 0) {
         int r = sql_query_i64(store->db, "SELECT count(*) FROM counter_names", &naming->n, err);
@@ -217,8 +215,11 @@ static int find_name(struct store *store, const struct counter_change *change,
 struct share {
     int64_t netns; /* netns.id */
     int64_t at_ms;
+    int64_t before_ms;  /* the reading before; -1: there is none */
     int64_t covered_ms; /* since the reading before; 0: there is none, or a gap lies between */
     bool over_gap;
+    bool
+        anew; /* it is told in full, and its counters and routes in the file are of an earlier boot */
     bool known; /* its counters were read before: what has no value was 0 */
     bool born;  /* they were not, since the namespace came into being only now */
 };
@@ -257,11 +258,33 @@ static int put_value(struct store *store, const struct share *share, int64_t id,
     return r;
 }
 
-/* How what was told in full follows what the file has. False: it is what the file has. */
-static bool follow(struct known *known, int64_t id, struct counter_change *change)
+/* 1: the statistics of this interface were read before, so that one that the file does not have was 0. */
+static int was_there(struct store *store, const struct share *share,
+                     const struct counter_change *change, struct err *err)
+{
+    static const char sql[] = "SELECT 1 FROM interfaces WHERE netns = ?1 AND has_stats AND "
+                              "from_ms <= ?2 AND coalesce(until_ms > ?2, 1) AND name = ?3 LIMIT 1";
+    const char *name = strchr(change->name, '.');
+    const char *end = strrchr(change->name, '.');
+    sqlite3_stmt *stmt;
+    int r = writer_stmt(store, STMT_COUNTED_INTERFACE, sql, &stmt, err);
+
+    if (r < 0 || !name || name == end)
+        return r < 0 ? r : 0;
+    SQL_BIND(stmt, share->netns, share->before_ms);
+    sqlite3_bind_text(stmt, 3, name + 1, (int)(end - name - 1), SQLITE_TRANSIENT);
+    r = sql_step(stmt, err);
+    sqlite3_reset(stmt);
+    return r;
+}
+
+/* How what was told in full follows what the file has. 0: it is what the file has; 1: it is not. */
+static int follow(struct store *store, const struct share *share, struct known *known, int64_t id,
+                  struct counter_change *change, struct err *err)
 {
     bool is_known = (size_t)id < known->n && known->knows[id] == KNOWS_VALUE;
     int64_t before = is_known ? known->values[id] : 0;
+    int r;
 
     if ((size_t)id < known->n)
         known->knows[id] = KNOWS_NOTHING;
@@ -274,10 +297,13 @@ static bool follow(struct known *known, int64_t id, struct counter_change *chang
     if (known->anew || known->born) {
         change->turn = COUNTER_RESET;
         change->grew = change->value > 0 ? change->value : 0;
-        return true;
+        return 1;
     }
     if (!known->any)
-        return true;
+        return 1;
+    r = is_known || change->protocol ? 1 : was_there(store, share, change, err);
+    if (r <= 0) /* it came since, and nobody saw where it began */
+        return r < 0 ? r : 1;
     /* whether it wrapped while nobody looked can't be told */
     change->turn = (uint8_t)counter_growth(before, change->value, 64, &change->grew);
     return before != change->value;
@@ -335,12 +361,11 @@ static int find_birth(struct store *store, struct share *share, int64_t *ret_ms,
 
 /* What lies between this reading of the namespace's counters and the one before. last_ms: the file's
  * last reading of any; -1: none. */
-static int find_share(struct store *store, const struct counted_netns *one, int64_t last_ms,
-                      struct share *share, struct err *err)
+static int find_share(struct store *store, int64_t last_ms, struct share *share, struct err *err)
 {
     static const char sql[] = "SELECT last_ms FROM counter_cover WHERE tier = ?2 AND netns = ?1 "
                               "ORDER BY at_ms DESC LIMIT 1";
-    int64_t before_ms = one->anew ? last_ms : -1; /* with a boot, its namespaces are others */
+    int64_t before_ms = share->anew ? last_ms : -1; /* with a boot, its namespaces are others */
     sqlite3_stmt *stmt;
     int r = writer_stmt(store, STMT_LAST_COUNTERS, sql, &stmt, err);
 
@@ -351,6 +376,7 @@ static int find_share(struct store *store, const struct counted_netns *one, int6
     if (r > 0)
         before_ms = sqlite3_column_int64(stmt, 0);
     share->known = r > 0;
+    share->before_ms = before_ms;
     sqlite3_reset(stmt);
     if (r == 0)
         r = find_birth(store, share, &before_ms, err);
@@ -382,7 +408,7 @@ static int put_counters(struct store *store, const struct share *share,
                         bool had_readings, struct naming *naming, struct err *err)
 {
     _cleanup_(finish_known) struct known known = {
-        .born = share->born, .any = share->known, .anew = one->anew && had_readings};
+        .born = share->born, .any = share->known, .anew = share->anew && had_readings};
     int r = one->full & COUNTED_COUNTERS ? load_known(store, share->netns, &known, err) : 0;
 
     for (uint32_t i = 0; i < one->n_counters && r >= 0; i++) {
@@ -392,10 +418,11 @@ static int put_counters(struct store *store, const struct share *share,
         r = find_name(store, &change, naming, &id, err);
         if (r >= 0 && id)
             orphans_note(store, STMT_FIND_COUNTER, id);
-        if (r < 0 || !id || change.named ||
-            (one->full & COUNTED_COUNTERS && !follow(&known, id, &change)))
+        if (r < 0 || !id || change.named)
             continue;
-        r = put_value(store, share, id, &change, err);
+        r = one->full & COUNTED_COUNTERS ? follow(store, share, &known, id, &change, err) : 1;
+        if (r > 0)
+            r = put_value(store, share, id, &change, err);
     }
     if (r >= 0 && one->full & COUNTED_COUNTERS &&
         !(one->lacks & (COUNTED_COUNTERS | COUNTED_INTERFACES)))
@@ -403,6 +430,31 @@ static int put_counters(struct store *store, const struct share *share,
     if (r >= 0 && !(one->lacks & COUNTED_COUNTERS))
         r = put_cover(store, share, err);
     return r;
+}
+
+/* Whether this boot's counters stand in the file: else all of them began at 0 since it was written. That
+ * the boot has runs says nothing, they may have ended before they wrote any. */
+static int has_boot(struct store *store, bool *ret, struct err *err)
+{
+    static const char sql[] = "SELECT 1 FROM counter_cover WHERE tier = ?1 AND last_ms >= (SELECT "
+                              "min(started_ms) FROM recordings WHERE boot = ?2) LIMIT 1";
+    _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+    int r = sql_prepare(store->db, sql, &stmt, err);
+
+    if (r < 0)
+        return r;
+    SQL_BIND(stmt, TIER_DAYS, store->boot);
+    r = sql_step(stmt, err);
+    *ret = r > 0;
+    return r;
+}
+
+static bool any_full(const struct counting *counting)
+{
+    for (size_t i = 0; i < counting->netns.n; i++)
+        if (counting->netns.items[i].full)
+            return true;
+    return false;
 }
 
 /* -1: there is none. */
@@ -425,26 +477,30 @@ int counting_write(struct store *store, const struct batch_ids *ids, const struc
     size_t counter = 0, interface = 0, route = 0;
     int64_t at_ms = batch->snapshot.start_ms;
     int64_t last_ms = -1;
+    bool boot_told = true;
     int r = counting->taken ? read_last(store, &last_ms, err) : 0;
+
+    if (r >= 0 && any_full(counting))
+        r = has_boot(store, &boot_told, err);
 
     for (size_t i = 0; i < counting->netns.n && r >= 0; i++) {
         const struct counted_netns *one = &counting->netns.items[i];
         int64_t netns = lives_netns(ids, one->netns);
-        struct share share = {.netns = netns, .at_ms = at_ms};
+        struct share share = {.netns = netns, .at_ms = at_ms, .anew = one->full && !boot_told};
 
         if (!one->again)
-            r = find_share(store, one, last_ms, &share, err);
+            r = find_share(store, last_ms, &share, err);
         if (r >= 0 && one->lacks && !one->again)
             r = WRITER_RUN(store, STMT_ADD_READING_LACK, lack_sql, err, at_ms, netns, one->lacks);
         if (r >= 0 && !one->again)
             r = put_counters(store, &share, one, counting->counters.items + counter, last_ms >= 0,
                              &naming, err);
         if (r >= 0)
-            r = counting_put_interfaces(store, netns, at_ms, one,
+            r = counting_put_interfaces(store, netns, at_ms, one, share.anew,
                                         counting->interfaces.items + interface, err);
         if (r >= 0)
-            r = counting_put_routes(store, netns, at_ms, one, counting->routes.items + route,
-                                    counting->hops.items, err);
+            r = counting_put_routes(store, netns, at_ms, one, share.anew,
+                                    counting->routes.items + route, counting->hops.items, err);
         counter += one->n_counters;
         interface += one->n_interfaces;
         route += one->n_routes;

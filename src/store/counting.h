@@ -2,6 +2,7 @@
 /* Counters, interfaces and routes, inside a transaction. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "connhist/model/batch.h"
@@ -13,10 +14,11 @@ struct err;
 int counting_write(struct store *store, const struct batch_ids *ids, const struct batch *batch,
                    struct err *err);
 
-/* One namespace's share. hops: of all routes of the batch (counting_tables.c). */
+/* One namespace's share. anew: what the file has is of an earlier boot. hops: of all routes of the batch (counting_tables.c). */
 int counting_put_interfaces(struct store *store, int64_t netns, int64_t at_ms,
-                            const struct counted_netns *one, const struct interface_change *changes,
-                            struct err *err);
+                            const struct counted_netns *one, bool anew,
+                            const struct interface_change *changes, struct err *err);
 int counting_put_routes(struct store *store, int64_t netns, int64_t at_ms,
-                        const struct counted_netns *one, const struct route_change *changes,
-                        const struct route_hop *hops, struct err *err);
+                        const struct counted_netns *one, bool anew,
+                        const struct route_change *changes, const struct route_hop *hops,
+                        struct err *err);

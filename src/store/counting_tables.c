@@ -15,14 +15,14 @@ struct retold {
     bool keeps;     /* what is as it was goes on, and gets the number by which it will end */
 };
 
-static struct retold retell(int64_t netns, const struct counted_netns *one, unsigned part,
-                            int64_t first_number)
+static struct retold retell(int64_t netns, const struct counted_netns *one, bool anew,
+                            unsigned part, int64_t first_number)
 {
     struct retold retold = {.netns = netns};
 
     if (one->full & ~one->lacks & part) {
         retold.before = first_number;
-        retold.keeps = !one->anew;
+        retold.keeps = !anew;
     }
     return retold;
 }
@@ -77,14 +77,14 @@ static int put_interface(struct store *store, int64_t netns, int64_t at_ms,
 }
 
 int counting_put_interfaces(struct store *store, int64_t netns, int64_t at_ms,
-                            const struct counted_netns *one, const struct interface_change *changes,
-                            struct err *err)
+                            const struct counted_netns *one, bool anew,
+                            const struct interface_change *changes, struct err *err)
 {
     static const char end_sql[] = "UPDATE interfaces SET until_ms = ?2 WHERE id = ?1";
     static const char all_sql[] =
         "UPDATE interfaces SET until_ms = ?2 WHERE netns = ?1 AND until_ms IS NULL AND id < ?3";
-    const struct retold retold =
-        retell(netns, one, COUNTED_INTERFACES, one->n_interfaces ? changes[0].number : INT64_MAX);
+    const struct retold retold = retell(netns, one, anew, COUNTED_INTERFACES,
+                                        one->n_interfaces ? changes[0].number : INT64_MAX);
     int r = 0;
 
     for (uint32_t i = 0; i < one->n_interfaces && r >= 0; i++) {
@@ -246,14 +246,15 @@ static int keep_route(struct store *store, const struct retold *retold,
 }
 
 int counting_put_routes(struct store *store, int64_t netns, int64_t at_ms,
-                        const struct counted_netns *one, const struct route_change *changes,
-                        const struct route_hop *hops, struct err *err)
+                        const struct counted_netns *one, bool anew,
+                        const struct route_change *changes, const struct route_hop *hops,
+                        struct err *err)
 {
     static const char end_sql[] = "UPDATE routes SET until_ms = ?2 WHERE id = ?1";
     static const char all_sql[] =
         "UPDATE routes SET until_ms = ?2 WHERE netns = ?1 AND until_ms IS NULL AND id < ?3";
     const struct retold retold =
-        retell(netns, one, COUNTED_ROUTES, one->n_routes ? changes[0].number : INT64_MAX);
+        retell(netns, one, anew, COUNTED_ROUTES, one->n_routes ? changes[0].number : INT64_MAX);
     int r = 0;
 
     for (uint32_t i = 0; i < one->n_routes && r >= 0; i++) {

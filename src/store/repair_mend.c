@@ -46,8 +46,27 @@ static int note(void *arg, int64_t start_ms)
     return sql_run(unsound->stmt, unsound->err);
 }
 
+/* n_demoted: snapshots that were complete until now. */
+static void tell_counts(struct repair *repair, const struct unsound *unsound, int64_t n_demoted)
+{
+    bool more = n_demoted > 1;
+
+    if (unsound->n > 1)
+        repair_tell(repair,
+                    "tallies: %lld snapshots between %lld and %lld ms lack counts: with all that "
+                    "have the same full counts %lld %s no longer complete",
+                    (long long)unsound->n, (long long)unsound->first_ms,
+                    (long long)unsound->last_ms, (long long)n_demoted, more ? "are" : "is");
+    else
+        repair_tell(repair,
+                    "tallies: the snapshot at %lld ms lacks counts: with all that have the same "
+                    "full counts %lld %s no longer complete",
+                    (long long)unsound->first_ms, (long long)n_demoted, more ? "are" : "is");
+}
+
 /* A snapshot whose counts are not all there is not complete: then nobody takes what lacks for 0. Sums can be right by
- * chance, as where a socket changed its state and both counts are gone: so all up to the next full counts are in doubt. */
+ * chance, as where a socket changed its state and both counts are gone: so all from the full counts before up to the next ones are in
+ * doubt. */
 static int mend_counts(struct repair *repair, struct err *err)
 {
     static const char sql[] =
@@ -57,7 +76,7 @@ static int mend_counts(struct repair *repair, struct err *err)
         "coalesce((SELECT a.start_ms FROM snapshots AS a WHERE a.anchor = 1 AND a.start_ms > "
         "u.start_ms ORDER BY a.start_ms LIMIT 1), 9223372036854775807) AS until_ms FROM "
         "temp.unsound AS u) AS d JOIN snapshots AS s ON s.start_ms >= d.from_ms AND s.start_ms < "
-        "d.until_ms); DROP TABLE temp.unsound";
+        "d.until_ms)";
     _cleanup_(cleanup_sqlite3_finalize) sqlite3_stmt *stmt = NULL;
     struct unsound unsound = {.err = err};
     const struct counts_faults faults = {.unsound = note, .arg = &unsound};
@@ -68,14 +87,11 @@ static int mend_counts(struct repair *repair, struct err *err)
     unsound.stmt = stmt;
     if (r >= 0)
         r = senses_each_counts_fault(repair->db, repair->edition, &faults, err);
-    if (r >= 0 && unsound.n > 0)
-        repair_tell(repair,
-                    "tallies: %lld snapshots between %lld and %lld ms lack counts: they and those "
-                    "up to the next full counts are no longer complete ones",
-                    (long long)unsound.n, (long long)unsound.first_ms, (long long)unsound.last_ms);
     if (r >= 0)
         r = sql_exec(repair->db, sql, err);
-    return r;
+    if (r >= 0 && unsound.n > 0)
+        tell_counts(repair, &unsound, sqlite3_changes64(repair->db));
+    return r < 0 ? r : sql_exec(repair->db, "DROP TABLE temp.unsound", err);
 }
 
 /* How many sockets a snapshot saw says nothing of its counts where it was complete in some namespaces alone. So where

@@ -163,8 +163,7 @@ static void put_counter(struct world *world, enum world_counter which, bool full
 static void put_counters(struct world *world)
 {
     struct counting *counting = &world->batch->counting;
-    struct counted_netns one = {.full = world->counted_ms < 0 ? (uint8_t)COUNTED_ALL : 0,
-                                .anew = world->counted_ms < 0 && world->boot > 1};
+    struct counted_netns one = {.full = world->counted_ms < 0 ? (uint8_t)COUNTED_ALL : 0};
 
     if (world->now_ms / MINUTE_MS == world->counted_ms)
         return;

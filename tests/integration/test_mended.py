@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a repair makes of counts, and what a check compares them with."""
 import random
+import re
 import sqlite3
 
 import pytest
@@ -126,3 +127,24 @@ def test_minutes_of_which_the_snapshots_went_are_not_compared(partial, tmp_path)
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
     hold_checked(path)
+
+
+@pytest.mark.parametrize("of", ["(SELECT at_ms FROM tallies WHERE count > 0 ORDER BY at_ms LIMIT 1 OFFSET (SELECT count(*) / 2 FROM tallies))",
+                                "(SELECT max(start_ms) FROM snapshots WHERE status = 0)"])
+def test_a_repair_tells_how_many_snapshots_are_no_longer_complete(partial, tmp_path, of):
+    path, mended = tmp_path / "copy.db", tmp_path / "mended.db"
+    change(partial, path, "UPDATE tallies SET count = count + 1 WHERE (at_ms, service, state) = (SELECT at_ms, service, state FROM tallies"
+           f" WHERE count > 0 AND at_ms <= {of} ORDER BY at_ms DESC LIMIT 1)")
+    told = connhistd("--repair", "--db", path, "--to", mended, status=1).stdout
+    complete = "SELECT start_ms FROM snapshots WHERE status = 0"
+    demoted = sorted({at for at, in rows(partial, complete)} - {at for at, in rows(mended, complete)})
+    several = re.search(r"tallies: (\d+) snapshots between (\d+) and (\d+) ms lack counts: with all that have the same full counts (\d+) (are|is)"
+                        r" no longer complete\n", told)
+    one = re.search(r"tallies: the snapshot at (\d+) ms lacks counts: with all that have the same full counts (\d+) (are|is) no longer complete\n", told)
+    assert bool(several) != bool(one), told
+    n, first, last, total, verb = several.groups() if several else (1, one[1], one[1], *one.groups()[1:])
+    assert int(total) == len(demoted) >= int(n) and verb == ("are" if int(total) > 1 else "is")
+    assert demoted[0] <= int(first) <= int(last) <= demoted[-1]
+    # they begin with full counts, and end before the next ones
+    anchors = [at for at, in rows(partial, "SELECT start_ms FROM snapshots WHERE anchor = 1 ORDER BY start_ms")]
+    assert {max(a for a in anchors if a <= at) for at in demoted} == {max(a for a in anchors if a <= at) for at in (int(first), int(last))}

@@ -14,6 +14,10 @@
 #define COUNTING_PERIOD_MS  INT64_C(60000)
 #define COUNTING_ROUTES_MAX 4096 /* of each class (route_class()) of a namespace, recorded */
 
+#define COUNTED_NAMES_MAX 16384 /* of counters, in memory and in the file */
+#define COUNTED_LINKS_MAX \
+    (COUNTED_NAMES_MAX / 4 * 3) /* with so many the rest is the kernel's own */
+
 /* How far apart readings are at most when none lacks: one in each minute, or with each snapshot where
  * those are rarer. The first snapshot of a minute may come late in it. */
 static inline int64_t counting_late_ms(int64_t interval_ms)
@@ -46,7 +50,8 @@ enum counted_part {
 /* How a value follows the one before. The numbers stand in the file. */
 enum counter_turn {
     COUNTER_WENT_ON = 0,
-    COUNTER_FIRST = 1,   /* nothing is known before it */
+    COUNTER_FIRST = 1,   /* nothing is known before it; of an interface that was met between two
+                            readings it may have grown since */
     COUNTER_WRAPPED = 2, /* went on through 2^32 */
     COUNTER_RESET = 3,   /* began again from 0: what it had grown by before is not all known */
 };
@@ -88,7 +93,6 @@ struct counted_netns {
     uint8_t lacks; /* enum counted_part: nothing is told of those */
     uint8_t
         full;   /* likewise: the file may have anything of those; what is not told is 0, or ended */
-    bool anew;  /* full, and since the file was written last all began at 0 */
     bool again; /* interfaces and routes alone, between two readings; nothing lacks, or nothing is
                       told */
 };

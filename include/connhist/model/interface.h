@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "connhist/base/vec.h"
@@ -53,6 +54,12 @@ void interface_list_sort(struct interface_list *list);
 
 /* The interface with that index in a sorted list; NULL. */
 const struct interface *interface_list_find(const struct interface_list *list, uint32_t ifindex);
+
+#define INTERFACE_STATS 13 /* members of struct interface_stats */
+
+/* The name of a member by its place, "rx_bytes" at 0, and its value. i < INTERFACE_STATS. */
+const char *interface_stat_name(size_t i);
+int64_t interface_stat(const struct interface_stats *stats, size_t i);
 
 /* The sum of all. *ret_n: how many of them have statistics. */
 struct interface_stats interface_list_total(const struct interface_list *list, size_t *ret_n);

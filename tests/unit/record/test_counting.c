@@ -81,7 +81,7 @@ static void interfaces_that_are_gone_give_their_names_places_back(void **state)
     struct kernel kernel = {.first = 1, .last = 1};
 
     (void)state;
-    counting_state_init(&counting, false, &clock);
+    counting_state_init(&counting, &clock);
     for (int i = 0; i < 300; i++) { /* 100 new ones each time: 390,000 names */
         struct counting to = {0};
         const struct counter_change *change;
@@ -108,7 +108,7 @@ static void interfaces_that_stay_keep_their_names_and_what_has_no_place_is_count
     struct kernel kernel = {.first = 1, .last = 250};
 
     (void)state;
-    counting_state_init(&counting, false, &clock);
+    counting_state_init(&counting, &clock);
     for (int i = 0; i < 3; i++) {
         struct counting to = {0};
 

@@ -135,7 +135,7 @@ static int set_up(void **state)
 
     assert_non_null(scene);
     scene->clock = (struct clock){.boottime_ns = scene_now, .ctx = scene};
-    counting_state_init(&scene->counting, false, &scene->clock);
+    counting_state_init(&scene->counting, &scene->clock);
     scene->counter = 7;
     scene->routes = 1;
     scene->links[0] = (struct link){.ifindex = 4, .rx_bytes = 100, .name = "eth0"};
@@ -198,7 +198,7 @@ static void a_change_between_two_minutes_is_told_at_the_next_snapshot(void **sta
     assert_int_equal(scene->told.counters.n, 0);
     assert_int_equal(scene->told.netns.n, 1);
     one = &scene->told.netns.items[0];
-    assert_true(one->again && !one->full && !one->anew && !one->lacks);
+    assert_true(one->again && !one->full && !one->lacks);
     assert_int_equal(one->n_routes, 2);
     assert_int_equal(one->n_interfaces, 0);
     /* told once */
@@ -382,7 +382,7 @@ static void a_new_namespace_has_its_tables_at_once_and_its_counters_with_the_min
     counting_end(&scene->counting);
     assert_int_equal(scene->told.netns.n, 1);
     one = &scene->told.netns.items[0];
-    assert_true(one->again && one->netns == 2 && !one->anew);
+    assert_true(one->again && one->netns == 2);
     assert_int_equal(one->full, COUNTED_TABLES);
     assert_int_equal(one->n_routes + one->n_interfaces, 2);
     assert_int_equal(scene->told.counters.n, 0);

@@ -79,7 +79,7 @@ static void what_never_moved_is_named_once(void **state)
     struct counting told = {0};
 
     (void)state;
-    counting_state_init(&counting, false, &clock);
+    counting_state_init(&counting, &clock);
     read_all(&counting, &made, &told, 10, true, 2);
     assert_int_equal(told.counters.n, 3); /* the moved one twice */
     assert_true(find(&told, "Udp.InErrors").named);
@@ -102,7 +102,7 @@ static void a_counter_of_32_bits_grows_through_its_end(void **state)
     struct counting told = {0};
 
     (void)state;
-    counting_state_init(&counting, false, &clock);
+    counting_state_init(&counting, &clock);
     counting.long_bits = 32;
     read_all(&counting, &made, &told, 10, true, 1);
     assert_int_equal(find(&told, "Udp.NoPorts").turn, COUNTER_FIRST);
@@ -127,7 +127,7 @@ static void another_interface_of_the_name_counts_from_nothing(void **state)
     struct counting told = {0};
 
     (void)state;
-    counting_state_init(&counting, false, &clock);
+    counting_state_init(&counting, &clock);
     read_all(&counting, &made, &told, 10, true, 1);
     made.ifindex = 5;
     made.rx_bytes = 300;
@@ -146,14 +146,14 @@ static void a_namespace_that_comes_back_is_told_in_full(void **state)
     struct counting told = {0};
 
     (void)state;
-    counting_state_init(&counting, false, &clock);
+    counting_state_init(&counting, &clock);
     read_all(&counting, &made, &told, 10, true, 2);
-    assert_true(told.netns.items[1].full && told.netns.items[1].anew);
+    assert_true(told.netns.items[1].full);
     read_all(&counting, &made, &told, 11, false, 1);
     assert_false(told.netns.items[0].full);
     read_all(&counting, &made, &told, 12, false, 2);
     assert_false(told.netns.items[0].full);
-    assert_true(told.netns.items[1].full && !told.netns.items[1].anew);
+    assert_true(told.netns.items[1].full);
     assert_int_equal(told.counters.n, 1); /* a value, by which the file can tell what it grew by */
     counting_finish(&told);
     counting_state_finish(&counting);
