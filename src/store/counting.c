@@ -10,19 +10,10 @@
 #include "sql.h"
 #include "writer.h"
 
-#define NAMES_SHORT (COUNTED_NAMES_MAX / 2) /* so many, and those of interfaces that have gone go */
-
-/* The names of counters while a batch is written. */
-struct naming {
-    int64_t n;        /* in the file; -1: not looked yet */
-    int64_t last;     /* the number given last; 0: none */
-    uint32_t refused; /* changes that were left out since there are too many */
-};
-
 enum knows {
     KNOWS_NOTHING,
     KNOWS_VALUE,
-    KNOWS_ENDED, /* a value of an interface that is no more: another one of its name begins at 0 */
+    KNOWS_ENDED, /* a value of an interface that is no more: it says nothing of another one of its name */
 };
 
 /* What the file has of a namespace that is told in full: the last value of each counter. */
@@ -144,71 +135,6 @@ static int load_known(struct store *store, int64_t netns, struct known *known, s
         known->knows[id] = KNOWS_VALUE;
     }
     return r < 0 || !known->any ? r : find_ended(store, netns, known, err);
-}
-
-static void bind_name(sqlite3_stmt *stmt, const void *what)
-{
-    sql_bind_string(stmt, 1, ((const struct counter_change *)what)->name);
-}
-
-/* 1: one more name may come. */
-static int has_place(struct store *store, const struct counter_change *change,
-                     struct naming *naming, struct err *err)
-{
-    int64_t most = change->protocol ? COUNTED_NAMES_MAX : COUNTED_LINKS_MAX;
-
-    if (naming->n < 0) {
-        int r = sql_query_i64(store->db, "SELECT count(*) FROM counter_names", &naming->n, err);
-
-        if (r < 0)
-            return r;
-    }
-    if (naming->n >= NAMES_SHORT)
-        store->retention.names_short = true;
-    if (naming->n < most)
-        return 1;
-    naming->refused++;
-    return 0;
-}
-
-/* 0: there are too many names. */
-static int find_name(struct store *store, const struct counter_change *change,
-                     struct naming *naming, int64_t *ret, struct err *err)
-{
-    static const char find_sql[] = "SELECT id FROM counter_names WHERE name = ?1";
-    static const char add_sql[] =
-        "INSERT INTO counter_names (id, kind, protocol, place, name) VALUES (coalesce((SELECT "
-        "c.id + 1 FROM counter_names AS c WHERE c.id >= ?5 AND NOT EXISTS (SELECT 1 FROM "
-        "counter_names AS d WHERE d.id = c.id + 1) ORDER BY c.id LIMIT 1), 1), ?1, ?2, ?3, ?4)";
-    sqlite3_stmt *stmt;
-    int r = writer_stmt(store, STMT_FIND_COUNTER, find_sql, &stmt, err);
-
-    if (r < 0)
-        return r;
-    bind_name(stmt, change);
-    *ret = 0;
-    r = sql_step(stmt, err);
-    if (r > 0) {
-        *ret = sqlite3_column_int64(stmt, 0);
-        sqlite3_reset(stmt);
-        return 0;
-    }
-    if (r == 0)
-        r = has_place(store, change, naming, err);
-    if (r <= 0)
-        return r;
-    r = writer_stmt(store, STMT_ADD_COUNTER_NAME, add_sql, &stmt, err);
-    if (r < 0)
-        return r;
-    SQL_BIND(stmt, change->kind, change->protocol, change->place);
-    sql_bind_string(stmt, 4, change->name);
-    sqlite3_bind_int64(stmt, 5, naming->last); /* the lowest that is free, or known->n would grow */
-    r = sql_run(stmt, err);
-    if (r < 0)
-        return r;
-    naming->last = *ret = sqlite3_last_insert_rowid(store->db);
-    naming->n++;
-    return 0;
 }
 
 /* A namespace's share of a reading. */
@@ -405,7 +331,7 @@ static int put_cover(struct store *store, const struct share *share, struct err 
 
 static int put_counters(struct store *store, const struct share *share,
                         const struct counted_netns *one, const struct counter_change *changes,
-                        bool had_readings, struct naming *naming, struct err *err)
+                        bool had_readings, struct counting_naming *naming, struct err *err)
 {
     _cleanup_(finish_known) struct known known = {
         .born = share->born, .any = share->known, .anew = share->anew && had_readings};
@@ -415,7 +341,7 @@ static int put_counters(struct store *store, const struct share *share,
         struct counter_change change = changes[i];
         int64_t id;
 
-        r = find_name(store, &change, naming, &id, err);
+        r = counting_find_name(store, &change, naming, &id, err);
         if (r >= 0 && id)
             orphans_note(store, STMT_FIND_COUNTER, id);
         if (r < 0 || !id || change.named)
@@ -473,7 +399,7 @@ int counting_write(struct store *store, const struct batch_ids *ids, const struc
         "INSERT OR REPLACE INTO reading_lacks (at_ms, netns, lacks) VALUES (?1, ?2, ?3)";
     static const char sql[] = "INSERT OR REPLACE INTO readings (at_ms, left_out) VALUES (?1, ?2)";
     const struct counting *counting = &batch->counting;
-    struct naming naming = {.n = -1};
+    struct counting_naming naming = {.n = -1};
     size_t counter = 0, interface = 0, route = 0;
     int64_t at_ms = batch->snapshot.start_ms;
     int64_t last_ms = -1;
