@@ -21,13 +21,14 @@ void counter_steps_finish(struct counter_steps *steps)
 
 /* What is asked for, and from which on there are readings, and before that hours. */
 struct ranges {
-    int64_t since_ms;    /* record time of the first step */
-    int64_t end_ms;      /* behind the last one */
-    int64_t hours_ms;    /* days before that */
-    int64_t readings_ms; /* hours before that */
-    int64_t counter;     /* counter_names.id */
-    int64_t *levels;     /* of a gauge, by span: the value that was read last; owned */
-    bool gauge;          /* its values are those of an instant */
+    int64_t since_ms;                /* record time of the first step */
+    int64_t end_ms;                  /* behind the last one */
+    int64_t hours_ms;                /* days before that */
+    int64_t readings_ms;             /* hours before that */
+    int64_t counter;                 /* counter_names.id */
+    int64_t *levels;                 /* of a gauge, by span: the value that was read last; owned */
+    const struct walltime *walltime; /* not owned */
+    bool gauge;                      /* its values are those of an instant */
 };
 
 /* A reading, and the time that what it found belongs to. */
@@ -51,35 +52,36 @@ static int64_t ceil_to(int64_t at_ms, int64_t length_ms)
     return (at_ms + length_ms - 1) / length_ms * length_ms;
 }
 
-/* NULL: it is in none. */
+/* Steps are of the wall clock, which may have been set meanwhile. NULL: it is in none. */
 static struct grown *step_of(struct counter_steps *steps, const struct ranges *ranges,
                              int64_t at_ms)
 {
-    int64_t at = (at_ms - ranges->since_ms) / steps->step_ms;
+    int64_t since_ms = walltime_of_record(ranges->walltime, at_ms) - steps->since_ms;
 
-    return at_ms >= ranges->since_ms && (size_t)at < steps->n && at_ms < ranges->end_ms
-               ? &steps->items[at]
-               : NULL;
+    if (at_ms < ranges->since_ms || at_ms >= ranges->end_ms || since_ms < 0 ||
+        (size_t)(since_ms / steps->step_ms) >= steps->n)
+        return NULL;
+    return &steps->items[since_ms / steps->step_ms];
 }
 
 struct covering {
     const struct ranges *ranges;
     struct counter_steps *steps;
     struct taken_vec taken;
-    bool single; /* readings one by one */
-    bool failed; /* no memory */
+    int64_t middle_ms; /* of a period, behind its begin; 0: readings one by one */
+    bool failed;       /* no memory */
 };
 
 static void cover(void *arg, int64_t at_ms, uint32_t readings, int64_t covered_ms)
 {
     struct covering *covering = arg;
-    struct taken one = {.at_ms = at_ms, .middle_ms = at_ms, .covered_ms = covered_ms};
+    struct taken one = {
+        .at_ms = at_ms, .middle_ms = at_ms + covering->middle_ms, .covered_ms = covered_ms};
     struct grown *step;
 
-    if (covering->single && !covering->ranges->gauge)
+    if (!covering->middle_ms && !covering->ranges->gauge)
         one.middle_ms -= covered_ms / 2;
-    if (covering->single || covering->ranges->gauge)
-        covering->failed |= vec_push(&covering->taken, one) < 0;
+    covering->failed |= vec_push(&covering->taken, one) < 0;
     step = step_of(covering->steps, covering->ranges, one.middle_ms);
     if (!step)
         return;
@@ -168,7 +170,7 @@ static int add_gauge(struct db *db, const struct ranges *ranges, const struct co
     if (r == 0)
         r = stmt_step(stmt, err);
     for (size_t i = 0; i < taken->n && r >= 0; i++) {
-        struct grown *step = step_of(steps, ranges, taken->items[i].at_ms);
+        struct grown *step = step_of(steps, ranges, taken->items[i].middle_ms);
         bool changed = r > 0 && stmt_i64(stmt, 0) == taken->items[i].at_ms;
 
         if (changed)
@@ -190,11 +192,13 @@ static int fill_piece(struct db *db, const struct counted_spans *spans, const st
     int r = 0;
 
     for (size_t i = 0; i < spans->n && r >= 0; i++) {
-        struct covering covering = {.ranges = ranges, .steps = steps, .single = piece->tier == 1};
+        struct covering covering = {.ranges = ranges, .steps = steps};
         int64_t netns = spans->items[i].netns;
 
         if (counted_is_again(spans, i))
             continue;
+        if (piece->tier > 1)
+            covering.middle_ms = (piece->tier == 2 ? COUNTED_HOUR_MS : COUNTED_DAY_MS) / 2;
         r = counted_cover_each(db, spans, netns, piece, cover, &covering, err);
         if (covering.failed)
             r = err_errno(err, -ENOMEM, "reading the counter");
@@ -305,10 +309,13 @@ static int mend(struct db *db, const struct counted_spans *spans, const struct r
     int r = 0;
 
     for (size_t i = 0; i < steps->n && r >= 0; i++) {
-        int64_t border_ms = ranges->since_ms + (int64_t)i * steps->step_ms;
+        int64_t border_ms, unused_ms;
 
-        if (border_ms >= ranges->readings_ms)
-            break;
+        walltime_to_record(ranges->walltime, steps->since_ms + (int64_t)i * steps->step_ms,
+                           &border_ms, &unused_ms);
+        /* once the clock was set, hours may no longer begin where steps do */
+        if (border_ms >= ranges->readings_ms || border_ms % COUNTED_HOUR_MS)
+            continue;
         for (size_t j = 0; border_ms >= spans->minutes_from_ms && j < spans->n && r >= 0; j++) {
             struct taken taken;
 
@@ -335,10 +342,21 @@ static int64_t period_at(const struct counted_spans *spans, int64_t since_ms, in
                : 1;
 }
 
+/* Whether hours of the record are such of the wall clock, but for a minute: it may have been set. */
+static bool keeps_hours(const struct walltime *walltime, int64_t since_ms, int64_t until_ms)
+{
+    int64_t offset_ms = walltime_of_record(walltime, since_ms) - since_ms;
+
+    for (int64_t at_ms = since_ms; at_ms < until_ms; at_ms = walltime_until(walltime, at_ms))
+        if (llabs(walltime_of_record(walltime, at_ms) - at_ms - offset_ms) > COUNTING_PERIOD_MS)
+            return false;
+    return true;
+}
+
 static void cut(const struct counted_spans *spans, int64_t since_ms, int64_t until_ms,
                 int64_t step_ms, struct ranges *ret)
 {
-    bool hourly = step_ms % COUNTED_HOUR_MS == 0;
+    bool hourly = step_ms % COUNTED_HOUR_MS == 0 && keeps_hours(ret->walltime, since_ms, until_ms);
 
     ret->since_ms = since_ms - since_ms % period_at(spans, since_ms, since_ms);
     ret->end_ms = ceil_to(until_ms, period_at(spans, since_ms, until_ms - 1));
@@ -416,6 +434,7 @@ static int choose_steps(const struct counted_spans *spans, const struct walltime
 {
     int64_t since_record, until_record, unused_ms, period_ms, n;
 
+    ranges->walltime = walltime;
     walltime_to_record(walltime, since_ms, &since_record, &unused_ms);
     walltime_to_record(walltime, until_ms, &unused_ms, &until_record);
     period_ms = period_at(spans, since_record, since_record);
@@ -423,8 +442,10 @@ static int choose_steps(const struct counted_spans *spans, const struct walltime
         return err_set(err, -EINVAL, "--step: that is too long");
     step_ms = ceil_to(step_ms, period_ms);
     cut(spans, since_record, until_record, step_ms, ranges);
-    n = ranges->end_ms > ranges->since_ms ? (ranges->end_ms - ranges->since_ms - 1) / step_ms + 1
-                                          : 0;
+    ret->since_ms = walltime_of_record(walltime, ranges->since_ms);
+    ret->until_ms =
+        ranges->end_ms == until_record ? until_ms : walltime_of_record(walltime, ranges->end_ms);
+    n = ret->until_ms > ret->since_ms ? (ret->until_ms - ret->since_ms - 1) / step_ms + 1 : 0;
     if (n > STEPS_MAX)
         return err_set(err, -EINVAL, "--step: that makes more than %d steps", STEPS_MAX);
     if (vec_reserve(ret, (size_t)n) < 0)
@@ -434,9 +455,6 @@ static int choose_steps(const struct counted_spans *spans, const struct walltime
     ret->n = (size_t)n;
     ret->step_ms = step_ms;
     ret->shortest_ms = period_ms > 1 ? period_ms : 0;
-    ret->since_ms = walltime_of_record(walltime, ranges->since_ms);
-    ret->until_ms =
-        ranges->end_ms == until_record ? until_ms : walltime_of_record(walltime, ranges->end_ms);
     return 0;
 }
 

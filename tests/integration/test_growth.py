@@ -329,3 +329,31 @@ def test_all_interfaces_together_are_the_sum_of_each(path):
     assert {row["counter"]: row["grew"] for row in together} == sums and len(together) == 13
     assert {row["interface"] for row in together} == {None}
     assert sums["rx_bytes"] == sum(4 * number for number in range(len(names)))
+
+
+@pytest.mark.parametrize("step", [30, 60])
+@pytest.mark.parametrize("set_by", [90, -90, 60, -60, 1])
+def test_steps_are_those_of_a_wall_clock_that_was_set(path, set_by, step):
+    """What was jumped over has no growth, what came twice has that of both times."""
+    kernel = minutes(200)
+    kernel.wall_ms += set_by * MINUTE
+    for i in range(200):
+        kernel.tick(MINUTE)
+        kernel.add(NAME, 1000 + i)
+    replay(path, kernel.commands)
+    epochs = query(path, "SELECT from_ms, offset_ms FROM epochs ORDER BY from_ms")
+    all_ = readings(path)
+    grew = dict(query(path, f"SELECT at_ms, grew FROM counters JOIN counter_names ON id = counter WHERE name = '{NAME}'"))
+    begin, end, length = BEGIN + HOUR, BEGIN + 6 * HOUR, step * MINUTE
+    expected = [0] * ((end - begin) // length)
+    for before, now in zip(all_, all_[1:]):
+        middle = now - (now - before) // 2
+        wall = middle + max([epoch for epoch in epochs if epoch[0] <= middle], default=(0, 0))[1]
+        if begin <= wall < end:
+            expected[(wall - begin) // length] += grew[now]
+    rows = steps(path, NAME, begin, end, f"{step}m")
+    assert [row["at_ms"] for row in rows] == list(range(begin, end, length))
+    assert [row["grew"] or 0 for row in rows] == expected
+    assert {0 < (row["per_second"] or 1) < 1500 / 60 for row in rows} == {True}
+    if set_by == 90:  # from 03:20 to 04:50
+        assert [row["grew"] for row in rows if BEGIN + 3.5 * HOUR <= row["at_ms"] < BEGIN + 4 * HOUR] in ([], [None])
