@@ -312,20 +312,21 @@ static int pair_groups(struct diff *diff, struct group *before, struct group *af
     return r;
 }
 
+/* NULL: behind the last one. */
+static const struct item *item_at(const struct item_vec *items, size_t i)
+{
+    return items->items && i < items->n ? items->items + i : NULL;
+}
+
 /* Those from `first` on with the ends of `like`. */
 static struct group group_at(const struct item_vec *items, size_t first, const struct item *like)
 {
     struct group group = {.items = items->items + first};
 
-    while (first + group.n < items->n && compare_ends(&group.items[group.n], like) == 0)
+    for (const struct item *next = item_at(items, first); next && compare_ends(next, like) == 0;
+         next = item_at(items, first + group.n))
         group.n++;
     return group;
-}
-
-/* NULL: behind the last one. */
-static const struct item *item_at(const struct item_vec *items, size_t i)
-{
-    return i < items->n ? items->items + i : NULL;
 }
 
 static int merge(struct diff *diff, struct item_vec *before, struct item_vec *after,

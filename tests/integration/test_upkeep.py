@@ -364,7 +364,7 @@ def as_of(path, at, until):
     assert rows
     for row in rows:
         if row["closed_ms"] and row["closed_ms"] >= until - 10_000:
-            row["closed_ms"] = None
+            row["closed_ms"] = row["closed_after_ms"] = None
     return rows
 
 
