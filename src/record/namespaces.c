@@ -60,7 +60,9 @@ int namespaces_miss(struct namespaces *namespaces, const struct source *source, 
             one->standing = NETNS_UNSEEN;
         one->told = false;
         one->at_ms = one->standing == NETNS_GONE || before_ms < one->at_ms ? start_ms : before_ms;
-        if (one->standing != NETNS_GONE && ledger_netns_left(ledger, one->ref.id) < 0)
+        /* its TIME_WAITs went with one that is gone: that none shows says nothing */
+        if ((one->standing == NETNS_GONE ? ledger_time_wait_lost(ledger, one->ref.id)
+                                         : ledger_netns_left(ledger, one->ref.id)) < 0)
             return -ENOMEM;
     }
     return 0;

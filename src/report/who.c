@@ -204,7 +204,8 @@ static int add_stretches(struct who *who, const struct user *user, struct err *e
     size_t offset = 0;
 
     while ((r = history_next(life->states, life->n_states, &offset, &change)) > 0 &&
-           change.at_ms < user->until_ms) {
+           /* what no snapshot saw begins and ends at one instant */
+           (change.at_ms < user->until_ms || change.at_ms <= user->from_ms)) {
         int next = use_of(&who->question->filter, life, change.state);
 
         if (next == use)

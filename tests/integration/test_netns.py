@@ -523,3 +523,33 @@ def test_what_the_privileges_allow_is_recorded_and_the_rest_is_told(tag, poor_pl
         assert f"{lacks} is missing" in text
     else:
         assert "SYS_" not in done.stderr and "is missing" not in text
+
+
+CLIENT_CLOSES = """
+import socket, sys, time
+listener = socket.create_server(("127.0.0.1", 7090))
+client = socket.create_connection(("127.0.0.1", 7090))
+server, _ = listener.accept()
+print("open")
+sys.stdin.readline()
+client.close()
+time.sleep(0.05)
+server.close()
+"""
+
+
+def test_how_connections_ended_whose_namespace_went_is_not_guessed(tag, config, record, db):
+    """Their TIME_WAITs went with it: that none was seen proves no reset."""
+    recorder = record(HERE, "--config", config(), "--interval", "1s")
+    for name in make(tag, 3):
+        with Namespace(name).python(CLIENT_CLOSES) as process:
+            assert process.stdout.readline() == "open\n"
+            wait_until(lambda: count(db, "SELECT count(*) FROM sockets WHERE netns = ? AND remote_port = 7090", name),
+                       "the connection in the record")
+            process.communicate("\n", timeout=60)
+        ip("netns", "del", name)
+        recorder.wait_snapshots(3)
+        rows = json.loads(connhist("--db", db, "list", "--netns", name, "--port", "7090", "--since", "-1h", "--format",
+                                   "json").stdout)["rows"]
+        told = {"client" if row["remote_port"] == 7090 else "server": row["closed_by"] for row in rows if row["remote_port"]}
+        assert told["client"] in (None, "unknown", "local") and told["server"] in (None, "unknown", "remote"), told

@@ -422,6 +422,35 @@ def test_real_servers_one_after_the_other_are_named(netns, record, db):
     assert "no socket matches" in nobody.stderr
 
 
+SHORT = """
+import socket, time
+listener = socket.create_server(("127.0.0.1", 7071))
+for _ in range(30):
+    client = socket.create_connection(("127.0.0.1", 7071))
+    server, _ = listener.accept()
+    client.close()
+    server.close()
+    time.sleep(0.05)
+"""
+
+
+def test_connections_that_no_snapshot_saw_are_counted(netns, record, db):
+    recorder = record(netns, "--interval", "500ms")
+    recorder.wait_snapshots()
+    assert netns.python(SHORT).wait() == 0
+    recorder.wait_snapshots(3)
+    recorder.stop()
+    args = ("--db", db), ("--port", "7071", "--since", "-1h", "--format", "json")
+    sockets = strict_json(connhist(*args[0], "list", *args[1]).stdout)["rows"]
+    assert any(row["closed_ms"] == row["first_seen_ms"] for row in sockets), "one that an event alone told of"
+    uses = Counter()
+    for row in strict_json(connhist(*args[0], "who", *args[1]).stdout)["rows"]:
+        uses[row["use"]] += row["sockets"]
+    assert uses == Counter("listener" if not row["remote_port"] else "client" if row["remote_port"] == 7071 else "connection"
+                           for row in sockets)
+    assert uses["client"] == uses["connection"] == 30
+
+
 @pytest.mark.parametrize("wrap, words", [
     (("setpriv", "--inh-caps=-all", "--bounding-set=-all"), "can't be seen: that needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"),
     (("unshare", "-U", "-r"), "can't be seen")])  # it has all there are, in a user namespace of its own
