@@ -104,7 +104,7 @@ static void one_whose_main_thread_alone_has_ended_goes_on(void **state)
     }
     close(fd);
     assert_int_equal(stat.state, 'Z');
-    assert_int_equal(stat.threads, 2);
+    assert_true(stat.threads > 1); /* a sanitizer may have some of its own */
     assert_int_equal(check(&facts), 0);
     end(pid);
 }
